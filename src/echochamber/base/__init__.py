@@ -1,0 +1,47 @@
+"""What every room stands on: errors, strict configs, digests, seeds, the `Problem` record, atomic files, progress."""
+
+from echochamber.base.config import Config, Document, load_config, parse_yaml, read_yaml, set_value, validate
+from echochamber.base.digests import canonical_json, digest, digest_file
+from echochamber.base.errors import EchoError, InputError, Interrupted, did_you_mean
+from echochamber.base.files import (
+    atomic_folder,
+    explained_write,
+    fault_point,
+    publish_folder,
+    read_json,
+    write_file,
+    write_json,
+)
+from echochamber.base.problem import Problem
+from echochamber.base.progress import Progress, progress
+from echochamber.base.registry import Registry
+from echochamber.base.seeds import derive_seed
+
+__all__ = [
+    "Config",
+    "Document",
+    "EchoError",
+    "InputError",
+    "Interrupted",
+    "Problem",
+    "Progress",
+    "Registry",
+    "atomic_folder",
+    "canonical_json",
+    "derive_seed",
+    "did_you_mean",
+    "digest",
+    "digest_file",
+    "explained_write",
+    "fault_point",
+    "load_config",
+    "parse_yaml",
+    "progress",
+    "publish_folder",
+    "read_json",
+    "read_yaml",
+    "set_value",
+    "validate",
+    "write_file",
+    "write_json",
+]

@@ -1,0 +1,170 @@
+"""Writing files so that a reader sees all of the new content or all of the old.
+
+Every step that a kill could interrupt passes a named `fault_point`; tests
+stop the process at each of them.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from echochamber.base.errors import EchoError, InputError
+
+_passed: dict[str, int] = {}
+
+
+def fault_point(name: str) -> None:
+    """Die here if a test asked for it.
+
+    `ECHOCHAMBER_FAULT=name:n` kills the process with SIGKILL the n-th time the
+    point of that name is passed (`*` counts every point); `ECHOCHAMBER_FAULT_TRACE=file` writes down the
+    names passed, so that a test can enumerate them.
+    """
+    trace = os.environ.get("ECHOCHAMBER_FAULT_TRACE")
+    if trace:
+        with open(trace, "a", encoding="utf-8") as stream:  # noqa: PTH123
+            stream.write(name + "\n")
+    wanted = os.environ.get("ECHOCHAMBER_FAULT")
+    if not wanted:
+        return
+    target, _, count = wanted.rpartition(":")
+    if target not in (name, "*"):
+        return
+    _passed[target] = _passed.get(target, 0) + 1
+    if _passed[target] == int(count):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@contextmanager
+def explained_write(path: Path) -> Iterator[None]:
+    """Turn the operating system's refusal to write `path` into a sentence.
+
+    Raises:
+        InputError: the place itself is unusable (no permission, a file where a folder should be).
+        EchoError: the disk failed or is full.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        at = error.filename or path
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise EchoError(
+                f"cannot write {at}: {reason}. Free some space and run the same command again; "
+                "finished work is kept"
+            ) from error
+        if error.errno in (
+            errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST,
+            errno.ENAMETOOLONG,
+        ):  # fmt: skip
+            raise InputError(f"cannot write {at}: {reason}. Choose a folder that can be written to") from error
+        raise EchoError(f"cannot write {at}: {reason}") from error
+
+
+def _fsync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_file(path: Path, content: bytes | str) -> None:
+    """Write a file atomically and durably: temporary file, fsync, rename, fsync of the folder.
+
+    Raises:
+        EchoError: the disk refused (see `explained_write`); the old content is untouched.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    temporary = path.with_name(path.name + ".tmp")
+    with explained_write(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as stream:
+            half = len(data) // 2
+            stream.write(data[:half])
+            fault_point("file.mid_write")
+            stream.write(data[half:])
+            stream.flush()
+            os.fsync(stream.fileno())
+        fault_point("file.before_rename")
+        temporary.replace(path)
+        fault_point("file.after_rename")
+        _fsync_folder(path.parent)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as indented JSON with sorted keys, atomically."""
+    write_file(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file of ours.
+
+    Raises:
+        EchoError: missing or damaged.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise EchoError(f"{path} is missing") from error
+    except ValueError as error:
+        raise EchoError(f"{path} is damaged: {error}") from error
+
+
+def fsync_tree(folder: Path) -> None:
+    """Make every file below `folder`, and the folders themselves, durable."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+    for path in [folder, *(p for p in sorted(folder.rglob("*")) if p.is_dir())]:
+        _fsync_folder(path)
+
+
+def publish_folder(partial: Path, final: Path) -> None:
+    """Give a finished folder its final name; after this returns it survives a power cut.
+
+    Raises:
+        EchoError: the disk refused; `partial` is untouched.
+    """
+    with explained_write(final):
+        fsync_tree(partial)
+        fault_point("folder.before_rename")
+        partial.rename(final)
+        fault_point("folder.after_rename")
+        _fsync_folder(final.parent)
+
+
+@contextmanager
+def atomic_folder(final: Path) -> Iterator[Path]:
+    """A new folder that appears under its name only when complete.
+
+    Yields a temporary sibling to fill. Leaving the block normally publishes
+    it; an exception removes it. A folder left over by a kill is replaced.
+
+    Raises:
+        InputError: `final` exists already.
+    """
+    if final.exists():
+        raise InputError(f"{final} exists already; remove it or choose another name")
+    temporary = final.with_name(final.name + ".tmp")
+    with explained_write(final):
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        publish_folder(temporary, final)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
