@@ -1,4 +1,4 @@
-"""What every room stands on: errors, strict configs, digests, seeds, the `Problem` record, atomic files, progress."""
+"""What every room stands on: errors, strict configs, digests, seeds, problems, atomic files, progress."""
 
 from echochamber.base.config import Config, Document, load_config, parse_yaml, read_yaml, set_value, validate
 from echochamber.base.digests import canonical_json, digest, digest_file

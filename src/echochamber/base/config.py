@@ -34,11 +34,15 @@ C = TypeVar("C", bound=Config)
 class _Loader(yaml.SafeLoader):
     """SafeLoader with the implicit types of YAML 1.2."""
 
-    yaml_implicit_resolvers: typing.ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}
 
+_Loader.yaml_implicit_resolvers = {}
 
-_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|false|False)$"), list("tTfF"))
-_Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"^(?:~|null|Null|)$"), ["~", "n", "N", ""])
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|false|False)$"), list("tTfF")
+)
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:null", re.compile(r"^(?:~|null|Null|)$"), ["~", "n", "N", ""]
+)
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:int", re.compile(r"^[-+]?(?:0|[1-9][0-9_]*)$"), list("-+0123456789")
 )
@@ -47,9 +51,13 @@ _Loader.add_implicit_resolver(
     re.compile(r"^[-+]?(?:\.[0-9]+|[0-9][0-9_]*\.[0-9_]*|[0-9][0-9_]*(?=[eE]))(?:[eE][-+]?[0-9]+)?$"),
     list("-+.0123456789"),
 )
-_Loader.add_constructor(
-    "tag:yaml.org,2002:float", lambda loader, node: float(str(loader.construct_scalar(node)).replace("_", ""))
-)
+
+
+def _construct_float(loader: _Loader, node: yaml.ScalarNode) -> float:
+    return float(str(loader.construct_scalar(node)).replace("_", ""))
+
+
+_Loader.add_constructor("tag:yaml.org,2002:float", _construct_float)
 
 
 class Document:
@@ -80,7 +88,7 @@ def _to_plain(node: yaml.Node, key: Key, name: str, places: dict[Key, str], load
         return result
     if isinstance(node, yaml.SequenceNode):
         return [_to_plain(item, (*key, i), name, places, loader) for i, item in enumerate(node.value)]
-    return loader.construct_object(node)  # type: ignore[no-untyped-call]
+    return loader.construct_object(node)
 
 
 def dotted(key: Iterable[str | int]) -> str:
@@ -107,7 +115,7 @@ def parse_yaml(text: str, name: str) -> Document:
     except yaml.YAMLError as error:
         raise InputError(f"{name}: not valid YAML: {error}") from error
     finally:
-        loader.dispose()  # type: ignore[no-untyped-call]
+        loader.dispose()
     if not isinstance(data, dict):
         raise InputError(f"{name}:1: expected a mapping of keys to values, found {type(data).__name__}")
     return Document(data, places)
@@ -136,7 +144,9 @@ def set_value(document: Document, assignment: str) -> None:
     path, separator, text = assignment.partition("=")
     if not separator or not path.strip():
         raise InputError(f"--set {assignment}: expected key=value, e.g. --set seed=7")
-    value = parse_yaml(f"value: {text}" if text.strip() else "value: null", f"--set {assignment}").data["value"]
+    value = parse_yaml(f"value: {text}" if text.strip() else "value: null", f"--set {assignment}").data[
+        "value"
+    ]
     keys = path.strip().split(".")
     target: Any = document.data
     for depth, part in enumerate(keys):
@@ -194,7 +204,10 @@ def _siblings(model: type[BaseModel], loc: Sequence[str | int]) -> set[str]:
                 following += _candidates(args[-1] if args[-1] is not Ellipsis else args[0])
         current = following or current
     return {
-        name for item in current if isinstance(item, type) and issubclass(item, BaseModel) for name in item.model_fields
+        name
+        for item in current
+        if isinstance(item, type) and issubclass(item, BaseModel)
+        for name in item.model_fields
     }
 
 

@@ -65,7 +65,9 @@ def explained_write(path: Path) -> Iterator[None]:
             errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST,
             errno.ENAMETOOLONG,
         ):  # fmt: skip
-            raise InputError(f"cannot write {at}: {reason}. Choose a folder that can be written to") from error
+            raise InputError(
+                f"cannot write {at}: {reason}. Choose a folder that can be written to"
+            ) from error
         raise EchoError(f"cannot write {at}: {reason}") from error
 
 
