@@ -16,6 +16,7 @@ from echochamber.base.problem import Problem
 from echochamber.base.progress import Progress, progress
 from echochamber.base.registry import Registry
 from echochamber.base.seeds import derive_seed
+from echochamber.base.variants import Variants
 
 __all__ = [
     "Config",
@@ -26,6 +27,7 @@ __all__ = [
     "Problem",
     "Progress",
     "Registry",
+    "Variants",
     "atomic_folder",
     "canonical_json",
     "derive_seed",

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
 from echochamber.base.errors import InputError, did_you_mean
+from echochamber.base.variants import Variants
 
 Key = tuple[str | int, ...]
 
@@ -179,6 +180,9 @@ def _candidates(annotation: Any) -> list[Any]:
     """The types an annotation may hold, unions and Annotated unwrapped."""
     origin = typing.get_origin(annotation)
     if origin is Annotated:
+        for extra in typing.get_args(annotation)[1:]:
+            if isinstance(extra, Variants):
+                return extra.members()
         return _candidates(typing.get_args(annotation)[0])
     if origin in (typing.Union, types.UnionType):
         return [c for part in typing.get_args(annotation) for c in _candidates(part)]
