@@ -1,0 +1,31 @@
+"""Measure a model: sample benchmarks, grade, record every completion, reduce to pass@k, maj@k and shares."""
+
+from echochamber.evaluation.config import EvaluationConfig, Labels, evaluation_steps
+from echochamber.evaluation.evaluate import evaluate, evaluate_batches
+from echochamber.evaluation.metrics import Majority, Votes, count_votes, maj_at_k, pass_at_k
+from echochamber.evaluation.records import (
+    COMPLETION_SCHEMA,
+    SUMMARY_COLUMNS,
+    read_completions,
+    write_completions,
+)
+from echochamber.evaluation.summary import majority_ties, summarise
+
+__all__ = [
+    "COMPLETION_SCHEMA",
+    "SUMMARY_COLUMNS",
+    "EvaluationConfig",
+    "Labels",
+    "Majority",
+    "Votes",
+    "count_votes",
+    "evaluate",
+    "evaluate_batches",
+    "evaluation_steps",
+    "maj_at_k",
+    "majority_ties",
+    "pass_at_k",
+    "read_completions",
+    "summarise",
+    "write_completions",
+]

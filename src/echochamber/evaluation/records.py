@@ -1,0 +1,95 @@
+"""The table of completions: its columns, and writing it piece by piece."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from echochamber.base import EchoError, explained_write, fault_point
+
+COMPLETION_SCHEMA = pa.schema(
+    [
+        pa.field("arm", pa.string(), nullable=False),
+        pa.field("size", pa.string(), nullable=False),
+        pa.field("mixture", pa.string(), nullable=False),
+        pa.field("seed", pa.int64(), nullable=False),
+        pa.field("step", pa.int64(), nullable=False),
+        pa.field("benchmark", pa.string(), nullable=False),
+        pa.field("problem_id", pa.string(), nullable=False),
+        pa.field("level", pa.int64(), nullable=False),
+        pa.field("sample", pa.int64(), nullable=False),
+        pa.field("greedy", pa.bool_(), nullable=False),
+        pa.field("temperature", pa.float64(), nullable=False),
+        pa.field("question", pa.string(), nullable=False),
+        pa.field("gold", pa.string(), nullable=False),
+        pa.field("completion", pa.string(), nullable=False),
+        pa.field("format", pa.string(), nullable=False),
+        pa.field("outcome", pa.string(), nullable=False),
+        pa.field("answer", pa.string()),
+        pa.field("reward", pa.float64(), nullable=False),
+        pa.field("logprob", pa.float64(), nullable=False),
+        pa.field("num_tokens", pa.int64(), nullable=False),
+        pa.field("finish_reason", pa.string(), nullable=False),
+    ]
+)
+"""One row per completion. `logprob` is in nats, summed over the completion's
+tokens, under the distribution they were sampled from; greedy rows hold it at
+temperature 1. `num_tokens` counts the end-of-text token."""
+
+SUMMARY_COLUMNS = (
+    "arm", "size", "mixture", "seed", "step", "benchmark", "problem_id", "sample", "greedy", "temperature",
+    "format", "outcome", "answer", "reward", "num_tokens",
+)  # fmt: skip
+"""What `summarise` reads; the texts, most of the bytes, are not among them."""
+
+
+def write_completions(path: Path, batches: Iterable[pa.RecordBatch]) -> int:
+    """Write batches of completions to one Parquet file, atomically and durably; returns the number of rows.
+
+    Each batch is written as it arrives, so memory is that of one batch. Equal
+    batches give equal bytes.
+
+    Raises:
+        EchoError: the disk refused; nothing stands under `path`.
+    """
+    temporary = path.with_name(path.name + ".tmp")
+    num_rows = 0
+    with explained_write(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as stream:
+            with pq.ParquetWriter(stream, COMPLETION_SCHEMA, compression="zstd") as writer:
+                for batch in batches:
+                    writer.write_batch(batch)
+                    num_rows += batch.num_rows
+                    fault_point("completions.mid_write")
+            stream.flush()
+            os.fsync(stream.fileno())
+        fault_point("completions.before_rename")
+        temporary.replace(path)
+        fault_point("completions.after_rename")
+    return num_rows
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise EchoError(f"{path} is missing; run the study again to write it") from error
+    except (pa.ArrowException, OSError) as error:
+        raise EchoError(f"{path} is damaged: {error}. Remove it and run the study again") from error
+
+
+def read_completions(path: Path, columns: Iterable[str] | None = None) -> pa.Table:
+    """Read one Parquet part, all columns or some.
+
+    Raises:
+        EchoError: missing or damaged.
+    """
+    with _readable(path):
+        return pq.read_table(path, columns=list(columns) if columns is not None else None)
