@@ -33,9 +33,10 @@ class EvaluationConfig(Config):
         description="Evaluations during RL, at log-spaced steps; the first and last included.",
     )
     completions_per_batch: int = Field(
-        default=1024, ge=1, description="Completions generated at once; bounds memory and does not change results "
-        "beyond float round-off."
-    )  # fmt: skip
+        default=1024,
+        ge=1,
+        description="Completions generated at once; bounds memory, changes results by float round-off only.",
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> EvaluationConfig:
