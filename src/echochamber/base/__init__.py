@@ -7,6 +7,7 @@ from echochamber.base.files import (
     atomic_folder,
     explained_write,
     fault_point,
+    fsync_folder,
     publish_folder,
     read_json,
     write_file,
@@ -16,6 +17,7 @@ from echochamber.base.problem import Problem
 from echochamber.base.progress import Progress, progress
 from echochamber.base.registry import Registry
 from echochamber.base.seeds import derive_seed
+from echochamber.base.stopping import stop_requested, stop_signals
 from echochamber.base.variants import Variants
 
 __all__ = [
@@ -36,6 +38,7 @@ __all__ = [
     "digest_file",
     "explained_write",
     "fault_point",
+    "fsync_folder",
     "load_config",
     "parse_yaml",
     "progress",
@@ -43,6 +46,8 @@ __all__ = [
     "read_json",
     "read_yaml",
     "set_value",
+    "stop_requested",
+    "stop_signals",
     "validate",
     "write_file",
     "write_json",

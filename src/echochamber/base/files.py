@@ -22,11 +22,12 @@ _passed: dict[str, int] = {}
 
 
 def fault_point(name: str) -> None:
-    """Die here if a test asked for it.
+    """Die or fail here if a test asked for it.
 
-    `ECHOCHAMBER_FAULT=name:n` kills the process with SIGKILL the n-th time the
-    point of that name is passed (`*` counts every point); `ECHOCHAMBER_FAULT_TRACE=file` writes down the
-    names passed, so that a test can enumerate them.
+    `ECHOCHAMBER_FAULT=name:n` kills the process with SIGKILL the n-th time the point of that name is
+    passed (`*` counts every point); `name:n:ENOSPC` raises that error of the operating system instead,
+    from the n-th time on. `ECHOCHAMBER_FAULT_TRACE=file` writes down the names passed, so that a test can
+    enumerate them.
     """
     trace = os.environ.get("ECHOCHAMBER_FAULT_TRACE")
     if trace:
@@ -35,10 +36,13 @@ def fault_point(name: str) -> None:
     wanted = os.environ.get("ECHOCHAMBER_FAULT")
     if not wanted:
         return
-    target, _, count = wanted.rpartition(":")
+    target, count, *error = wanted.split(":")
     if target not in (name, "*"):
         return
     _passed[target] = _passed.get(target, 0) + 1
+    if error and _passed[target] >= int(count):
+        number = getattr(errno, error[0])
+        raise OSError(number, os.strerror(number))
     if _passed[target] == int(count):
         os.kill(os.getpid(), signal.SIGKILL)
 
@@ -71,7 +75,8 @@ def explained_write(path: Path) -> Iterator[None]:
         raise EchoError(f"cannot write {at}: {reason}") from error
 
 
-def _fsync_folder(folder: Path) -> None:
+def fsync_folder(folder: Path) -> None:
+    """Make the names inside `folder` durable."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -99,7 +104,7 @@ def write_file(path: Path, content: bytes | str) -> None:
         fault_point("file.before_rename")
         temporary.replace(path)
         fault_point("file.after_rename")
-        _fsync_folder(path.parent)
+        fsync_folder(path.parent)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -131,7 +136,7 @@ def fsync_tree(folder: Path) -> None:
             finally:
                 os.close(descriptor)
     for path in [folder, *(p for p in sorted(folder.rglob("*")) if p.is_dir())]:
-        _fsync_folder(path)
+        fsync_folder(path)
 
 
 def publish_folder(partial: Path, final: Path) -> None:
@@ -145,7 +150,7 @@ def publish_folder(partial: Path, final: Path) -> None:
         fault_point("folder.before_rename")
         partial.rename(final)
         fault_point("folder.after_rename")
-        _fsync_folder(final.parent)
+        fsync_folder(final.parent)
 
 
 @contextmanager

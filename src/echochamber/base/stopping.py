@@ -1,0 +1,57 @@
+"""Ctrl-C and SIGTERM: once, finish the step and leave a checkpoint; twice, stop now."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from echochamber.base.errors import Interrupted
+
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class _State:
+    installed = False
+    requested = ""
+
+
+def stop_requested() -> str:
+    """The name of the signal that asked this run to stop (`"SIGINT"`), or an empty string."""
+    return _State.requested
+
+
+def _on_signal(number: int, frame: FrameType | None) -> None:
+    name = signal.Signals(number).name
+    if _State.requested:
+        raise Interrupted(
+            f"stopped at once by a second {name}; the same command resumes from the last checkpoint"
+        )
+    _State.requested = name
+    print(f"\n{name}: finishing this step first; once more to stop now", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def stop_signals() -> Iterator[None]:
+    """Turn SIGINT and SIGTERM into a request that loops poll with `stop_requested`.
+
+    A second signal raises `Interrupted` wherever the program is. Blocks may be nested: only the
+    outermost one installs handlers, and puts the earlier ones back. Outside the main thread, where
+    Python cannot install any, this does nothing.
+    """
+    if _State.installed or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = {number: signal.getsignal(number) for number in _STOP_SIGNALS}
+    _State.installed, _State.requested = True, ""
+    try:
+        for number in _STOP_SIGNALS:
+            signal.signal(number, _on_signal)
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+        _State.installed, _State.requested = False, ""

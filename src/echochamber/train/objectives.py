@@ -1,0 +1,191 @@
+"""Losses and log-probabilities as sums over tokens, without a second logits-sized copy.
+
+Shapes: B sequences, T tokens, V vocabulary, N = B x T tokens in one row, D width.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+# A chunk of this many logits stays in a core's second-level cache.
+CPU_CHUNK_ELEMENTS = 2**18
+GPU_CHUNK_ELEMENTS = 2**26
+
+
+@dataclass(frozen=True)
+class LossSum:
+    """What a loss function returns for one microbatch: sums, so that splitting a batch changes nothing.
+
+    Attributes:
+        total: 0-d, differentiable: the sum of weighted per-token terms. Whoever knows the global
+            normalizer divides.
+        metrics: named 0-d sums without gradient (token counts, clipped tokens, ...); they add up over
+            microbatches.
+    """
+
+    total: Tensor
+    metrics: dict[str, Tensor] = field(default_factory=dict)
+
+
+def _rows_per_chunk(num_columns: int, device: torch.device) -> int:
+    elements = CPU_CHUNK_ELEMENTS if device.type == "cpu" else GPU_CHUNK_ELEMENTS
+    return max(1, elements // num_columns)
+
+
+def _accumulation_dtype(dtype: torch.dtype) -> torch.dtype:
+    return dtype if dtype in (torch.float32, torch.float64) else torch.float32
+
+
+class _TokenLogprobs(torch.autograd.Function):
+    """log softmax(z / temperature) at the targets; keeps the logits and one number a token."""
+
+    @staticmethod
+    def forward(ctx: Any, logits_NV: Tensor, targets_N: Tensor, temperature: float) -> Tensor:
+        num_rows, num_columns = logits_NV.shape
+        dtype = _accumulation_dtype(logits_NV.dtype)
+        logp_N = torch.empty(num_rows, dtype=dtype, device=logits_NV.device)
+        logsumexp_N = torch.empty_like(logp_N)
+        for rows in _chunks(num_rows, num_columns, logits_NV.device):
+            z = logits_NV[rows].to(dtype)
+            if temperature != 1.0:
+                z = z / temperature
+            at_target = z.gather(1, targets_N[rows, None])[:, 0]
+            logsumexp_N[rows] = torch.logsumexp(z, dim=1)
+            logp_N[rows] = at_target - logsumexp_N[rows]
+        ctx.save_for_backward(logits_NV, targets_N, logsumexp_N)
+        ctx.temperature = temperature
+        return logp_N
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_N: Tensor) -> tuple[Tensor, None, None]:
+        logits_NV, targets_N, logsumexp_N = ctx.saved_tensors
+        num_rows, num_columns = logits_NV.shape
+        grad_NV = torch.empty_like(logits_NV)
+        scale_N = grad_N / ctx.temperature
+        for rows in _chunks(num_rows, num_columns, logits_NV.device):
+            z = logits_NV[rows].to(logsumexp_N.dtype)
+            if ctx.temperature != 1.0:
+                z = z / ctx.temperature
+            # A masked token (zero upstream gradient) may have any logits, NaN included.
+            used = scale_N[rows, None] != 0
+            probability = torch.where(used, torch.exp(z - logsumexp_N[rows, None]), 0.0)
+            grad = probability.mul_(-scale_N[rows, None])
+            grad.scatter_add_(1, targets_N[rows, None], scale_N[rows, None])
+            grad_NV[rows] = grad
+        return grad_NV, None, None
+
+
+def _chunks(num_rows: int, num_columns: int, device: torch.device) -> list[slice]:
+    size = _rows_per_chunk(num_columns, device)
+    return [slice(start, min(start + size, num_rows)) for start in range(0, num_rows, size)]
+
+
+def token_logprobs(logits_BTV: Tensor, targets_BT: Tensor, *, temperature: float = 1.0) -> Tensor:
+    """Log-probability of each target token in nats: log softmax(logits / temperature)[target].
+
+    Works row chunk by row chunk: beside the logits and their gradient nothing of size B x T x V is
+    held. Half-precision logits are summed in float32, which is then the dtype of the result. A token
+    whose upstream gradient is zero passes exactly zero on, whatever its logits hold.
+
+    Returns:
+        logp_BT.
+
+    Raises:
+        ValueError: shapes differ, or the temperature is not positive.
+    """
+    if logits_BTV.shape[:-1] != targets_BT.shape:
+        raise ValueError(f"logits {tuple(logits_BTV.shape)} do not match targets {tuple(targets_BT.shape)}")
+    if not temperature > 0:
+        raise ValueError(f"temperature {temperature}: expected a positive number")
+    logits_NV = logits_BTV.reshape(-1, logits_BTV.shape[-1])
+    logp_N = _TokenLogprobs.apply(logits_NV, targets_BT.reshape(-1), temperature)  # type: ignore[no-untyped-call]
+    return cast(Tensor, logp_N).view(targets_BT.shape)
+
+
+def cross_entropy(logits_BTV: Tensor, targets_BT: Tensor, weight_BT: Tensor | None = None) -> LossSum:
+    """Sum over tokens of weight x negative log-likelihood, in nats.
+
+    `weight_BT` None means 1 for every token. A token of weight 0 contributes nothing.
+    Metrics: `tokens`, the sum of the weights.
+    """
+    logp_BT = token_logprobs(logits_BTV, targets_BT)
+    if weight_BT is None:
+        return LossSum(-logp_BT.sum(), {"tokens": logp_BT.new_tensor(float(targets_BT.numel()))})
+    nll_BT = torch.where(weight_BT != 0, -logp_BT, 0.0)
+    return LossSum((nll_BT * weight_BT).sum(), {"tokens": weight_BT.sum().detach()})
+
+
+class _LinearCrossEntropy(torch.autograd.Function):
+    """Cross-entropy of `hidden @ weight.T`, with both gradients made while each chunk of logits is hot."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, hidden_ND: Tensor, weight_VD: Tensor, targets_N: Tensor, weight_N: Tensor | None
+    ) -> Tensor:
+        needs_grad = ctx.needs_input_grad[0] or ctx.needs_input_grad[1]
+        num_rows, num_columns = hidden_ND.shape[0], weight_VD.shape[0]
+        dtype = _accumulation_dtype(hidden_ND.dtype)
+        total = torch.zeros((), dtype=dtype, device=hidden_ND.device)
+        grad_hidden_ND = torch.empty_like(hidden_ND) if needs_grad else None
+        grad_weight_VD = torch.zeros_like(weight_VD, dtype=dtype) if needs_grad else None
+        for rows in _chunks(num_rows, num_columns, hidden_ND.device):
+            hidden = hidden_ND[rows]
+            logp = torch.log_softmax((hidden @ weight_VD.T).to(dtype), dim=1)
+            nll = -logp.gather(1, targets_N[rows, None])[:, 0]
+            if weight_N is not None:
+                nll = torch.where(weight_N[rows] != 0, nll, 0.0) * weight_N[rows]
+            total += nll.sum()
+            if grad_hidden_ND is None or grad_weight_VD is None:
+                continue
+            grad = logp.exp_()
+            grad.scatter_add_(1, targets_N[rows, None], grad.new_full((len(nll), 1), -1.0))
+            if weight_N is not None:
+                grad = torch.where(weight_N[rows, None] != 0, grad, 0.0).mul_(weight_N[rows, None])
+            grad = grad.to(hidden.dtype)
+            torch.mm(grad, weight_VD, out=grad_hidden_ND[rows])
+            if hidden.dtype == dtype:
+                grad_weight_VD.addmm_(grad.T, hidden)
+            else:
+                grad_weight_VD += (grad.T @ hidden).to(dtype)
+        if grad_hidden_ND is not None and grad_weight_VD is not None:
+            ctx.save_for_backward(grad_hidden_ND, grad_weight_VD.to(weight_VD.dtype))
+        return total
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        grad_hidden_ND, grad_weight_VD = ctx.saved_tensors
+        return grad_hidden_ND * grad, grad_weight_VD * grad, None, None
+
+
+def linear_cross_entropy(
+    hidden_BTD: Tensor, weight_VD: Tensor, targets_BT: Tensor, weight_BT: Tensor | None = None
+) -> LossSum:
+    """`cross_entropy(hidden @ weight.T, targets, weight)` without ever holding all logits.
+
+    The two gradients are computed chunk by chunk in the forward pass (the idea of Liger-Kernel's fused
+    linear cross-entropy, arXiv:2410.10989), so the three matrix products are the ones a plain loss
+    needs and nothing of size B x T x V exists. The per-token weights are constants.
+
+    Raises:
+        ValueError: shapes differ.
+    """
+    if hidden_BTD.shape[:-1] != targets_BT.shape or hidden_BTD.shape[-1] != weight_VD.shape[-1]:
+        raise ValueError(
+            f"hidden {tuple(hidden_BTD.shape)} and weight {tuple(weight_VD.shape)} do not match "
+            f"targets {tuple(targets_BT.shape)}"
+        )
+    hidden_ND = hidden_BTD.reshape(-1, hidden_BTD.shape[-1])
+    weight_N = None if weight_BT is None else weight_BT.reshape(-1)
+    total = cast(
+        Tensor,
+        _LinearCrossEntropy.apply(hidden_ND, weight_VD, targets_BT.reshape(-1), weight_N),  # type: ignore[no-untyped-call]
+    )
+    count = total.new_tensor(float(targets_BT.numel())) if weight_BT is None else weight_BT.sum().detach()
+    return LossSum(total, {"tokens": count})

@@ -1,0 +1,213 @@
+"""A loop of steps that survives being killed; pretraining, tuning and every RL algorithm run in it.
+
+    with Run(folder, total_steps=100, modules={"policy": policy}, optimizers={"policy": optimizer}) as run:
+        for step in run.steps():
+            stats = train_step(...)
+            run.log({"step": step, "loss": stats.loss})
+
+Each step must be a function of the step number, the modules, the optimisers and `run.extras`; then a run
+that was killed and started again ends with the same bytes as one that was not.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from echochamber.base import EchoError, Interrupted, fault_point, stop_requested, stop_signals
+from echochamber.train.checkpoints import Checkpoint, Retention, newest, restore, save_checkpoint, tell
+from echochamber.train.logs import LogMark, MetricsLog, TimingLog, disagreement
+from echochamber.train.step import NonFiniteError
+
+CHECKPOINTS = "checkpoints"
+METRICS = "metrics.jsonl"
+TIMING = "timing.jsonl"
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The per-parameter state as named tensors: `"<index of the parameter>.<name of the state>"`.
+
+    Raises:
+        TypeError: the optimiser keeps state that is not a tensor.
+    """
+    tensors: dict[str, Tensor] = {}
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    for index, parameter in enumerate(parameters):
+        for name, value in optimizer.state.get(parameter, {}).items():
+            if not isinstance(value, Tensor):
+                raise TypeError(f"optimiser state {name} is a {type(value).__name__}, expected a tensor")
+            tensors[f"{index}.{name}"] = value
+    return tensors
+
+
+def load_optimizer_tensors(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Put back what `optimizer_tensors` gave; learning rate, betas and decay stay as constructed."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        index, _, name = key.partition(".")
+        state.setdefault(int(index), {})[name] = value
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+class Run:
+    """State of a resumable loop; enter it to restore, iterate `steps()` to work.
+
+    Args:
+        folder: holds `checkpoints/`, `metrics.jsonl`, `timing.jsonl` and the further logs.
+        total_steps: the loop ends after so many.
+        modules: whose parameters and buffers are saved and, on entering, restored in place.
+        optimizers: likewise.
+        extras: JSON-able state, changed through `run.extras`; these are the values at step 0.
+        fingerprints: what must be equal for a checkpoint to be used, e.g. `{"config": digest}`.
+        checkpoint_every: steps between checkpoints; the last step always leaves one.
+        retention: which checkpoints stay on disk.
+        logs: names of further JSON-lines files under the same contract as `metrics.jsonl`.
+
+    Attributes:
+        step: number of completed steps.
+        batch: what the current step works on, named in the error if the loss is not finite.
+
+    Raises:
+        InputError: a checkpoint with other fingerprints is in the way, or the folder is not writable.
+        EchoError: the disk failed.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        total_steps: int,
+        modules: Mapping[str, nn.Module],
+        optimizers: Mapping[str, torch.optim.Optimizer],
+        extras: Mapping[str, Any] | None = None,
+        fingerprints: Mapping[str, str] | None = None,
+        checkpoint_every: int = 100,
+        retention: Retention | None = None,
+        logs: tuple[str, ...] = (),
+    ) -> None:
+        self.folder, self.total_steps = folder, total_steps
+        self.modules, self.optimizers = dict(modules), dict(optimizers)
+        self.extras: dict[str, Any] = dict(extras or {})
+        self.fingerprints = dict(fingerprints or {})
+        self.checkpoint_every, self.retention = checkpoint_every, retention or Retention()
+        self.step, self.batch = 0, ""
+        self.logs: dict[str, MetricsLog] = {}
+        self._log_names = (METRICS, *logs)
+        self._signals = stop_signals()
+        self._last_saved = -1
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where the checkpoints lie."""
+        return self.folder / CHECKPOINTS
+
+    def __enter__(self) -> Self:
+        self._signals.__enter__()
+        try:
+            self._resume()
+        except BaseException as error:
+            self._signals.__exit__(type(error), error, error.__traceback__)
+            raise
+        return self
+
+    def _resume(self) -> None:
+        found = restore(self.checkpoints, fingerprints=self.fingerprints, objection=self._objection)
+        self.logs = {name: MetricsLog(self.folder / name) for name in self._log_names}
+        self._timing = TimingLog(self.folder / TIMING)
+        if found is None:
+            for log in self.logs.values():
+                log.truncate(0)
+        else:
+            self._load(found)
+        self._clock = time.perf_counter()
+
+    def _objection(self, found: Checkpoint) -> str:
+        """A checkpoint is of use only while the logs still hold what they held when it was written."""
+        marks = found.values["logs"]
+        reasons = (disagreement(self.folder / name, LogMark(**mark)) for name, mark in marks.items())
+        return next(filter(None, reasons), "")
+
+    def _load(self, found: Checkpoint) -> None:
+        for name, module in self.modules.items():
+            module.load_state_dict(found.tensors[name])
+        for name, optimizer in self.optimizers.items():
+            load_optimizer_tensors(optimizer, found.tensors[f"{name}.optimizer"])
+        self.extras = found.values["extras"]
+        self.step = self._last_saved = found.step
+        for name, mark in found.values["logs"].items():
+            self.logs[name].truncate(mark["num_bytes"])
+        if 0 < self.step < self.total_steps:
+            tell(f"{self.folder}: going on after step {self.step} of {self.total_steps}")
+
+    def steps(self) -> Iterator[int]:
+        """Numbers of the steps still to do, from 0; a step counts as done when the next one is asked for.
+
+        Raises:
+            Interrupted: SIGINT or SIGTERM came; the finished step is in a checkpoint.
+        """
+        while self.step < self.total_steps:
+            fault_point("run.before_step")
+            yield self.step
+            self.step += 1
+            if self.step % self.checkpoint_every == 0 or self.step == self.total_steps:
+                self.save()
+            if name := stop_requested():
+                self.save()
+                raise Interrupted(
+                    f"{name}: stopped after step {self.step} of {self.total_steps}; "
+                    "run the same command again to go on from there"
+                )
+
+    def log(self, row: Mapping[str, Any], log: str = METRICS) -> None:
+        """Append a row of deterministic values to a log."""
+        self.logs[log].append(row)
+
+    def log_timing(self, row: Mapping[str, Any]) -> float:
+        """Append a row of wall-clock values; `seconds` since the row before it is added and returned."""
+        now = time.perf_counter()
+        seconds, self._clock = now - self._clock, now
+        self._timing.append({**row, "seconds": seconds})
+        return seconds
+
+    def save(self) -> None:
+        """Write a checkpoint of the steps completed so far, unless there is one."""
+        if self.step == self._last_saved:
+            return
+        marks = {name: log.mark() for name, log in self.logs.items()}
+        tensors: dict[str, dict[str, Tensor]] = {n: dict(m.state_dict()) for n, m in self.modules.items()}
+        tensors.update({f"{name}.optimizer": optimizer_tensors(o) for name, o in self.optimizers.items()})
+        values = {
+            "extras": self.extras,
+            "logs": {n: {"num_bytes": m.num_bytes, "sha256": m.sha256} for n, m in marks.items()},
+        }
+        save_checkpoint(
+            self.checkpoints,
+            self.step,
+            tensors=tensors,
+            values=values,
+            fingerprints=self.fingerprints,
+            retention=self.retention,
+        )
+        self._last_saved = self.step
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for log in self.logs.values():
+            log.close()
+        self._timing.close()
+        self._signals.__exit__(kind, error, trace)
+        if isinstance(error, NonFiniteError):
+            last = newest(self.checkpoints)
+            raise error.located(step=self.step, batch=self.batch, checkpoint=str(last or "")) from error
+        if isinstance(error, torch.OutOfMemoryError):
+            raise EchoError(
+                f"out of memory at step {self.step}; use smaller microbatches (the result stays the same), "
+                "activation checkpointing, or a smaller model"
+            ) from error

@@ -1,0 +1,166 @@
+"""The training step: hand-worked numbers, exact accumulation, refusal of non-finite steps."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from echochamber.train import (
+    LossSum,
+    NonFiniteError,
+    OptimizerConfig,
+    cross_entropy,
+    learning_rate_at,
+    make_optimizer,
+    set_learning_rate,
+    train_step,
+)
+
+
+def tiny_model(seed: int = 0) -> nn.Module:
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Embedding(11, 8), nn.Linear(8, 16), nn.SiLU(), nn.Linear(16, 11)).double()
+
+
+def weight_of_one(value: float) -> nn.Linear:
+    model = nn.Linear(1, 1, bias=False)
+    nn.init.constant_(model.weight, value)
+    return model
+
+
+def test_one_step_by_hand() -> None:
+    """Loss (2 w)^2 + (3 w)^2 over normalizer 2 at w = 1: loss 6.5, gradient 13, clipped to 1, SGD 0.1."""
+    model = weight_of_one(1.0)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    inputs = [torch.tensor([[2.0]]), torch.tensor([[3.0]])]
+    stats = train_step(
+        model,
+        optimizer,
+        inputs,
+        lambda x: LossSum((model(x) ** 2).sum(), {"rows": torch.tensor(1.0)}),
+        normalizer=2.0,
+        max_grad_norm=1.0,
+    )
+    assert stats.loss == pytest.approx(6.5)
+    assert stats.grad_norm == pytest.approx(13.0)
+    assert stats.metrics == {"rows": 2.0}
+    assert model.weight.item() == pytest.approx(0.9, abs=1e-6)
+
+
+@pytest.mark.parametrize("sizes", [[6], [1] * 6, [1, 5], [4, 2]])
+def test_splitting_a_batch_changes_nothing(sizes: list[int]) -> None:
+    tokens = torch.randint(11, (6, 9), generator=torch.Generator().manual_seed(3))
+    results = []
+    for split in ([6], sizes):
+        model = tiny_model()
+        optimizer = make_optimizer(model, OptimizerConfig())
+        for _ in range(3):
+            stats = train_step(
+                model,
+                optimizer,
+                tokens.split(split),
+                lambda part, model=model: cross_entropy(model(part[:, :-1]), part[:, 1:]),
+                normalizer=tokens[:, 1:].numel(),
+                max_grad_norm=0.5,
+            )
+        results.append((stats, torch.cat([p.detach().flatten() for p in model.parameters()])))
+    (whole, weights), (parts, split_weights) = results
+    assert parts.loss == pytest.approx(whole.loss, rel=1e-12)
+    assert parts.grad_norm == pytest.approx(whole.grad_norm, rel=1e-12)
+    torch.testing.assert_close(split_weights, weights, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_non_finite_loss_stops_before_the_update(bad: float) -> None:
+    model = weight_of_one(1.0)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    inputs = [torch.tensor([[1.0]]), torch.tensor([[bad]])]
+    with pytest.raises(NonFiniteError, match="loss of microbatch 1 of 2") as caught:
+        train_step(
+            model,
+            optimizer,
+            inputs,
+            lambda x: LossSum(model(x).sum()),
+            normalizer=1.0,
+            max_grad_norm=math.inf,
+        )
+    assert model.weight.item() == 1.0
+    located = caught.value.located(step=12, batch="rows 0 to 15", checkpoint="checkpoints/step-00000010")
+    message = str(located)
+    assert "at step 12" in message and "rows 0 to 15" in message and "checkpoints/step-00000010" in message
+
+
+def test_a_non_finite_gradient_stops_before_the_update() -> None:
+    model = weight_of_one(0.0)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with pytest.raises(NonFiniteError, match="gradient norm"):
+        train_step(
+            model,
+            optimizer,
+            [torch.tensor([[1.0]])],
+            lambda x: LossSum(model(x).abs().sqrt().sum()),
+            normalizer=1.0,
+            max_grad_norm=1.0,
+        )
+    assert model.weight.item() == 0.0
+
+
+def test_our_own_mistakes_are_refused() -> None:
+    model = weight_of_one(1.0)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with pytest.raises(ValueError, match="normalizer"):
+        train_step(model, optimizer, [], lambda x: LossSum(x), normalizer=0.0, max_grad_norm=1.0)
+    with pytest.raises(ValueError, match="no microbatch"):
+        train_step(model, optimizer, [], lambda x: LossSum(x), normalizer=1.0, max_grad_norm=1.0)
+
+
+def test_schedule_by_hand() -> None:
+    config = OptimizerConfig(learning_rate=1.0, warmup_steps=4, final_fraction=0.1)
+    rates = [learning_rate_at(step, config, 11) for step in range(11)]
+    assert rates[:4] == [0.25, 0.5, 0.75, 1.0]
+    assert rates[4] == 1.0
+    assert rates[7] == pytest.approx(0.1 + 0.9 * 0.5)
+    assert rates[10] == pytest.approx(0.1)
+    assert rates[4:] == sorted(rates[4:], reverse=True)
+    assert learning_rate_at(7, config.model_copy(update={"schedule": "linear"}), 11) == pytest.approx(0.55)
+    assert learning_rate_at(9, config.model_copy(update={"schedule": "constant"}), 11) == 1.0
+    assert learning_rate_at(0, OptimizerConfig(learning_rate=2.0, warmup_fraction=0.0), 1) == 2.0
+
+
+def test_warmup_fraction_counts_steps() -> None:
+    config = OptimizerConfig(learning_rate=1.0, warmup_fraction=0.5)
+    assert [learning_rate_at(step, config, 8) for step in range(4)] == [0.25, 0.5, 0.75, 1.0]
+
+
+def test_fused_adamw_is_the_plain_update() -> None:
+    """Three updates of the optimiser we make equal the textbook's, arXiv:1711.05101 algorithm 2."""
+    model = tiny_model()
+    config = OptimizerConfig(learning_rate=0.01, weight_decay=0.1)
+    optimizer = make_optimizer(model, config)
+    parameters = list(model.parameters())
+    expected = [p.detach().clone() for p in parameters]
+    first, second = ([torch.zeros_like(p) for p in parameters] for _ in range(2))
+    generator = torch.Generator().manual_seed(1)
+    for step in range(1, 4):
+        for i, p in enumerate(parameters):
+            p.grad = torch.randn(p.shape, generator=generator, dtype=p.dtype)
+            first[i] = 0.9 * first[i] + 0.1 * p.grad
+            second[i] = 0.95 * second[i] + 0.05 * p.grad**2
+            m, v = first[i] / (1 - 0.9**step), second[i] / (1 - 0.95**step)
+            expected[i] = expected[i] * (1 - 0.01 * 0.1) - 0.01 * m / (v.sqrt() + 1e-8)
+        optimizer.step()
+    for p, want in zip(parameters, expected, strict=True):
+        torch.testing.assert_close(p.detach(), want, rtol=1e-12, atol=1e-14)
+
+
+def test_learning_rate_is_set_in_every_group() -> None:
+    model = tiny_model()
+    optimizer = make_optimizer(model, OptimizerConfig())
+    set_learning_rate(optimizer, 0.25)
+    assert {group["lr"] for group in optimizer.param_groups} == {0.25}
+
+
+def test_bad_betas_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"two numbers in \[0, 1\)"):
+        OptimizerConfig(betas=(0.9, 1.0))
