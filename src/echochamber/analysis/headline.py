@@ -1,0 +1,117 @@
+"""What happened to the formats of one arm, in numbers and in plain words."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from echochamber.analysis.statistics import Interval, PairedTest
+from echochamber.analysis.trajectories import NOT_A_FORMAT, Trajectory
+
+HELD = 0.20
+LOST = 0.05
+TOOK_OVER = 0.50
+
+
+@dataclass(frozen=True)
+class FormatChange:
+    """Share of one format before and after RL, with the paired comparison of the two."""
+
+    name: str
+    before: Interval
+    after: Interval
+    test: PairedTest
+
+
+@dataclass(frozen=True)
+class Headline:
+    """What RL did in one arm.
+
+    Attributes:
+        trajectory: the arm.
+        lost: formats that held at least HELD of the base model's completions and ended under LOST.
+        winner: the format with the largest share at the end, None if no real format has any.
+        gain: paired comparison of pass@1, last step against base.
+        before, after: pass@1 at the first and the last step.
+    """
+
+    trajectory: Trajectory
+    lost: tuple[FormatChange, ...]
+    winner: FormatChange | None
+    gain: PairedTest
+    before: Interval
+    after: Interval
+
+    @property
+    def took_over(self) -> bool:
+        """Whether the winner grew and holds the majority at the end."""
+        w = self.winner
+        return w is not None and (
+            w.after.estimate >= TOOK_OVER and w.test.difference.estimate > 0 and not w.test.inside_noise
+        )
+
+    def sentences(self) -> list[str]:
+        """The finding in plain words, each sentence true of the numbers."""
+        return [self._formats(), self._accuracy()]
+
+    def _formats(self) -> str:
+        t = self.trajectory
+        after = f"after {t.steps[-1]} steps of {t.arm}"
+        if self.lost:
+            parts = [
+                f"{c.name} went from {percent(c.before.estimate)} to {percent(c.after.estimate)}"
+                for c in self.lost
+            ]
+            text = f"{', and '.join(parts)} of the answers {after}."
+        else:
+            text = (
+                f"No format that held {HELD:.0%} of the base model's answers fell below {LOST:.0%} {after}."
+            )
+        if self.winner is None:
+            return text
+        w = self.winner
+        moved = f"{percent(w.before.estimate)} → {percent(w.after.estimate)}"
+        if self.took_over:
+            return f"{text} {w.name} took over ({moved})."
+        noise = ", inside the noise" if w.test.inside_noise else ""
+        return f"{text} The most frequent format at the end is {w.name} ({moved}{noise})."
+
+    def _accuracy(self) -> str:
+        difference = self.gain.difference
+        text = (
+            f"pass@1 went from {percent(self.before.estimate)} to {percent(self.after.estimate)} "
+            f"({points(difference.estimate)}, 95 % interval {points(difference.low, '')} "
+            f"to {points(difference.high)})"
+        )
+        return f"{text}: a difference inside the noise." if self.gain.inside_noise else f"{text}."
+
+
+def headline(trajectory: Trajectory) -> Headline:
+    """Compare the first and the last step of an arm.
+
+    Labels that are no format (`none`, `ambiguous`) are never winners or losers.
+    """
+    t = trajectory
+    changes = [
+        FormatChange(name, t.share.at((0, f)), t.share.at((-1, f)), t.share_change(name))
+        for f, name in enumerate(t.formats)
+        if name not in NOT_A_FORMAT
+    ]
+    lost = tuple(c for c in changes if c.before.estimate >= HELD and c.after.estimate < LOST)
+    winner = max(changes, key=lambda c: c.after.estimate, default=None)
+    if winner is not None and winner.after.estimate == 0.0:
+        winner = None
+    return Headline(t, lost, winner, t.gain(), t.pass_at_1.at(0), t.pass_at_1.at(-1))
+
+
+def percent(value: float) -> str:
+    """A share as text: `39 %`, with a decimal below 10 %; `–` for nothing measured."""
+    if not math.isfinite(value):
+        return "–"
+    shown = 100.0 * value
+    return f"{shown:.1f} %" if 0.0 < shown < 9.95 else f"{shown:.0f} %"
+
+
+def points(value: float, unit: str = " points") -> str:
+    """A signed difference in percentage points."""
+    return f"{100.0 * value:+.1f}{unit}" if math.isfinite(value) else "–"

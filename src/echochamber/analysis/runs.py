@@ -1,0 +1,122 @@
+"""Open a run folder and query what it recorded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import yaml
+
+from echochamber.base import EchoError, InputError, read_json
+
+
+class Run:
+    """The files of one run folder, read when asked for and never written.
+
+    Args:
+        folder: `runs/<study>`; it must hold `summary.json`.
+
+    Raises:
+        InputError: not a run folder, or one whose study has not finished a stage yet.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        if not (folder / "summary.json").is_file():
+            reason = "it has no summary.json" if folder.is_dir() else "no such folder"
+            raise InputError(f"{folder} is not a finished run: {reason}. Run the study first")
+
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """`summary.json`: study, rows, seconds."""
+        summary: dict[str, Any] = read_json(self.folder / "summary.json")
+        return summary
+
+    @cached_property
+    def rows(self) -> list[dict[str, Any]]:
+        """The rows of `summary.json`."""
+        rows: list[dict[str, Any]] = self.summary["rows"]
+        return rows
+
+    @cached_property
+    def study(self) -> list[dict[str, Any]]:
+        """The resolved study: one config, or one for each point of a sweep; empty if the folder has none."""
+        path = self.folder / "study.yaml"
+        if not path.is_file():
+            return []
+        try:
+            documents = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise EchoError(f"{path} is damaged: {error}") from error
+        return [document for document in documents if isinstance(document, dict)]
+
+    @cached_property
+    def environment(self) -> dict[str, Any]:
+        """`environment.json`, empty if the folder has none."""
+        path = self.folder / "environment.json"
+        return dict(read_json(path)) if path.is_file() else {}
+
+    @cached_property
+    def metrics(self) -> list[dict[str, Any]]:
+        """Every row of `metrics.jsonl`, in order."""
+        return _read_lines(self.folder / "metrics.jsonl")
+
+    @cached_property
+    def timing(self) -> list[dict[str, Any]]:
+        """Every row of `timing.jsonl`, in order; empty if the folder has none."""
+        return _read_lines(self.folder / "timing.jsonl")
+
+    @property
+    def parts(self) -> list[Path]:
+        """The Parquet parts that hold the completions."""
+        return sorted((self.folder / "completions").glob("part-*.parquet"))
+
+    def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> pa.Table:
+        """Run SQL (DuckDB) over the completions, a view named `completions`; `$name` refers to `parameters`.
+
+        Raises:
+            EchoError: the completions are missing or damaged.
+        """
+        import duckdb
+
+        parts = [str(path) for path in self.parts]
+        if not parts:
+            raise EchoError(f"{self.folder / 'completions'} holds no completions; run the study again")
+        with duckdb.connect() as connection:
+            connection.execute("SET threads TO 2")
+            listed = ", ".join("'" + part.replace("'", "''") + "'" for part in parts)
+            try:
+                # `file_row_number` keeps the order in which completions were written reproducible.
+                connection.execute(
+                    f"CREATE VIEW completions AS SELECT * FROM "
+                    f"read_parquet([{listed}], file_row_number = true, filename = true)"
+                )
+                return connection.sql(sql, params=dict(parameters or {})).to_arrow_table()
+            except (duckdb.IOException, duckdb.InvalidInputException) as error:
+                raise EchoError(f"the completions of {self.folder} are damaged: {error}") from error
+
+
+def _read_lines(path: Path) -> list[dict[str, Any]]:
+    """Rows of a JSON lines file, empty if there is none.
+
+    Raises:
+        EchoError: a line is not JSON.
+    """
+    if not path.is_file():
+        return []
+    rows = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            rows.append(json.loads(line))
+        except ValueError as error:
+            raise EchoError(f"{path}:{number} is damaged: {error}") from error
+    return rows
+
+
+def distinct(rows: Sequence[Mapping[str, Any]], *names: str) -> list[tuple[Any, ...]]:
+    """Distinct value tuples of some columns, in order of first appearance."""
+    return list(dict.fromkeys(tuple(row[name] for name in names) for row in rows))

@@ -1,0 +1,236 @@
+"""Shares and accuracies of one arm over its RL steps, with intervals.
+
+Shapes: T evaluated steps, F formats, P problems of one seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+
+from echochamber.analysis.runs import Run, distinct
+from echochamber.analysis.statistics import Array, Bands, Bootstrap, PairedTest, paired_test
+from echochamber.base import EchoError, InputError
+
+NOT_A_FORMAT = ("none", "ambiguous")
+BASE = "base"
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Completions of one seed, counted by problem, step and format.
+
+    Attributes:
+        seed: root seed of the training run.
+        problems: P problem identities.
+        completions: how many of each problem at each step are in each format, shape (P, T, F).
+        reward: sum of their rewards, shape (P, T, F).
+        correct: how many of them are correct, shape (P, T).
+    """
+
+    seed: int
+    problems: tuple[str, ...]
+    completions: Array
+    reward: Array
+    correct: Array
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """One arm of a study at one size and mixture, on one benchmark, over its evaluated steps.
+
+    Attributes:
+        arm, size, mixture, benchmark: what it is.
+        greedy: whether the completions were decoded greedily.
+        steps: the T evaluated steps, ascending.
+        formats: the F labels that occur in the study, in registration order.
+        counts: one entry a seed.
+    """
+
+    arm: str
+    size: str
+    mixture: str
+    benchmark: str
+    greedy: bool
+    steps: tuple[int, ...]
+    formats: tuple[str, ...]
+    counts: tuple[Counts, ...]
+
+    @property
+    def num_seeds(self) -> int:
+        return len(self.counts)
+
+    @property
+    def num_problems(self) -> int:
+        """Problems of one seed."""
+        return len(self.counts[0].problems)
+
+    @property
+    def num_samples(self) -> int:
+        """Completions a problem."""
+        return round(float(self.counts[0].completions[0, 0].sum()))
+
+    @cached_property
+    def crossed(self) -> bool:
+        """Whether all seeds were measured on the same problems."""
+        return len({count.problems for count in self.counts}) == 1
+
+    @cached_property
+    def bootstrap(self) -> Bootstrap:
+        """Draws of seeds and problems for this trajectory; equal for trajectories on the same problems."""
+        return Bootstrap([len(count.problems) for count in self.counts], crossed=self.crossed)
+
+    def _ratio(self, numerator: Sequence[Array], denominator: Sequence[Array]) -> Bands:
+        shape = numerator[0].shape[1:]
+        flat = self.bootstrap.ratio(
+            [n.reshape(len(n), -1) for n in numerator], [d.reshape(len(d), -1) for d in denominator]
+        )
+        return Bands(flat.estimate.reshape(shape), flat.low.reshape(shape), flat.high.reshape(shape))
+
+    @cached_property
+    def share(self) -> Bands:
+        """Share of each format, shape (T, F)."""
+        numerator = [c.completions for c in self.counts]
+        return self._ratio(
+            numerator, [np.broadcast_to(n.sum(axis=2, keepdims=True), n.shape) for n in numerator]
+        )
+
+    @cached_property
+    def accuracy_by_format(self) -> Bands:
+        """Mean reward of the completions in each format, shape (T, F); NaN where there are none."""
+        return self._ratio([c.reward for c in self.counts], [c.completions for c in self.counts])
+
+    @cached_property
+    def pass_at_1(self) -> Bands:
+        """Share of correct completions, shape (T,)."""
+        return self._ratio([c.correct for c in self.counts], [c.completions.sum(axis=2) for c in self.counts])
+
+    def accuracy_per_problem(self, index: int) -> list[Array]:
+        """pass@1 of each problem at the index-th step, one (P,) array a seed."""
+        return [c.correct[:, index] / c.completions[:, index].sum(axis=1) for c in self.counts]
+
+    def share_per_problem(self, index: int, name: str) -> list[Array]:
+        """Share of one format in each problem's completions, one (P,) array a seed."""
+        f = self.formats.index(name)
+        return [c.completions[:, index, f] / c.completions[:, index].sum(axis=1) for c in self.counts]
+
+    def gain(self) -> PairedTest:
+        """Paired comparison of pass@1 between the first and the last step."""
+        return paired_test(self.accuracy_per_problem(0), self.accuracy_per_problem(-1), crossed=self.crossed)
+
+    def share_change(self, name: str) -> PairedTest:
+        """Paired comparison of the share of one format between the first and the last step."""
+        return paired_test(
+            self.share_per_problem(0, name), self.share_per_problem(-1, name), crossed=self.crossed
+        )
+
+    def share_at(self, index: int) -> dict[str, float]:
+        """Share of each format at the index-th step."""
+        return {name: float(self.share.estimate[index, i]) for i, name in enumerate(self.formats)}
+
+
+_COUNTS = """
+    SELECT arm, size, mixture, seed, step, benchmark, greedy, problem_id, format,
+           count(*)::DOUBLE AS num, sum(reward)::DOUBLE AS reward,
+           count(*) FILTER (WHERE outcome = 'correct')::DOUBLE AS correct
+    FROM completions GROUP BY ALL ORDER BY ALL
+"""
+
+
+def trajectories(run: Run) -> list[Trajectory]:
+    """Every arm, size, mixture, benchmark and protocol of a run, in the order of its summary.
+
+    An arm that was not measured at step 0 starts from the base model's
+    measurement at the same size, mixture and seed.
+
+    Raises:
+        EchoError: completions and summary do not describe the same run, or the seeds of an arm were
+            measured at different steps.
+    """
+    table = run.query(_COUNTS)
+    seen = set(table["format"].unique().to_pylist())
+    formats = tuple(
+        name for name in dict.fromkeys(f for row in run.rows for f in row["share"]) if name in seen
+    )
+    if seen - set(formats):
+        raise EchoError(
+            f"{run.folder}: the completions hold formats that summary.json does not: "
+            f"{', '.join(sorted(seen - set(formats)))}. Run the study again to gather them anew"
+        )
+    cells: dict[tuple[object, ...], list[int]] = {}
+    columns = {name: table[name].to_pylist() for name in table.column_names}
+    names = ("arm", "size", "mixture", "benchmark", "greedy", "seed")
+    for i, key in enumerate(zip(*(columns[name] for name in names), strict=True)):
+        cells.setdefault(key, []).append(i)
+    result = []
+    for arm, size, mixture, benchmark, greedy in distinct(run.rows, *names[:-1]):
+        seeds = [r["seed"] for r in run.rows if (r["arm"], r["size"], r["mixture"]) == (arm, size, mixture)]
+        counted = []
+        for seed in dict.fromkeys(seeds):
+            own = cells.get((arm, size, mixture, benchmark, greedy, seed), [])
+            if own and 0 not in {columns["step"][i] for i in own}:
+                own = [*cells.get((BASE, size, mixture, benchmark, greedy, seed), []), *own]
+            if own:
+                counted.append(_count(table.take(own), seed, formats))
+        steps = {step for step, _ in counted}
+        if len(steps) != 1:
+            raise EchoError(
+                f"{run.folder}: the seeds of {arm} were measured at different steps; run the study again"
+            )
+        result.append(
+            Trajectory(
+                arm,
+                size,
+                mixture,
+                benchmark,
+                greedy,
+                steps.pop(),
+                formats,
+                tuple(count for _, count in counted),
+            )
+        )
+    return result
+
+
+def _count(table: pa.Table, seed: int, formats: tuple[str, ...]) -> tuple[tuple[int, ...], Counts]:
+    """The steps of one seed and its counts."""
+    steps = sorted(set(table["step"].to_pylist()))
+    problems = sorted(set(table["problem_id"].to_pylist()))
+    where = (
+        _places(table["problem_id"].to_pylist(), problems),
+        _places(table["step"].to_pylist(), steps),
+        _places(table["format"].to_pylist(), formats),
+    )
+    shape = (len(problems), len(steps), len(formats))
+    completions, reward, correct = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+    completions[where] = table["num"].to_numpy()
+    reward[where] = table["reward"].to_numpy()
+    correct[where] = table["correct"].to_numpy()
+    if (completions.sum(axis=2) == 0).any():
+        raise EchoError(f"seed {seed}: some problems have no completions at some steps; rows were lost")
+    return tuple(steps), Counts(seed, tuple(problems), completions, reward, correct.sum(axis=2))
+
+
+def _places(values: Sequence[object], order: Sequence[object]) -> np.ndarray:
+    index = {value: i for i, value in enumerate(order)}
+    return np.array([index[value] for value in values])
+
+
+def select(
+    found: Sequence[Trajectory], *, benchmark: str | None = None, greedy: bool = False
+) -> list[Trajectory]:
+    """Trajectories of one benchmark (the study's first by default) and one protocol.
+
+    Raises:
+        InputError: no such benchmark.
+    """
+    known = list(dict.fromkeys(t.benchmark for t in found))
+    if benchmark is None:
+        benchmark = known[0] if known else ""
+    elif benchmark not in known:
+        raise InputError(f"no benchmark '{benchmark}' in this run: expected one of {', '.join(known)}")
+    return [t for t in found if t.benchmark == benchmark and t.greedy == greedy]
