@@ -1,0 +1,303 @@
+"""Pretraining: token batches in, a trained model and its loss curve out."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import math
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from echochamber.base import Config, Progress, digest, progress
+from echochamber.model import Transformer
+from echochamber.train.logs import total_seconds
+from echochamber.train.objectives import LossSum, linear_cross_entropy
+from echochamber.train.optimizer import OptimizerConfig, learning_rate_at, make_optimizer, set_learning_rate
+from echochamber.train.run import METRICS, TIMING, Run
+from echochamber.train.step import train_step
+
+# Steps between updates of the progress display; each costs a fraction of a millisecond.
+SHOW_EVERY = 5
+
+
+class Corpus(Protocol):
+    """What `fit` needs of the training data; `corpora.TokenData` is one."""
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens of one pass."""
+
+    @property
+    def sources(self) -> Sequence[str]:
+        """Names of the sources of the mixture."""
+
+    def steps(self, batch_size: int, sequence_length: int) -> int:
+        """Number of batches in one pass."""
+
+    def batch(self, step: int, *, batch_size: int, sequence_length: int, seed: int) -> np.ndarray:
+        """Tokens (batch_size, sequence_length + 1), int64; a function of the arguments alone."""
+
+    def heldout(self, source: str) -> Iterable[np.ndarray]:
+        """Documents of that source that no batch contains, each a row of token ids."""
+
+
+class PretrainConfig(Config):
+    """How a model is trained from scratch.
+
+    Attributes:
+        batch_size: sequences per optimiser step.
+        sequence_length: tokens predicted per sequence.
+        microbatch_size: sequences per forward pass; None is the whole batch. Gradients accumulate, so
+            only memory and rounding depend on it.
+        steps: optimiser steps; None is one pass over the mixture.
+        optimizer: AdamW and its schedule.
+        evaluate_every: steps between measurements of the held-out loss; the first and the last step
+            are always measured.
+        heldout_documents: documents measured per source.
+        checkpoint_every: steps between checkpoints; does not affect the result.
+        precision: `auto` is bfloat16 autocast on a GPU and float32 elsewhere.
+    """
+
+    batch_size: int = Field(default=16, gt=0)
+    sequence_length: int = Field(default=128, gt=0)
+    microbatch_size: int | None = Field(default=None, gt=0)
+    steps: int | None = Field(default=None, gt=0)
+    optimizer: OptimizerConfig = OptimizerConfig()
+    evaluate_every: int = Field(default=200, gt=0)
+    heldout_documents: int = Field(default=64, gt=0)
+    checkpoint_every: int = Field(default=200, gt=0)
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What pretraining ended with.
+
+    Attributes:
+        num_steps: optimiser steps.
+        num_tokens: tokens seen.
+        loss: training loss of the last step, nats per token.
+        heldout: held-out loss per source after the last step, nats per token.
+        seconds: compute time, over all restarts.
+    """
+
+    num_steps: int
+    num_tokens: int
+    loss: float
+    heldout: dict[str, float]
+    seconds: float
+
+
+class SpikeDetector:
+    """Marks a loss far above its recent course: above mean + 6 x mean absolute deviation, both moving.
+
+    The state is a plain dictionary, so that it can live in a checkpoint.
+    """
+
+    decay = 0.95
+    patience_steps = 20
+
+    def __init__(self, state: dict[str, float]) -> None:
+        self.state = state
+        for name in ("seen", "mean", "deviation"):
+            state.setdefault(name, 0.0)
+
+    def __call__(self, loss: float) -> bool:
+        """Whether `loss` is a spike; then takes it into account."""
+        state = self.state
+        above = loss - state["mean"]
+        spike = state["seen"] >= self.patience_steps and above > 6 * state["deviation"]
+        keep = min(self.decay, state["seen"] / (state["seen"] + 1))
+        state["deviation"] = keep * state["deviation"] + (1 - keep) * (abs(above) if state["seen"] else 0.0)
+        state["mean"] += (1 - keep) * above
+        state["seen"] += 1
+        return spike
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:
+    """The context for forward passes: bfloat16 matrix products, or nothing."""
+    if precision == "bfloat16" or (precision == "auto" and device.type == "cuda"):
+        return torch.autocast(device.type, dtype=torch.bfloat16)
+    return contextlib.nullcontext()
+
+
+def next_token_loss(model: Transformer, tokens_BT: Tensor, weight_BT: Tensor | None = None) -> LossSum:
+    """Summed negative log-likelihood of each token after the first of its row, in nats.
+
+    `weight_BT` has a weight for each predicted token, so one column fewer than `tokens_BT`.
+    """
+    hidden_BTD = model.hidden(tokens_BT[:, :-1])
+    return linear_cross_entropy(hidden_BTD, model.head_weight, tokens_BT[:, 1:], weight_BT)
+
+
+@torch.no_grad()
+def heldout_loss(
+    model: Transformer, documents: Iterable[np.ndarray], *, sequence_length: int, batch_size: int
+) -> float:
+    """Mean negative log-likelihood per token in nats, every document read from its beginning.
+
+    Documents are cut after `sequence_length` predicted tokens; NaN if there is nothing to predict.
+    """
+    device = next(model.parameters()).device
+    ordered = sorted((d[: sequence_length + 1] for d in documents if len(d) > 1), key=len)
+    total, count = 0.0, 0
+    for start in range(0, len(ordered), batch_size):
+        rows = ordered[start : start + batch_size]
+        tokens = torch.zeros(len(rows), len(rows[-1]), dtype=torch.long)
+        weights = torch.zeros(len(rows), len(rows[-1]) - 1)
+        for i, row in enumerate(rows):
+            tokens[i, : len(row)] = torch.from_numpy(np.asarray(row, dtype=np.int64))
+            weights[i, : len(row) - 1] = 1.0
+            count += len(row) - 1
+        total += next_token_loss(model, tokens.to(device), weights.to(device)).total.item()
+    return total / count if count else math.nan
+
+
+def _fingerprints(config: PretrainConfig, data: Corpus, first: np.ndarray, seed: int) -> dict[str, str]:
+    return {
+        "config": digest(config.model_dump(mode="json", exclude={"checkpoint_every"})),
+        "data": digest([data.num_tokens, list(data.sources), hashlib.sha256(first.tobytes()).hexdigest()]),
+        "seed": str(seed),
+    }
+
+
+def fit(
+    model: Transformer,
+    data: Corpus,
+    config: PretrainConfig,
+    folder: Path,
+    *,
+    seed: int,
+    show: Callable[[str, int], AbstractContextManager[Progress]] = progress,
+) -> FitResult:
+    """Train `model` in place on `data`, resuming from `folder/checkpoints` if there is something.
+
+    Writes `metrics.jsonl`: one row per step (`step` completed steps, `tokens` seen, `loss` in nats per
+    token, `learning_rate`, `grad_norm`, `loss_spike`, at times `heldout` {source: loss}), and
+    `timing.jsonl`. On CPU with an unchanged build and thread count a run that was killed and resumed
+    ends with the same weights and the same metrics, byte for byte. The checkpoints stay: `discard` them
+    once the result is safe.
+
+    Args:
+        model: as initialised for `seed`; its state is replaced when resuming.
+
+    Raises:
+        NonFiniteError: naming step, batch and last checkpoint.
+        Interrupted: SIGINT or SIGTERM; the finished step is in a checkpoint.
+        InputError: `folder` holds checkpoints of another config, data or seed.
+    """
+    total_steps = config.steps or data.steps(config.batch_size, config.sequence_length)
+
+    def batch(step: int) -> np.ndarray:
+        return data.batch(
+            step, batch_size=config.batch_size, sequence_length=config.sequence_length, seed=seed
+        )
+
+    trainer = _Trainer(model, data, config, total_steps)
+    model.train()
+    run = Run(
+        folder,
+        total_steps=total_steps,
+        modules={"model": model},
+        optimizers={"model": trainer.optimizer},
+        extras={"spike": {}},
+        fingerprints=_fingerprints(config, data, batch(0), seed),
+        checkpoint_every=config.checkpoint_every,
+    )
+    with run, show("pretrain", total_steps) as display:
+        if run.step == 0:
+            run.log({"step": 0, "tokens": 0, "heldout": trainer.measure()})
+        detector = SpikeDetector(run.extras["spike"])
+        seconds = 0.0
+        for step in run.steps():
+            run.batch = f"batch {step} of seed {seed} ({config.batch_size} x {config.sequence_length} tokens)"
+            row = trainer.step(step, batch(step))
+            row["loss_spike"] = detector(row["loss"])
+            run.log(row)
+            took = run.log_timing({"step": step + 1, "tokens": trainer.tokens_per_step})
+            seconds = took if seconds == 0 else 0.9 * seconds + 0.1 * took
+            if (step + 1) % SHOW_EVERY == 0 or step + 1 == total_steps:
+                speed = trainer.tokens_per_step / seconds
+                display.update(step + 1, loss=row["loss"], tokens_per_second=speed)
+    model.eval()
+    return _result(folder, total_steps, trainer.tokens_per_step)
+
+
+def _result(folder: Path, num_steps: int, tokens_per_step: int) -> FitResult:
+    last = json.loads((folder / METRICS).read_bytes().splitlines()[-1])
+    return FitResult(
+        num_steps=num_steps,
+        num_tokens=num_steps * tokens_per_step,
+        loss=last["loss"],
+        heldout=last["heldout"],
+        seconds=total_seconds(folder / TIMING),
+    )
+
+
+class _Trainer:
+    """One step of pretraining and one measurement, with what they share."""
+
+    def __init__(self, model: Transformer, data: Corpus, config: PretrainConfig, total_steps: int) -> None:
+        self.model, self.config, self.total_steps = model, config, total_steps
+        self.optimizer = make_optimizer(model, config.optimizer)
+        self.device = next(model.parameters()).device
+        self.tokens_per_step = config.batch_size * config.sequence_length
+        self.documents = {
+            source: [
+                row for row, _ in zip(data.heldout(source), range(config.heldout_documents), strict=False)
+            ]
+            for source in data.sources
+        }
+
+    def loss(self, tokens_BT: Tensor) -> LossSum:
+        with autocast(self.device, self.config.precision):
+            return next_token_loss(self.model, tokens_BT)
+
+    def step(self, step: int, batch: np.ndarray) -> dict[str, Any]:
+        """Train on one batch; returns the row to log."""
+        config = self.config
+        learning_rate = learning_rate_at(step, config.optimizer, self.total_steps)
+        set_learning_rate(self.optimizer, learning_rate)
+        size = config.microbatch_size or config.batch_size
+        tokens_BT = torch.from_numpy(batch).to(self.device, non_blocking=True)
+        stats = train_step(
+            self.model,
+            self.optimizer,
+            [tokens_BT[i : i + size] for i in range(0, config.batch_size, size)],
+            self.loss,
+            normalizer=self.tokens_per_step,
+            max_grad_norm=config.optimizer.clip,
+        )
+        done = step + 1
+        row: dict[str, Any] = {
+            "step": done,
+            "tokens": done * self.tokens_per_step,
+            "loss": stats.loss,
+            "learning_rate": learning_rate,
+            "grad_norm": stats.grad_norm,
+        }
+        if done % config.evaluate_every == 0 or done == self.total_steps:
+            row["heldout"] = self.measure()
+        return row
+
+    def measure(self) -> dict[str, float]:
+        """Held-out loss of each source."""
+        with autocast(self.device, self.config.precision):
+            return {
+                source: heldout_loss(
+                    self.model,
+                    rows,
+                    sequence_length=self.config.sequence_length,
+                    batch_size=self.config.batch_size,
+                )
+                for source, rows in self.documents.items()
+            }

@@ -1,0 +1,191 @@
+"""Pretraining on a small language: it learns, resumes to the same bytes, and reports what it did."""
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from echochamber.base import InputError, Interrupted, stopping
+from echochamber.model import ModelConfig, Transformer, build
+from echochamber.train import (
+    NonFiniteError,
+    OptimizerConfig,
+    PretrainConfig,
+    discard,
+    fit,
+    heldout_loss,
+    pretrain,
+)
+from echochamber.train.pretrain import SpikeDetector
+
+VOCAB = 13
+
+
+class CountingCorpus:
+    """Rows that count upwards modulo the vocabulary: the next token is always known."""
+
+    num_tokens = 4096
+    sources = ("counting", "noise")
+
+    def steps(self, batch_size: int, sequence_length: int) -> int:
+        return self.num_tokens // (batch_size * sequence_length)
+
+    def batch(self, step: int, *, batch_size: int, sequence_length: int, seed: int) -> np.ndarray:
+        start = np.random.default_rng([seed, step]).integers(VOCAB, size=(batch_size, 1))
+        return (start + np.arange(sequence_length + 1)) % VOCAB
+
+    def heldout(self, source: str) -> Iterable[np.ndarray]:
+        rows = np.arange(40) % VOCAB
+        if source == "noise":
+            rows = np.random.default_rng(0).integers(VOCAB, size=40)
+        return [rows[:3], rows[:1], rows, rows[2:9]]
+
+
+def tiny_model(seed: int = 0) -> Transformer:
+    config = ModelConfig(
+        d_model=16, num_layers=1, num_heads=2, mlp_hidden=32, vocab_size=VOCAB, context_length=16
+    )
+    return build(config, seed=seed)
+
+
+def tiny_config(**changes: object) -> PretrainConfig:
+    values = {
+        "batch_size": 4,
+        "sequence_length": 16,
+        "steps": 12,
+        "optimizer": OptimizerConfig(learning_rate=0.01),
+        "evaluate_every": 5,
+        "checkpoint_every": 4,
+        **changes,
+    }
+    return PretrainConfig.model_validate(values)
+
+
+def digest_of(folder: Path) -> dict[str, str]:
+    """Digest of everything the resume contract covers."""
+    files = [folder / "metrics.jsonl", *sorted((folder / "checkpoints" / "step-00000012").glob("*"))]
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def test_it_learns_and_reports(tmp_path: Path) -> None:
+    model = tiny_model()
+    result = fit(model, CountingCorpus(), tiny_config(steps=None), tmp_path, seed=1)
+    assert result.num_steps == 64
+    assert result.num_tokens == 4096
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == list(range(65))
+    assert [row["step"] for row in rows if "heldout" in row] == [0, *range(5, 65, 5), 64]
+    assert rows[0]["heldout"]["counting"] == pytest.approx(math.log(VOCAB), abs=0.05)
+    assert rows[-1]["tokens"] == 4096
+    assert result.loss == rows[-1]["loss"] < 1.0
+    assert result.heldout["counting"] < 1.0 < result.heldout["noise"]
+    assert result.seconds > 0
+    assert len((tmp_path / "timing.jsonl").read_text().splitlines()) == 64
+
+
+def test_a_stopped_run_goes_on_to_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fit(tiny_model(), CountingCorpus(), tiny_config(), tmp_path / "whole", seed=1)
+    parts = tmp_path / "parts"
+    for stop_at in (3, 4, 9):
+        stop_after(stop_at, monkeypatch)
+        with pytest.raises(Interrupted, match=f"SIGTERM: stopped after step {stop_at} of 12"):
+            fit(tiny_model(), CountingCorpus(), tiny_config(), parts, seed=1)
+        monkeypatch.undo()
+    model = tiny_model(seed=5)  # the initial state is replaced
+    fit(model, CountingCorpus(), tiny_config(), parts, seed=1)
+    assert digest_of(parts) == digest_of(tmp_path / "whole")
+    # Once finished, asking again trains nothing and gives the same model.
+    again = tiny_model(seed=6)
+    before = (parts / "timing.jsonl").read_bytes()
+    fit(again, CountingCorpus(), tiny_config(), parts, seed=1)
+    assert (parts / "timing.jsonl").read_bytes() == before
+    for found, expected in zip(again.parameters(), model.parameters(), strict=True):
+        assert torch.equal(found, expected)
+    discard(parts / "checkpoints")
+    assert sorted(path.name for path in parts.iterdir()) == ["metrics.jsonl", "timing.jsonl"]
+
+
+def stop_after(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pretend that SIGTERM arrives while that step is under way."""
+    original = pretrain._Trainer.step
+
+    def stepping(self: object, index: int, batch: np.ndarray) -> dict[str, object]:
+        row = original(self, index, batch)
+        if row["step"] == step:
+            stopping._State.requested = "SIGTERM"
+        return row
+
+    monkeypatch.setattr(pretrain._Trainer, "step", stepping)
+
+
+def test_microbatches_change_rounding_only(tmp_path: Path) -> None:
+    for name, size in (("whole", None), ("split", 3)):
+        fit(
+            tiny_model().double(),
+            CountingCorpus(),
+            tiny_config(microbatch_size=size),
+            tmp_path / name,
+            seed=1,
+        )
+    whole, split = (
+        [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
+        for name in ("whole", "split")
+    )
+    for a, b in zip(whole[1:], split[1:], strict=True):
+        assert b["loss"] == pytest.approx(a["loss"], rel=1e-12)
+        assert b["grad_norm"] == pytest.approx(a["grad_norm"], rel=1e-10)
+
+
+def test_another_config_data_or_seed_is_refused(tmp_path: Path) -> None:
+    fit(tiny_model(), CountingCorpus(), tiny_config(), tmp_path, seed=1)
+    with pytest.raises(InputError, match="another config"):
+        fit(tiny_model(), CountingCorpus(), tiny_config(steps=13), tmp_path, seed=1)
+    with pytest.raises(InputError, match="another data and seed"):
+        fit(tiny_model(), CountingCorpus(), tiny_config(), tmp_path, seed=2)
+    fit(tiny_model(), CountingCorpus(), tiny_config(checkpoint_every=7), tmp_path, seed=1)
+
+
+def test_a_non_finite_loss_names_step_batch_and_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = pretrain.train_step
+    calls = []
+
+    def poisoned(model: torch.nn.Module, *args: object, **kwargs: object) -> object:
+        calls.append(1)
+        if len(calls) == 7:
+            next(model.parameters()).data[:] = math.nan
+        return original(model, *args, **kwargs)
+
+    monkeypatch.setattr(pretrain, "train_step", poisoned)
+    with pytest.raises(NonFiniteError) as caught:
+        fit(tiny_model(), CountingCorpus(), tiny_config(), tmp_path, seed=1)
+    message = str(caught.value)
+    assert "at step 6" in message
+    assert "batch 6 of seed 1" in message
+    assert "step-00000004" in message
+
+
+def test_heldout_loss_ignores_padding_and_single_tokens() -> None:
+    model = tiny_model()
+    documents = list(CountingCorpus().heldout("noise"))
+    together = heldout_loss(model, documents, sequence_length=16, batch_size=3)
+    each = [
+        (heldout_loss(model, [d], sequence_length=16, batch_size=1), min(len(d) - 1, 16)) for d in documents
+    ]
+    expected = sum(loss * n for loss, n in each if n) / sum(n for _, n in each)
+    assert together == pytest.approx(expected, rel=1e-5)
+    assert math.isnan(heldout_loss(model, [documents[1]], sequence_length=16, batch_size=1))
+
+
+def test_spikes_are_marked() -> None:
+    detector = SpikeDetector({})
+    losses = [2.0 + 0.01 * (-1) ** i for i in range(40)]
+    assert not any(detector(loss) for loss in losses)
+    assert detector(3.0)
+    assert not detector(2.0)
