@@ -1,0 +1,34 @@
+r"""The format of OpenMathInstruct-2 and MetaMathQA: prose that ends in \boxed{answer}."""
+
+from __future__ import annotations
+
+from echochamber.formats.boxes import boxes, last_box
+from echochamber.formats.layout import layout
+from echochamber.formats.sentences import claim
+from echochamber.formats.types import Extracted, Worked
+
+
+class Boxed:
+    r"""Prose with a brace-balanced `\boxed{...}`; the last one is the answer."""
+
+    name = "boxed"
+    summary = "prose that ends in \\boxed{answer}"
+
+    def render(self, worked: Worked) -> str:
+        """One sentence a step, then the boxed answer."""
+        sentences = [claim(step, f"{step.shown} = {step.value}") for step in worked.steps]
+        return " ".join([*sentences, f"The answer is \\boxed{{{worked.answer}}}."])
+
+    def detect(self, completion: str) -> bool:
+        r"""A `\boxed{` outside code, closed or left open by the end of the text.
+
+        The final box of a tagged-code solution belongs to that format.
+        """
+        if "boxed" not in completion:
+            return False
+        found = layout(completion)
+        return not found.blocks and bool(boxes(found.prose))
+
+    def extract(self, completion: str) -> Extracted:
+        """Content of the last complete box outside code."""
+        return Extracted(answer=last_box(layout(completion).prose))

@@ -1,0 +1,177 @@
+"""Python text: parsing what nobody vouches for, and finding where a program begins and ends in prose."""
+
+from __future__ import annotations
+
+import ast
+import re
+import warnings
+
+# Longer programs are refused by the grader; parsing them would only cost time.
+MAX_PROGRAM_CHARACTERS = 65_536
+_MAX_CUTS = 8
+
+_HEADER = re.compile(
+    r"^(?:async[ \t]+)?def[ \t]+[^\W\d]\w*[ \t]*\([^\n]*?\)[ \t]*(?:->[^\n:]+)?:(?P<rest>[^\n]*)$",
+    re.MULTILINE,
+)
+_OPEN_HEADER = re.compile(r"^def[ \t]+[^\W\d]\w*[ \t]*\([^\n)]*(?:\)[ \t]*(?:->[^\n:]*)?)?\Z", re.MULTILINE)
+_LEADING = re.compile(
+    r"^(?:#.*|@.*|import[ \t]+[\w., \t]+|from[ \t]+[\w.]+[ \t]+import\b.*|[^\W\d]\w*[ \t]*=[^=].*"
+    r"|class[ \t]+\w+.*:|[ \t]+\S.*|[ \t]*)$"
+)
+_STATEMENT = re.compile(
+    r"^(?:#|@|(?:import|from|def|async|class|if|elif|else|for|while|try|except|finally|with|return|assert"
+    r"|raise|pass|del|global)\b|[\w.\[\]'\", \t]+(?:[-+*/%]|//|\*\*)?=[^=]|[\w.]+\(|[)\]}])"
+)
+_ANSWER_LINE = re.compile(r"^####[ \t]*[-+$.]*\d", re.MULTILINE)
+
+
+class ParseError(Exception):
+    """The text is not a Python program; `line` is where (1-based), 0 if unknown."""
+
+    def __init__(self, line: int) -> None:
+        super().__init__(f"line {line}")
+        self.line = line
+
+
+def parse_python(source: str) -> ast.Module:
+    """Parse without warnings and with one kind of error.
+
+    Raises:
+        ParseError: not a program: a syntax error, a null byte, or nesting deeper than the parser allows.
+    """
+    if len(source) > MAX_PROGRAM_CHARACTERS:
+        raise ParseError(0)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ast.parse(source)
+    except SyntaxError as error:
+        raise ParseError(error.lineno or 0) from None
+    except (ValueError, RecursionError, MemoryError):
+        raise ParseError(0) from None
+
+
+def parses(source: str) -> bool:
+    """Whether the text is a Python program."""
+    try:
+        parse_python(source)
+    except ParseError:
+        return False
+    return True
+
+
+def function_start(text: str) -> int | None:
+    """Where the first function definition at the left margin begins, or None.
+
+    A definition is a header that parses, followed by a body, or by the end
+    of the text (cut off). A header cut off itself counts when nothing but
+    code stands before it.
+    """
+    for match in _HEADER.finditer(text):
+        rest = match["rest"].strip()
+        header = match[0] if rest and not rest.startswith("#") else match[0] + "\n pass"
+        if not parses(header):
+            continue
+        if rest and not rest.startswith("#"):
+            return match.start()
+        after = text[match.end() :].lstrip("\r\n")
+        while after.startswith("#") or (after and not after.split("\n", 1)[0].strip()):
+            after = after.split("\n", 1)[1].lstrip("\r\n") if "\n" in after else ""
+        if not after or after[0] in " \t":
+            return match.start()
+    cut = _OPEN_HEADER.search(text)
+    if cut and _code_start(text, cut.start()) == 0:
+        return cut.start()
+    return None
+
+
+def _code_start(text: str, start: int) -> int:
+    """Walk back from a definition over the imports, assignments and comments that belong to it."""
+    while start > 0:
+        previous = text.rfind("\n", 0, start - 1) + 1
+        line = text[previous : start - 1]
+        if not _LEADING.match(line) or _ANSWER_LINE.match(line):
+            break
+        start = previous
+    while start < len(text) and text[start] == "\n":
+        start += 1
+    return start
+
+
+def split_program(text: str) -> tuple[str, str]:
+    """Separate a program at the left margin from the prose around it.
+
+    Returns:
+        (program, prose). The program is empty if the text has no function
+        definition at the left margin. It runs from the imports before the
+        first definition to the last line that still parses with it; a program
+        that does not parse ends before the first line that cannot be code.
+    """
+    definition = function_start(text)
+    if definition is None:
+        return "", text
+    start = _code_start(text, definition)
+    body = text[start:]
+    end = _program_end(body)
+    return body[:end].rstrip() + "\n", text[:start] + "\n" + body[end:]
+
+
+def _program_end(body: str) -> int:
+    """Length of the program at the beginning of `body`."""
+    answer = _ANSWER_LINE.search(body)
+    limit = len(body)
+    for _ in range(_MAX_CUTS):
+        try:
+            tree = parse_python(body[:limit])
+        except ParseError as error:
+            limit = _cut_before(body, limit, error.line)
+            if limit == 0:
+                return _guessed_end(body)
+            continue
+        if answer and answer.start() < limit and parses(body[: answer.start()]):
+            return answer.start()
+        if function_start(body[:limit]) is None:
+            return _guessed_end(body)
+        return _before_accidental_code(body[:limit], tree)
+    return _guessed_end(body)
+
+
+def _before_accidental_code(program: str, tree: ast.Module) -> int:
+    """Length of a program without sentences at its end that happen to parse, such as `Note: it is 6.`"""
+    end = len(tree.body)
+    while end and isinstance(last := tree.body[end - 1], ast.AnnAssign) and last.value is None:
+        end -= 1
+    if end == len(tree.body):
+        return len(program)
+    lines = program.splitlines(keepends=True)
+    return sum(len(line) for line in lines[: tree.body[end].lineno - 1])
+
+
+def _cut_before(body: str, limit: int, line: int) -> int:
+    """End of the text before the last left-margin line at or above `line` (1-based); 0 if there is none."""
+    lines = body[:limit].splitlines(keepends=True)
+    for index in range(min(line, len(lines)) - 1, 0, -1):
+        if lines[index].strip() and lines[index][0] not in " \t":
+            return sum(len(text) for text in lines[:index])
+    return 0
+
+
+def _guessed_end(body: str) -> int:
+    """End of a program with a syntax error: the first left-margin line that cannot be a statement."""
+    position, quote = 0, ""
+    for number, line in enumerate(body.splitlines(keepends=True)):
+        outside = not quote
+        for mark in ('"""', "'''"):
+            if quote in ("", mark) and line.count(mark) % 2:
+                quote = "" if quote else mark
+        if (
+            number
+            and outside
+            and line.strip()
+            and line[0] not in " \t"
+            and (not _STATEMENT.match(line) or _ANSWER_LINE.match(line))
+        ):
+            return position
+        position += len(line)
+    return len(body)

@@ -1,0 +1,45 @@
+"""The format of GSM8K: prose with calculator annotations that ends in `#### answer`."""
+
+from __future__ import annotations
+
+import re
+
+from echochamber.formats.layout import layout
+from echochamber.formats.sentences import claim
+from echochamber.formats.types import Extracted, Worked
+
+# A markdown heading (`#### Step 2`, `#### 1. Setup`) is no answer.
+_ANSWER = re.compile(
+    r"^[ \t]*####[ \t]*(?!\d+[.)][ \t]+[^\W\d])"
+    r"(?P<answer>[-+$€£(\[{\\.]*(?:\d|\\[a-zA-Z])[^\n]{0,80}?)[ \t]*$",
+    re.MULTILINE,
+)
+_ANNOTATION = re.compile(r"<<[^<>\n=]*=[^<>\n]*>>")
+_OPEN_ANNOTATION = re.compile(r"<<[-+*/().\d ]+(?:=[-\d.,]*>?)?\Z")
+
+
+class Gsm8k:
+    """Prose with `<<12-5=7>>` annotations and a last line `#### 7`."""
+
+    name = "gsm8k"
+    summary = "prose with <<12-5=7>> annotations that ends in #### answer"
+
+    def render(self, worked: Worked) -> str:
+        """One annotated sentence a line, then `#### answer`."""
+        lines = []
+        for step in worked.steps:
+            computation = f"{step.shown} = <<{step.shown.replace(' ', '')}={step.value}>>{step.value}"
+            lines.append(claim(step, computation))
+        return "\n".join([*lines, f"#### {worked.answer}"])
+
+    def detect(self, completion: str) -> bool:
+        """An answer line or a calculator annotation, outside code."""
+        if "####" not in completion and "<<" not in completion:
+            return False
+        prose = layout(completion).prose
+        return any(pattern.search(prose) for pattern in (_ANSWER, _ANNOTATION, _OPEN_ANNOTATION))
+
+    def extract(self, completion: str) -> Extracted:
+        """What stands after `####` on its last such line."""
+        answers = _ANSWER.findall(layout(completion).prose)
+        return Extracted(answer=answers[-1] if answers else None)
