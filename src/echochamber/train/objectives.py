@@ -134,14 +134,16 @@ class _LinearCrossEntropy(torch.autograd.Function):
         grad_weight_VD = torch.zeros_like(weight_VD, dtype=dtype) if needs_grad else None
         for rows in _chunks(num_rows, num_columns, hidden_ND.device):
             hidden = hidden_ND[rows]
-            logp = torch.log_softmax((hidden @ weight_VD.T).to(dtype), dim=1)
-            nll = -logp.gather(1, targets_N[rows, None])[:, 0]
+            z = (hidden @ weight_VD.T).to(dtype)
+            grad = torch.softmax(z, dim=1)
+            # log sum exp(z) from the largest logit and its probability: half the exponentials of log_softmax.
+            logsumexp = z.amax(1) - grad.amax(1).log()
+            nll = logsumexp - z.gather(1, targets_N[rows, None])[:, 0]
             if weight_N is not None:
                 nll = torch.where(weight_N[rows] != 0, nll, 0.0) * weight_N[rows]
             total += nll.sum()
             if grad_hidden_ND is None or grad_weight_VD is None:
                 continue
-            grad = logp.exp_()
             grad.scatter_add_(1, targets_N[rows, None], grad.new_full((len(nll), 1), -1.0))
             if weight_N is not None:
                 grad = torch.where(weight_N[rows, None] != 0, grad, 0.0).mul_(weight_N[rows, None])
