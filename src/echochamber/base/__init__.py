@@ -13,6 +13,7 @@ from echochamber.base.files import (
     write_file,
     write_json,
 )
+from echochamber.base.lock import RunLock
 from echochamber.base.problem import Problem
 from echochamber.base.progress import Progress, progress
 from echochamber.base.registry import Registry
@@ -29,6 +30,7 @@ __all__ = [
     "Problem",
     "Progress",
     "Registry",
+    "RunLock",
     "Variants",
     "atomic_folder",
     "canonical_json",

@@ -1,0 +1,135 @@
+"""One process at a time in a run folder."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import socket
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from echochamber.base.errors import InputError
+from echochamber.base.files import explained_write, fault_point
+
+# POSIX record locks do not exclude two users inside one process.
+_held: set[Path] = set()
+
+# What a file system without record locks answers.
+_UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
+
+
+def _start_of(pid: int) -> str:
+    """When a process of this machine was started, in kernel ticks; empty where that is not known."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    # The name of the program, in parentheses, may hold spaces; the 22nd field follows it.
+    return text.rpartition(")")[2].split()[19]
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+class RunLock:
+    """Exclusive use of a folder, as a context manager around a file that names the holder.
+
+    The kernel holds the lock for as long as the process lives, so one that was killed leaves a stale
+    file and nothing else: the next process recognises it by taking the lock. A forked child does not
+    inherit it. Where the file system has no record locks (some cluster file systems), the process id,
+    its start time and the host in the file decide.
+
+    Args:
+        path: the lock file, e.g. `runs/<study>/lock`. It is removed on leaving.
+
+    Raises:
+        InputError: another living process holds it (the message has its pid and host), or the file
+            cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+        self._descriptor = -1
+
+    def __enter__(self) -> Self:
+        if self.path in _held:
+            raise InputError(f"{self.path.parent} is already in use by this process")
+        with explained_write(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            while not self._take():
+                pass
+            me = {"pid": os.getpid(), "host": socket.gethostname(), "started": _start_of(os.getpid())}
+            fault_point("lock.before_write")
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, json.dumps(me).encode(), 0)
+            fault_point("lock.after_write")
+        _held.add(self.path)
+        return self
+
+    def _take(self) -> bool:
+        """Open and lock the file; False if it was removed by its last holder in between."""
+        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            try:
+                fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                if error.errno in (errno.EACCES, errno.EAGAIN):
+                    self._refuse(self._holder(descriptor))
+                if error.errno not in _UNSUPPORTED:
+                    raise
+                self._judge(self._holder(descriptor))
+            try:
+                same = os.path.samestat(os.fstat(descriptor), self.path.stat())
+            except FileNotFoundError:
+                same = False
+        except BaseException:
+            os.close(descriptor)
+            raise
+        if not same:
+            os.close(descriptor)
+            return False
+        self._descriptor = descriptor
+        return True
+
+    @staticmethod
+    def _holder(descriptor: int) -> dict[str, Any]:
+        try:
+            holder = json.loads(os.pread(descriptor, 4096, 0))
+        except ValueError:
+            return {}
+        return holder if isinstance(holder, dict) and holder.keys() >= {"pid", "host", "started"} else {}
+
+    def _judge(self, holder: dict[str, Any]) -> None:
+        """Without kernel locks: refuse unless the holder is known to be gone."""
+        if not holder:
+            return
+        pid = int(holder["pid"])
+        here = holder["host"] == socket.gethostname()
+        if not here or (_alive(pid) and _start_of(pid) == holder["started"]):
+            self._refuse(holder)
+
+    def _refuse(self, holder: dict[str, Any]) -> None:
+        who = f"process {holder['pid']} on {holder['host']}" if holder else "another process"
+        raise InputError(
+            f"{self.path.parent} is in use by {who}. Wait for it to end or stop it; "
+            f"if it is gone for certain, remove {self.path}"
+        )
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        _held.discard(self.path)
+        # Removed while still locked: whoever opened the old file finds that another has its name by now.
+        self.path.unlink(missing_ok=True)
+        os.close(self._descriptor)
+        self._descriptor = -1
