@@ -1,0 +1,64 @@
+"""Where training text and problems come from: sources, tasks, tokenizer, exact mixtures, shards, batches."""
+
+from echochamber.corpora.arithmetic import ArithmeticSource
+from echochamber.corpora.batches import TokenData
+from echochamber.corpora.build import build_mixture
+from echochamber.corpora.files import JsonlSource, JsonlTask, ParquetSource, ParquetTask
+from echochamber.corpora.gsm8k import Conversion, Gsm8kSource, Gsm8kTask, conversion_report
+from echochamber.corpora.mixtures import (
+    ControlledMixture,
+    Mixture,
+    MixtureConfig,
+    MixturePlan,
+    PassesMixture,
+    PlannedSource,
+    plan_mixture,
+)
+from echochamber.corpora.sources import BaseSource, Example, SourceConfig, open_source, register_source
+from echochamber.corpora.tasks import (
+    BaseTask,
+    TaskConfig,
+    read_problems,
+    register_task,
+    reserve_problems,
+    write_problems,
+)
+from echochamber.corpora.tokenizer import Tokenizer, TokenizerConfig, train_tokenizer
+from echochamber.corpora.word_problems import WordProblemsSource, WordProblemsTask
+
+__all__ = [
+    "ArithmeticSource",
+    "BaseSource",
+    "BaseTask",
+    "ControlledMixture",
+    "Conversion",
+    "Example",
+    "Gsm8kSource",
+    "Gsm8kTask",
+    "JsonlSource",
+    "JsonlTask",
+    "Mixture",
+    "MixtureConfig",
+    "MixturePlan",
+    "ParquetSource",
+    "ParquetTask",
+    "PassesMixture",
+    "PlannedSource",
+    "SourceConfig",
+    "TaskConfig",
+    "TokenData",
+    "Tokenizer",
+    "TokenizerConfig",
+    "WordProblemsSource",
+    "WordProblemsTask",
+    "build_mixture",
+    "conversion_report",
+    "open_source",
+    "plan_mixture",
+    "read_problems",
+    "register_source",
+    "register_task",
+    "reserve_problems",
+    "train_tokenizer",
+    "write_problems",
+]

@@ -1,0 +1,310 @@
+"""GSM8K (Cobbe et al. 2021, arXiv:2110.14168): its JSONL read as it is published, its solutions re-rendered.
+
+A solution carries `<<48/2=24>>` calculator annotations and ends in `#### 72`.
+The annotations are enough to say the same solution as a program or as other
+prose, if the last number they compute is the answer.
+"""
+
+from __future__ import annotations
+
+import ast
+import keyword
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+
+from pydantic import field_validator
+
+from echochamber.base import InputError, Problem, did_you_mean
+from echochamber.corpora.files import FILE_CHUNK_ROWS, Row, read_json_lines, text_field
+from echochamber.corpora.sources import BaseSource, Example, register_source, text_key
+from echochamber.corpora.tasks import BaseTask, register_task, take_problems
+from echochamber.formats import Step, Worked, format_names, get_format
+
+ANNOTATION = re.compile(r"<<([^<>]*)>>")
+# A computation in a line without annotations: "20 - 15 = $5".
+_PLAIN = re.compile(r"((?:\$?\d[\d,.]*|[()+\-*/x×÷\s])+)=\s*\$?(\d[\d,]*\.?\d*)")
+_TRAILING_MATH = re.compile(r"[\d.,\s()+\-*/x×÷$%=]+$")
+_OPERATORS = (ast.Add, ast.Sub, ast.Mult, ast.Div)
+
+
+class NotConvertible(Exception):
+    """Why a solution cannot be said in another format; the reason is one of a few fixed phrases."""
+
+
+@dataclass(slots=True)
+class Conversion:
+    """How many solutions of a file convert, and why the others do not."""
+
+    total: int = 0
+    converted: int = 0
+    reasons: dict[str, int] = field(default_factory=dict)
+
+    def count(self, reason: str | None) -> None:
+        """Note one solution; `reason` is None for one that converts."""
+        self.total += 1
+        if reason is None:
+            self.converted += 1
+        else:
+            self.reasons[reason] = self.reasons.get(reason, 0) + 1
+
+
+def final_answer(answer: str, place: str = "solution") -> str:
+    """What follows the last `####`, without commas and dollar signs.
+
+    Raises:
+        InputError: there is no `####`.
+    """
+    _, mark, tail = answer.rpartition("####")
+    if not mark or not tail.strip():
+        raise InputError(f"{place}: the answer has no '#### N' line; expected a GSM8K solution")
+    return tail.strip().replace(",", "").replace("$", "")
+
+
+def _fraction(text: str) -> Fraction | None:
+    try:
+        return Fraction(text.replace(",", "").strip())
+    except (ValueError, ZeroDivisionError):
+        return None
+
+
+def _value(node: ast.expr, names: dict[str, Fraction]) -> Fraction:
+    """Exact value of a parsed arithmetic expression."""
+    match node:
+        case ast.Constant(value=int() | float() as number):
+            return Fraction(repr(number))
+        case ast.Name(id=name):
+            return names[name]
+        case ast.UnaryOp(op=ast.USub(), operand=operand):
+            return -_value(operand, names)
+        case ast.BinOp(left=left, op=op, right=right) if isinstance(op, _OPERATORS):
+            a, b = _value(left, names), _value(right, names)
+            if isinstance(op, ast.Add):
+                return a + b
+            if isinstance(op, ast.Sub):
+                return a - b
+            if isinstance(op, ast.Mult):
+                return a * b
+            if b == 0:
+                raise NotConvertible("divides by zero")
+            return a / b
+    raise NotConvertible("computes with more than + - * /")
+
+
+def _parse(text: str) -> ast.expr:
+    cleaned = re.sub(r"(?<![\d.])0+(?=\d)", "", text.replace(",", "").replace("$", ""))
+    cleaned = re.sub(r"[x×]", "*", cleaned).replace("÷", "/").strip()
+    try:
+        return ast.parse(cleaned, mode="eval").body
+    except (SyntaxError, ValueError) as error:
+        raise NotConvertible("has an annotation that is no expression") from error
+
+
+class _References(ast.NodeTransformer):
+    """Puts the name of an earlier step where its number stands."""
+
+    def __init__(self, names: dict[str, Fraction], stated: set[Fraction]) -> None:
+        self.names, self.stated = names, stated
+
+    def visit_Constant(self, node: ast.Constant) -> ast.expr:
+        value = Fraction(repr(node.value))
+        matching = [name for name, result in self.names.items() if result == value]
+        # A number that the question states too is taken for the stated one, unless it was just computed.
+        last = next(reversed(self.names), None)
+        if matching and (value not in self.stated or matching[-1] == last):
+            return ast.Name(id=matching[-1], ctx=ast.Load())
+        return node
+
+
+def _name(tail: str, names: dict[str, Fraction], index: int) -> str:
+    word = re.match(r"[\s$\d.,%]*([a-zA-Z]{2,})", tail)
+    name = word.group(1).lower() if word else f"step{index}"
+    if keyword.iskeyword(name) or name in ("per", "in", "of", "the", "for", "to", "on", "and", "result"):
+        name = f"step{index}"
+    base, count = name, 2
+    while name in names:
+        name, count = f"{base}{count}", count + 1
+    return name
+
+
+def _computations(solution: str) -> Iterator[tuple[str, str, str, str]]:
+    """(text before, expression, stated value, text after) of each computation, line by line."""
+    for line in solution.splitlines():
+        annotations = list(ANNOTATION.finditer(line))
+        if annotations:
+            ends = [*(a.start() for a in annotations[1:]), len(line)]
+            begin = 0
+            for found, end in zip(annotations, ends, strict=True):
+                expression, equals, value = found.group(1).rpartition("=")
+                if not equals:
+                    raise NotConvertible("has an annotation that is no expression")
+                yield line[begin : found.start()], expression, value, line[found.end() : end]
+                begin = found.end()
+        else:
+            for found in _PLAIN.finditer(line):
+                if re.search(r"\d\s*[+\-*/x×÷]", found.group(1)):
+                    yield line[: found.start()], found.group(1), found.group(2), line[found.end() :]
+
+
+def convert(question: str, answer: str, place: str = "solution") -> Worked:
+    """A published solution as steps that every format can render.
+
+    Numbers that an earlier step computed become references to it. The last
+    step's exact value is the gold answer; a step whose printed value is
+    rounded is kept, and later steps go on from the printed number.
+
+    Raises:
+        NotConvertible: with the reason, one of a few fixed phrases.
+        InputError: no `#### N` line.
+    """
+    gold_text = final_answer(answer, place)
+    gold = _fraction(gold_text)
+    if gold is None:
+        raise NotConvertible("has an answer that is no number")
+    stated = {
+        value for text in re.findall(r"\d[\d,]*\.?\d*", question) if (value := _fraction(text.rstrip(".,")))
+    }
+    names: dict[str, Fraction] = {}
+    steps: list[Step] = []
+    end = 0
+    for before, expression, value_text, after in _computations(answer.rpartition("####")[0]):
+        tree = _parse(expression)
+        shown = ast.unparse(tree)
+        exact = _value(tree, {})
+        printed = _fraction(value_text.replace("$", ""))
+        if printed is None or abs(printed - exact) > max(Fraction(1, 100), abs(exact) / 100):
+            raise NotConvertible("has an annotation that is wrong")
+        referring = ast.unparse(_References(names, stated).visit(tree))
+        name = _name(after, names, len(steps) + 1)
+        text = _TRAILING_MATH.sub("", ANNOTATION.sub("", before)).strip().removeprefix(". ")
+        unit = re.match(r"[\s$\d.,%]*([a-zA-Z]{2,})", after)
+        steps.append(
+            Step(
+                name=name, expression=referring, shown=shown, value=value_text.strip().replace("$", ""),
+                sentence=text, unit=unit.group(1) if unit else "",
+            )
+        )  # fmt: skip
+        if exact == printed:
+            names[name] = exact
+        if exact == gold:
+            end = len(steps)
+    if not steps:
+        raise NotConvertible("has no computation")
+    if end == 0:
+        raise NotConvertible("does not compute its answer")
+    return Worked(question=question, steps=tuple(steps[:end]), answer=gold_text)
+
+
+def _rows(path: Path, start: int = 0) -> Iterator[tuple[str, Row]]:
+    for number, row in read_json_lines(path, start):
+        yield f"{path}:{number}", row
+
+
+@register_source
+class Gsm8kSource(BaseSource):
+    """GSM8K training questions with their solutions in one format.
+
+    Attributes:
+        path: the published `train.jsonl`.
+        format: `gsm8k` keeps the published solutions, annotations included; any other format is
+            rendered from the annotations, and questions that do not convert are left out and counted.
+    """
+
+    kind: Literal["gsm8k"] = "gsm8k"
+    path: Path
+    format: str = "gsm8k"
+
+    @field_validator("format")
+    @classmethod
+    def _known_format(cls, name: str) -> str:
+        if name not in format_names():
+            known = format_names()
+            raise ValueError(
+                f"unknown format '{name}': expected one of {', '.join(known)}.{did_you_mean(name, known)}"
+            )
+        return name
+
+    def inputs(self) -> tuple[Path, ...]:
+        """See `BaseSource.inputs`."""
+        return (self.path.expanduser(),)
+
+    def chunks(self, *, seed: int, excluded: frozenset[str], start: int = 0) -> Iterator[list[Example]]:
+        """See `BaseSource.chunks`."""
+        rows = _rows(self.path.expanduser(), start * FILE_CHUNK_ROWS)
+        while batch := list(islice(rows, FILE_CHUNK_ROWS)):
+            yield [example for place, row in batch if (example := self._example(row, place)) is not None]
+
+    def _example(self, row: Row, place: str) -> Example | None:
+        question = text_field(row, "question", place).strip()
+        answer = text_field(row, "answer", place)
+        if self.format == "gsm8k":
+            final_answer(answer, place)
+            solution = answer.strip()
+        else:
+            try:
+                solution = get_format(self.format).render(convert(question, answer, place))
+            except NotConvertible:
+                return None
+        return Example(text_key(question), question, solution, self.format, True)
+
+    def notes(self) -> dict[str, int | str]:
+        """Rows that convert and rows left out, by reason."""
+        if self.format == "gsm8k":
+            return {}
+        report = conversion_report(self.path)
+        return {
+            "rows": report.total,
+            "converted": report.converted,
+            **{f"left out: {reason}": count for reason, count in sorted(report.reasons.items())},
+        }
+
+
+def conversion_report(path: Path) -> Conversion:
+    """How many solutions of a GSM8K file convert to the other formats.
+
+    Raises:
+        InputError: missing file, broken line or missing field.
+    """
+    report = Conversion()
+    for place, row in _rows(path.expanduser()):
+        try:
+            convert(text_field(row, "question", place), text_field(row, "answer", place), place)
+            report.count(None)
+        except NotConvertible as error:
+            report.count(str(error))
+    return report
+
+
+@register_task
+class Gsm8kTask(BaseTask):
+    """GSM8K questions to be solved, in the order of the file.
+
+    Attributes:
+        path: the published `train.jsonl` or `test.jsonl`.
+    """
+
+    kind: Literal["gsm8k"] = "gsm8k"
+    path: Path
+
+    def inputs(self) -> tuple[Path, ...]:
+        """See `BaseTask.inputs`."""
+        return (self.path.expanduser(),)
+
+    def draw(self, *, seed: int, taken: frozenset[str]) -> list[Problem]:
+        """See `BaseTask.draw`. The level is the number of annotated computations."""
+        return take_problems(self._problems(), self.num_problems, taken)
+
+    def _problems(self) -> Iterator[Problem]:
+        for place, row in _rows(self.path.expanduser()):
+            question = text_field(row, "question", place).strip()
+            answer = text_field(row, "answer", place)
+            yield Problem(
+                key=text_key(question),
+                question=question,
+                gold=final_answer(answer, place),
+                level=len(ANNOTATION.findall(answer)),
+            )

@@ -1,0 +1,143 @@
+"""What a source of training documents is, and the registry of the kinds there are."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from echochamber.base import Config, Registry, Variants
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One training document before tokenisation.
+
+    Attributes:
+        key: identity of the problem (see `Problem.key`) or of the text.
+        question: what the model is asked; None for raw text.
+        solution: what it learns to answer, or the whole raw text.
+        format: answer format of the solution where the source knows it.
+        correct: False for a solution that is wrong on purpose or known to be.
+    """
+
+    key: str
+    question: str | None
+    solution: str
+    format: str | None
+    correct: bool
+
+
+class BaseSource(Config):
+    """A stream of documents in a fixed order.
+
+    A kind of one's own subclasses this, adds `kind: Literal["name"] = "name"`
+    and its options, and registers with `register_source`.
+
+    Attributes:
+        documents: read no more than this many documents; all of them if unset.
+    """
+
+    endless: ClassVar[bool] = False
+    """Whether the kind generates documents and has no last one."""
+
+    documents: int | None = Field(default=None, ge=1)
+
+    @property
+    def is_endless(self) -> bool:
+        """Whether the stream has no last document."""
+        return self.endless and self.documents is None
+
+    def chunks(self, *, seed: int, excluded: frozenset[str], start: int = 0) -> Iterator[list[Example]]:
+        """Documents in order, in chunks, from chunk `start` on.
+
+        Chunk i depends on the config, the seed, the excluded keys and i only,
+        so that work on a source can stop and go on at any chunk.
+
+        Args:
+            seed: seed of this source; sources of different names get unrelated seeds.
+            excluded: problem keys reserved for evaluation or post-training. Generated sources never
+                yield them; sources that read files do not look, their overlap is measured instead.
+        """
+        raise TypeError(f"{type(self).__name__} does not say how to read its documents")
+
+    def inputs(self) -> tuple[Path, ...]:
+        """Files that the documents come from; their digests enter stage keys and manifests."""
+        return ()
+
+    def estimated_tokens(self) -> int | None:
+        """Tokens of one pass, by a rule of thumb that needs no reading; None if there is none.
+
+        The size of the files over 3.2 bytes a token, about what BPE with single digits reaches on
+        mathematical text.
+        """
+        try:
+            paths = self.inputs()
+            return round(sum(path.stat().st_size for path in paths) / 3.2) if paths else None
+        except OSError:
+            return None
+
+    def notes(self) -> dict[str, int | str]:
+        """What a manifest should say about the source beyond its config, e.g. rows left out and why."""
+        return {}
+
+
+SOURCES: Registry[type[BaseSource]] = Registry("source kind")
+SourceConfig = Annotated[BaseSource, Variants(SOURCES, "kind")]
+
+
+def register_source(cls: type[BaseSource]) -> type[BaseSource]:
+    """Class decorator: make a source available under the default of its `kind` field.
+
+    Raises:
+        InputError: the kind is taken.
+    """
+    SOURCES.register(str(cls.model_fields["kind"].default), cls)
+    return cls
+
+
+def open_source(config: BaseSource, *, seed: int, excluded: frozenset[str]) -> Iterator[Example]:
+    """The documents of a source, in order; the order depends on nothing but the arguments.
+
+    Raises:
+        InputError: a file is missing, a line is broken, or a grammar yields nothing new.
+    """
+    for _, chunk in limited_chunks(config, seed=seed, excluded=excluded):
+        yield from chunk
+
+
+def limited_chunks(
+    config: BaseSource, *, seed: int, excluded: frozenset[str], start: int = 0, read: int = 0
+) -> Iterator[tuple[int, list[Example]]]:
+    """Chunks of a source from number `start` on, ending after `config.documents` documents.
+
+    Args:
+        read: documents in the chunks before `start`.
+
+    Yields:
+        (documents up to and with this chunk, the chunk).
+    """
+    limit = config.documents
+    if limit is not None and read >= limit:
+        return
+    for chunk in config.chunks(seed=seed, excluded=excluded, start=start):
+        kept = chunk if limit is None else chunk[: limit - read]
+        read += len(kept)
+        yield read, kept
+        if limit is not None and read >= limit:
+            return
+
+
+def normalise(text: str) -> str:
+    """Text reduced to lower-case words and numbers, for comparing wordings."""
+    return " ".join(re.findall(r"[a-z]+|\d+(?:[.,]\d+)*", text.lower()))
+
+
+def text_key(text: str) -> str:
+    """Identity of a text that has no operation tree: a digest of its normalised words."""
+    return "text:" + hashlib.blake2b(normalise(text).encode(), digest_size=12).hexdigest()

@@ -1,0 +1,333 @@
+"""From a number of operations to a story: moves are drawn one by one, each with numbers that fit."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TypeVar
+
+from echochamber.corpora.operations import (
+    PATTERNS,
+    Limits,
+    Numbers,
+    Operand,
+    Operation,
+    between,
+    calculate,
+    draw_numbers,
+)
+from echochamber.corpora.wording import (
+    DISTRACTORS,
+    FAMILIES,
+    FRACTIONS,
+    NAMES,
+    PAIRS,
+    STYLES,
+    Move,
+    PairWording,
+    Wording,
+)
+
+T = TypeVar("T")
+
+PAIR_FAMILY = "comparison"
+FAMILY_NAMES: tuple[str, ...] = (*FAMILIES, PAIR_FAMILY)
+
+# How often a story opens with a sentence that computes already, and how often it has an ending of
+# its own instead of the plain question, where both are possible.
+_OPENING_SHARE = 0.3
+_ENDING_SHARE = 0.3
+_TRIES = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """A question and the operations that answer it.
+
+    Attributes:
+        operations: in the order of the solution; the last one gives the answer.
+        values: result of each operation by name.
+        claims: prose that introduces each result.
+        unit: what the answer counts.
+    """
+
+    family: str
+    style: str
+    question: str
+    operations: tuple[Operation, ...]
+    values: dict[str, int]
+    claims: tuple[str, ...]
+    unit: str
+
+
+def pick(rng: random.Random, options: Sequence[T]) -> T:
+    """One of the options, uniformly; several times faster than `Random.choice`."""
+    return options[int(rng.random() * len(options))]
+
+
+_SUFFIX = {"+": "total", "-": "left", "*": "total", "/": "each"}
+
+
+class _Draft:
+    """A story in the making: its sentences and the operations that they state."""
+
+    def __init__(self, style: str, limits: Limits, rng: random.Random, unit: str) -> None:
+        self.style, self.limits, self.rng = style, limits, rng
+        self.noun = unit
+        self.sentences: list[str] = []
+        self.operations: list[Operation] = []
+        self.values: dict[str, int] = {}
+        self.claims: list[str] = []
+
+    def _name(self, symbol: str, inner: bool) -> str:
+        if self.style == "terse":
+            return "abcdefgh"[len(self.operations)]
+        name = f"{self.noun}_{'part' if inner else _SUFFIX[symbol]}"
+        count = sum(other.name.rstrip("0123456789") == name for other in self.operations)
+        return f"{name}{count + 1}" if count else name
+
+    def value(self, operand: Operand) -> int:
+        """The number behind a literal or a name."""
+        return operand if isinstance(operand, int) else self.values[operand]
+
+    def apply(self, pattern: str, x: Operand, numbers: Numbers, claim: str) -> Operand:
+        """Append a pattern's operations; returns the operand that stands for its result."""
+        m, n = numbers
+        if pattern == "n":
+            return n
+        names: list[str] = []
+        steps = PATTERNS[pattern]
+        for index, (symbol, left, right) in enumerate(steps):
+            slots: dict[str | int, Operand] = {"x": x, "m": m, "n": n, **dict(enumerate(names))}
+            name = self._name(symbol, inner=index < len(steps) - 1)
+            self.add(name, symbol, slots[left], slots[right], claim if index == len(steps) - 1 else "")
+            names.append(name)
+        return names[-1]
+
+    def add(self, name: str, symbol: str, left: Operand, right: Operand, claim: str) -> None:
+        """Append one operation."""
+        result = calculate(symbol, self.value(left), self.value(right))
+        assert result is not None, "numbers are drawn so that divisions are exact"
+        self.operations.append(Operation(name, symbol, left, right))
+        self.values[name] = result
+        self.claims.append(claim)
+
+
+def _cost(move: Move) -> int:
+    return len(PATTERNS[move.pattern])
+
+
+def _allowed(moves: Sequence[Move], operations: frozenset[str]) -> tuple[Move, ...]:
+    return tuple(m for m in moves if all(symbol in operations for symbol, _, _ in PATTERNS[m.pattern]))
+
+
+@lru_cache(maxsize=1024)
+def _by_symbol(
+    moves: tuple[Move, ...], operations: frozenset[str], most: int
+) -> tuple[tuple[Move, ...], ...]:
+    """Allowed moves of at most `most` operations, one group for each final symbol.
+
+    The symbol is drawn first, so that a family with many ways to add does not add more often.
+    """
+    groups: dict[str, list[Move]] = {}
+    for move in _allowed(moves, operations):
+        if 0 < _cost(move) <= most:
+            groups.setdefault(PATTERNS[move.pattern][-1][0], []).append(move)
+    return tuple(tuple(group) for group in groups.values())
+
+
+@lru_cache(maxsize=1024)
+def _of_cost(moves: tuple[Move, ...], operations: frozenset[str], least: int, most: int) -> tuple[Move, ...]:
+    return tuple(move for move in _allowed(moves, operations) if least <= _cost(move) <= most)
+
+
+class Teller:
+    """Tells stories of one style within limits.
+
+    Args:
+        families: story families to draw from.
+        operations: symbols that may occur.
+        distractors: share of stories with a sentence whose number does not matter.
+    """
+
+    def __init__(
+        self,
+        *,
+        style: str,
+        families: Sequence[str],
+        operations: Sequence[str],
+        limits: Limits,
+        distractors: float,
+    ) -> None:
+        assert style in STYLES, style
+        self.style, self.families, self.limits = style, tuple(families), limits
+        self.operations = frozenset(operations)
+        self.distractors = distractors
+
+    def tell(self, level: int, rng: random.Random) -> Story | None:
+        """One story of `level` operations, or None if the numbers drawn led nowhere."""
+        family = pick(rng, self.families)
+        if family == PAIR_FAMILY:
+            return self._tell_pair(level, rng, PAIRS[self.style])
+        return self._tell_single(level, rng, family, FAMILIES[family][self.style])
+
+    def _tell_single(self, level: int, rng: random.Random, family: str, wording: Wording) -> Story | None:
+        slots = self._slots(rng, wording.items)
+        draft = _Draft(self.style, self.limits, rng, slots["item"])
+        claim = wording.claim.format_map(slots) if self.style != "terse" else ""
+        costly = _of_cost(wording.openings, self.operations, 1, level)
+        plain = _of_cost(wording.openings, self.operations, 0, 0)
+        opening = pick(rng, costly if costly and rng.random() < _OPENING_SHARE else plain)
+        x = self._make(draft, opening, 0, slots, claim)
+        question = ""
+        while x is not None and len(draft.operations) < level:
+            left = level - len(draft.operations)
+            ending = _by_symbol(wording.endings, self.operations, left) if left == 1 else ()
+            events = _by_symbol(wording.events, self.operations, left)
+            if ending and (not events or rng.random() < _ENDING_SHARE):
+                x = self._make_one_of(draft, ending, x, slots, claim)
+                question = draft.sentences.pop() if x is not None else ""
+            else:
+                x = self._make_one_of(draft, events, x, slots, claim)
+        if x is None:
+            return None
+        draft.sentences.append(question or pick(rng, wording.questions).format_map(slots))
+        self._distract(draft, slots)
+        return self._finish(family, draft, wording.unit.format_map(slots))
+
+    def _make_one_of(
+        self,
+        draft: _Draft,
+        groups: tuple[tuple[Move, ...], ...],
+        x: Operand,
+        slots: dict[str, str],
+        claim: str,
+    ) -> Operand | None:
+        for _ in range(_TRIES if groups else 0):
+            result = self._make(draft, pick(draft.rng, pick(draft.rng, groups)), x, slots, claim)
+            if result is not None:
+                return result
+        return None
+
+    def _make(
+        self, draft: _Draft, move: Move, x: Operand, slots: dict[str, str], claim: str
+    ) -> Operand | None:
+        numbers = draw_numbers(move.pattern, draft.value(x), self.limits, draft.rng)
+        if numbers is None:
+            return None
+        m, n = numbers
+        fraction = FRACTIONS.get(n, "")
+        draft.sentences.append(pick(draft.rng, move.texts).format(m=m, n=n, fraction=fraction, **slots))
+        return draft.apply(move.pattern, x, numbers, claim)
+
+    def _slots(self, rng: random.Random, items: Sequence[str]) -> dict[str, str]:
+        name, pronoun = pick(rng, NAMES[self.style])
+        return {
+            "name": name,
+            "other": "",
+            "He": pronoun,
+            "he": pronoun.lower(),
+            "his": "his" if pronoun == "He" else "her",
+            "item": pick(rng, items),
+        }
+
+    def _distract(self, draft: _Draft, slots: dict[str, str]) -> None:
+        if self.distractors and draft.rng.random() < self.distractors:
+            number = between(draft.rng, self.limits.smallest, self.limits.largest)
+            text = pick(draft.rng, DISTRACTORS[self.style]).format(n=number, **slots)
+            # At the front, where it cannot come between a pronoun and what the pronoun stands for.
+            draft.sentences.insert(0, text)
+
+    def _finish(self, family: str, draft: _Draft, unit: str) -> Story:
+        return Story(
+            family=family,
+            style=self.style,
+            question=" ".join(draft.sentences),
+            operations=tuple(draft.operations),
+            values=draft.values,
+            claims=tuple(draft.claims),
+            unit=unit if self.style != "terse" else "",
+        )
+
+    def _tell_pair(self, level: int, rng: random.Random, wording: PairWording) -> Story | None:
+        slots = self._slots(rng, wording.items)
+        names = [name for name, _ in NAMES[self.style] if name != slots["name"]]
+        first, second = slots["name"], pick(rng, names)
+        draft = _Draft(self.style, self.limits, rng, slots["item"])
+        claims = ("", "") if self.style == "terse" else (f"{first} has", f"{second} has")
+        relations = _by_symbol(wording.relations, self.operations, 1)
+        closings = [symbol for symbol in "+-" if symbol in self.operations]
+        # Without a closing operation the question is about the second holder, who must be computed.
+        closing = pick(rng, closings) if closings and (level > 1 or rng.random() < 0.5) else ""
+        if level > 1 and relations and rng.random() < 0.25:
+            closing = ""
+        relate = bool(relations) and (not closing or (level > 1 and rng.random() < 0.5))
+        if not closing and not relate:
+            return None
+        spare = level - bool(closing) - relate
+        early = between(rng, 0, spare) or 0
+        a = self._hold(draft, wording.first, {**slots, "name": first, "other": second})
+        a = self._happen(draft, wording, a, early, {**slots, "name": first, "other": second}, claims[0])
+        if a is None:
+            return None
+        own = {**slots, "name": second, "other": first}
+        if relate:
+            b = self._make_one_of(draft, relations, a, own, claims[1])
+        else:
+            b = self._hold(draft, wording.second, own)
+        b = self._happen(draft, wording, b, spare - early, own, claims[1])
+        if b is None:
+            return None
+        return self._close_pair(draft, wording, closing, (a, b), {**slots, "name": first, "other": second})
+
+    def _hold(self, draft: _Draft, texts: Sequence[str], slots: dict[str, str]) -> Operand | None:
+        return self._make(draft, Move("n", tuple(texts)), 0, slots, "")
+
+    def _happen(
+        self,
+        draft: _Draft,
+        wording: PairWording,
+        x: Operand | None,
+        count: int,
+        slots: dict[str, str],
+        claim: str,
+    ) -> Operand | None:
+        end = len(draft.operations) + count
+        while x is not None and len(draft.operations) < end:
+            events = _by_symbol(wording.events, self.operations, end - len(draft.operations))
+            x = self._make_one_of(draft, events, x, slots, claim)
+        return x
+
+    def _close_pair(
+        self,
+        draft: _Draft,
+        wording: PairWording,
+        closing: str,
+        holders: tuple[Operand, Operand],
+        slots: dict[str, str],
+    ) -> Story | None:
+        a, b = holders
+        x, y = draft.value(a), draft.value(b)
+        swapped = {**slots, "name": slots["other"], "other": slots["name"]}
+        claim = ""
+        if closing == "+":
+            if x + y > self.limits.largest_result:
+                return None
+            text, left, right = pick(draft.rng, wording.together).format_map(slots), a, b
+            claim = "together they have"
+        elif closing == "-":
+            if x == y:
+                return None
+            text = pick(draft.rng, wording.more).format_map(slots if x > y else swapped)
+            left, right = (a, b) if x > y else (b, a)
+            claim = "the difference is"
+        else:
+            text = pick(draft.rng, wording.alone).format_map(swapped)
+        if closing:
+            name = draft._name(closing, inner=False)
+            draft.add(name, closing, left, right, claim.capitalize() if self.style != "terse" else "")
+        draft.sentences.append(text)
+        self._distract(draft, slots)
+        return self._finish(PAIR_FAMILY, draft, slots["item"])

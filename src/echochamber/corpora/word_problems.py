@@ -1,0 +1,234 @@
+"""Generated word problems as a training source and as a task."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import ClassVar, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from echochamber.base import Config, InputError, Problem, derive_seed, did_you_mean
+from echochamber.corpora.operations import SYMBOLS, Limits, Operation, Symbol, evaluate, spoil, tree_key
+from echochamber.corpora.sources import BaseSource, Example, register_source
+from echochamber.corpora.stories import FAMILY_NAMES, Story, Teller
+from echochamber.corpora.tasks import BaseTask, register_task
+from echochamber.formats import Step, Worked, format_names, get_format
+
+CHUNK_DOCUMENTS = 1000
+
+# Stories in a row without a new problem after which a grammar counts as exhausted.
+_PATIENCE = 20_000
+
+
+class Grammar(Config):
+    """What the generated problems look like.
+
+    Attributes:
+        style: `terse` has one short sentence an operation and few words, for small models; `rich` varies.
+        levels: numbers of operations, drawn uniformly; a level listed twice is drawn twice as often.
+        families: story families; a family that only an evaluation task lists is held out whole.
+        operations: symbols that may occur.
+        smallest: least number that a question states (one would need wording of its own).
+        largest: greatest number that a question states.
+        largest_result: greatest intermediate or final result.
+        allow_negative: whether a subtraction may go below one.
+        distractors: share of questions with a sentence whose number does not matter.
+    """
+
+    style: Literal["terse", "rich"] = "terse"
+    levels: tuple[int, ...] = Field(default=(1, 2), min_length=1)
+    families: tuple[str, ...] = Field(default=FAMILY_NAMES, min_length=1)
+    operations: tuple[Symbol, ...] = Field(default=SYMBOLS, min_length=1)
+    smallest: int = Field(default=2, ge=2)
+    largest: int = Field(default=20, ge=2)
+    largest_result: int = Field(default=100, ge=2)
+    allow_negative: bool = False
+    distractors: float = Field(default=0.0, ge=0, le=1)
+
+    @field_validator("levels")
+    @classmethod
+    def _known_levels(cls, levels: tuple[int, ...]) -> tuple[int, ...]:
+        for level in levels:
+            if not 1 <= level <= 6:
+                raise ValueError(f"level {level}: expected numbers of operations from 1 to 6")
+        return levels
+
+    @field_validator("families")
+    @classmethod
+    def _known_families(cls, families: tuple[str, ...]) -> tuple[str, ...]:
+        for family in families:
+            if family not in FAMILY_NAMES:
+                raise ValueError(
+                    f"unknown story family '{family}': expected one of {', '.join(FAMILY_NAMES)}."
+                    f"{did_you_mean(family, FAMILY_NAMES)}"
+                )
+        return families
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Grammar:
+        if self.smallest > self.largest:
+            raise ValueError(f"smallest {self.smallest} is above largest {self.largest}; swap them")
+        return self
+
+    def teller(self) -> Teller:
+        """The story teller of this grammar."""
+        limits = Limits(self.smallest, self.largest, self.largest_result, self.allow_negative)
+        return _teller(self.style, self.families, self.operations, limits, self.distractors)
+
+    def tell(
+        self, level: int, rng: random.Random, avoided: frozenset[str] | set[str]
+    ) -> tuple[str, Story] | None:
+        """A story of that level whose key is not avoided, with its key; None if none is found."""
+        teller = self.teller()
+        for _ in range(_PATIENCE):
+            story = teller.tell(level, rng)
+            if story is not None:
+                key = tree_key(story.operations)
+                if key not in avoided:
+                    return key, story
+        return None
+
+
+@lru_cache(maxsize=64)
+def _teller(
+    style: str, families: tuple[str, ...], operations: tuple[str, ...], limits: Limits, distractors: float
+) -> Teller:
+    return Teller(
+        style=style, families=families, operations=operations, limits=limits, distractors=distractors
+    )
+
+
+def worked(story: Story, operations: tuple[Operation, ...] | None = None) -> Worked:
+    """The solution of a story, step by step, ready to be rendered in any format.
+
+    Args:
+        operations: carried out instead of the story's own, for a wrong solution.
+    """
+    values = story.values
+    if operations is None:
+        operations = story.operations
+    else:
+        values = evaluate(operations) or {}
+    steps = []
+    for operation, claim in zip(operations, story.claims, strict=True):
+        name, symbol, left, right = operation
+        a = left if isinstance(left, int) else values[left]
+        b = right if isinstance(right, int) else values[right]
+        steps.append(
+            Step(
+                name=name,
+                expression=f"{left} {symbol} {right}",
+                shown=f"{a} {symbol} {b}",
+                value=str(values[name]),
+                sentence=claim,
+                unit=story.unit,
+            )
+        )
+    return Worked(question=story.question, steps=tuple(steps), answer=steps[-1].value)
+
+
+def check_format(name: str) -> str:
+    """The name of a registered format.
+
+    Raises:
+        InputError: there is no such format.
+    """
+    get_format(name)
+    return name
+
+
+@register_source
+class WordProblemsSource(BaseSource, Grammar):
+    """Word problems with their solutions in one format, without end.
+
+    Attributes:
+        format: format of the solutions.
+        wrong_share: share of solutions with one wrong operation or number, carried through.
+    """
+
+    endless: ClassVar[bool] = True
+
+    kind: Literal["word_problems"] = "word_problems"
+    format: str
+    wrong_share: float = Field(default=0.0, ge=0, le=1)
+
+    @field_validator("format")
+    @classmethod
+    def _known_format(cls, name: str) -> str:
+        if name not in format_names():
+            known = format_names()
+            raise ValueError(
+                f"unknown format '{name}': expected one of {', '.join(known)}.{did_you_mean(name, known)}"
+            )
+        return name
+
+    def chunks(self, *, seed: int, excluded: frozenset[str], start: int = 0) -> Iterator[list[Example]]:
+        """See `BaseSource.chunks`.
+
+        Raises:
+            InputError: a level has no problem left that is not excluded.
+        """
+        index = start
+        while True:
+            yield self._chunk(random.Random(derive_seed(seed, "word_problems", index)), excluded)
+            index += 1
+
+    def _chunk(self, rng: random.Random, excluded: frozenset[str]) -> list[Example]:
+        limits = self.teller().limits
+        render = get_format(self.format).render
+        examples = []
+        for _ in range(CHUNK_DOCUMENTS):
+            level = self.levels[int(rng.random() * len(self.levels))]
+            told = self.tell(level, rng, excluded)
+            if told is None:
+                raise InputError(
+                    f"word problems of {level} operations: no problem is left for training beside the "
+                    f"{len(excluded)} reserved ones; raise largest or largest_result, or reserve fewer"
+                )
+            key, story = told
+            wrong = rng.random() < self.wrong_share
+            solution = render(worked(story, spoil(story.operations, limits, rng) if wrong else None))
+            examples.append(Example(key, story.question, solution, self.format, not wrong))
+        return examples
+
+
+@register_task
+class WordProblemsTask(BaseTask, Grammar):
+    """Word problems to be solved, spread evenly over the levels."""
+
+    kind: Literal["word_problems"] = "word_problems"
+    num_problems: int | None = Field(default=200, ge=1)
+
+    @field_validator("num_problems")
+    @classmethod
+    def _finite(cls, number: int | None) -> int | None:
+        if number is None:
+            raise ValueError("expected a number: generated problems have no natural end")
+        return number
+
+    def draw(self, *, seed: int, taken: frozenset[str]) -> list[Problem]:
+        """See `BaseTask.draw`. Levels alternate, so that any prefix is spread evenly too."""
+        rng = random.Random(seed)
+        seen = set(taken)
+        problems: list[Problem] = []
+        assert self.num_problems is not None
+        for index in range(self.num_problems):
+            level = self.levels[index % len(self.levels)]
+            told = self.tell(level, rng, seen)
+            if told is None:
+                found = sum(problem.level == level for problem in problems)
+                wanted = len(range(self.levels.index(level), self.num_problems, len(self.levels)))
+                raise InputError(
+                    f"asks for about {wanted} different problems of {level} operations, but the grammar "
+                    f"yields only {found} beside the {len(taken)} reserved by earlier tasks; raise largest "
+                    "or largest_result, allow more operations, or lower num_problems"
+                )
+            key, story = told
+            seen.add(key)
+            gold = str(story.values[story.operations[-1].name])
+            problems.append(
+                Problem(key=key, question=story.question, gold=gold, level=level, family=story.family)
+            )
+        return problems
