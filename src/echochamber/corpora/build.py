@@ -245,7 +245,8 @@ def _build_sources(
                 raise InputError(
                     f"the mixture wants {quota:,} tokens of '{name}', which holds only "
                     f"{states[name].written.tokens:,} "
-                    f"beside its {states[name].heldout_written.documents} held-out documents; lower tokens or its share, or add data"
+                    f"beside its {states[name].heldout_written.documents} held-out "
+                    "documents; lower tokens or its share, or add data"
                 )
             if states[name].written.documents == 0:
                 raise InputError(

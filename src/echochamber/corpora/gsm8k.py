@@ -11,8 +11,10 @@ import ast
 import keyword
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Literal
@@ -81,6 +83,8 @@ def _value(node: ast.expr, names: dict[str, Fraction]) -> Fraction:
             return names[name]
         case ast.UnaryOp(op=ast.USub(), operand=operand):
             return -_value(operand, names)
+        case ast.UnaryOp(op=ast.UAdd(), operand=operand):
+            return _value(operand, names)
         case ast.BinOp(left=left, op=op, right=right) if isinstance(op, _OPERATORS):
             a, b = _value(left, names), _value(right, names)
             if isinstance(op, ast.Add):
@@ -97,7 +101,8 @@ def _value(node: ast.expr, names: dict[str, Fraction]) -> Fraction:
 
 def _parse(text: str) -> ast.expr:
     cleaned = re.sub(r"(?<![\d.])0+(?=\d)", "", text.replace(",", "").replace("$", ""))
-    cleaned = re.sub(r"[x×]", "*", cleaned).replace("÷", "/").strip()
+    cleaned = re.sub(r"[x×]", "*", cleaned).replace("÷", "/").replace("//", "/").strip()
+    cleaned = re.sub(r"(?<=[\d)])\s*(?=\()", "*", cleaned)
     try:
         return ast.parse(cleaned, mode="eval").body
     except (SyntaxError, ValueError) as error:
@@ -120,19 +125,50 @@ class _References(ast.NodeTransformer):
         return node
 
 
-def _name(tail: str, names: dict[str, Fraction], index: int) -> str:
-    word = re.match(r"[\s$\d.,%]*([a-zA-Z]{2,})", tail)
-    name = word.group(1).lower() if word else f"step{index}"
-    if keyword.iskeyword(name) or name in ("per", "in", "of", "the", "for", "to", "on", "and", "result"):
-        name = f"step{index}"
-    base, count = name, 2
+_NO_UNITS = frozenset(
+    ("per", "in", "of", "the", "for", "to", "on", "and", "at", "by", "from", "more", "less", "this", "that")
+)
+
+
+def _unit(after: str) -> str:
+    """The word after a result, if it can be what the result counts."""
+    word = re.match(r"[\s$\d.,%]*([a-zA-Z]{2,})", after)
+    if word is None or word.group(1).lower() in _NO_UNITS or keyword.iskeyword(word.group(1).lower()):
+        return ""
+    return word.group(1)
+
+
+def _name(unit: str, names: dict[str, Fraction], index: int) -> str:
+    base = name = unit.lower() or f"step{index}"
+    count = 2
     while name in names:
         name, count = f"{base}{count}", count + 1
     return name
 
 
-def _computations(solution: str) -> Iterator[tuple[str, str, str, str]]:
-    """(text before, expression, stated value, text after) of each computation, line by line."""
+@dataclass(frozen=True, slots=True)
+class _Computation:
+    """One computation of a published solution: its expression and value with the text around it."""
+
+    before: str
+    tree: ast.expr
+    exact: Fraction
+    printed: Fraction
+    value: str
+    after: str
+
+
+def _computation(before: str, expression: str, value: str, after: str) -> _Computation:
+    value = value.strip().replace("$", "").rstrip(".")
+    tree = _parse(expression)
+    exact, printed = _value(tree, {}), _fraction(value)
+    if printed is None or abs(printed - exact) > max(Fraction(1, 100), abs(exact) / 100):
+        raise NotConvertible("has an annotation that is wrong")
+    return _Computation(before, tree, exact, printed, value, after)
+
+
+def _computations(solution: str) -> Iterator[_Computation]:
+    """Each computation, line by line: the annotated ones, and on lines without any the plain ones."""
     for line in solution.splitlines():
         annotations = list(ANNOTATION.finditer(line))
         if annotations:
@@ -142,14 +178,18 @@ def _computations(solution: str) -> Iterator[tuple[str, str, str, str]]:
                 expression, equals, value = found.group(1).rpartition("=")
                 if not equals:
                     raise NotConvertible("has an annotation that is no expression")
-                yield line[begin : found.start()], expression, value, line[found.end() : end]
+                yield _computation(line[begin : found.start()], expression, value, line[found.end() : end])
                 begin = found.end()
         else:
             for found in _PLAIN.finditer(line):
-                if re.search(r"\d\s*[+\-*/x×÷]", found.group(1)):
-                    yield line[: found.start()], found.group(1), found.group(2), line[found.end() :]
+                expression, value = found.groups()
+                if re.search(r"\d\s*[+\-*/x×÷]", expression):
+                    # Part of an equation, often: what cannot be read as a computation is prose.
+                    with suppress(NotConvertible):
+                        yield _computation(line[: found.start()], expression, value, line[found.end() :])
 
 
+@lru_cache(maxsize=16_384)
 def convert(question: str, answer: str, place: str = "solution") -> Worked:
     """A published solution as steps that every format can render.
 
@@ -171,26 +211,16 @@ def convert(question: str, answer: str, place: str = "solution") -> Worked:
     names: dict[str, Fraction] = {}
     steps: list[Step] = []
     end = 0
-    for before, expression, value_text, after in _computations(answer.rpartition("####")[0]):
-        tree = _parse(expression)
-        shown = ast.unparse(tree)
-        exact = _value(tree, {})
-        printed = _fraction(value_text.replace("$", ""))
-        if printed is None or abs(printed - exact) > max(Fraction(1, 100), abs(exact) / 100):
-            raise NotConvertible("has an annotation that is wrong")
-        referring = ast.unparse(_References(names, stated).visit(tree))
-        name = _name(after, names, len(steps) + 1)
-        text = _TRAILING_MATH.sub("", ANNOTATION.sub("", before)).strip().removeprefix(". ")
-        unit = re.match(r"[\s$\d.,%]*([a-zA-Z]{2,})", after)
-        steps.append(
-            Step(
-                name=name, expression=referring, shown=shown, value=value_text.strip().replace("$", ""),
-                sentence=text, unit=unit.group(1) if unit else "",
-            )
-        )  # fmt: skip
-        if exact == printed:
-            names[name] = exact
-        if exact == gold:
+    for found in _computations(answer.rpartition("####")[0]):
+        shown = ast.unparse(found.tree)
+        referring = ast.unparse(_References(names, stated).visit(found.tree))
+        unit = _unit(found.after)
+        name = _name(unit, names, len(steps) + 1)
+        text = _TRAILING_MATH.sub("", ANNOTATION.sub("", found.before)).strip().removeprefix(". ")
+        steps.append(Step(name, referring, shown, found.value, sentence=text, unit=unit))
+        if found.exact == found.printed:
+            names[name] = found.exact
+        if found.exact == gold:
             end = len(steps)
     if not steps:
         raise NotConvertible("has no computation")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TypeVar
 
 from echochamber.corpora.operations import (
@@ -40,6 +39,7 @@ FAMILY_NAMES: tuple[str, ...] = (*FAMILIES, PAIR_FAMILY)
 _OPENING_SHARE = 0.3
 _ENDING_SHARE = 0.3
 _TRIES = 12
+_LONGEST = max(len(steps) for steps in PATTERNS.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +97,11 @@ class _Draft:
         m, n = numbers
         if pattern == "n":
             return n
+        if len(PATTERNS[pattern]) == 1:
+            symbol, left, _ = PATTERNS[pattern][0]
+            name = self._name(symbol, inner=False)
+            self.add(name, symbol, x if left == "x" else m, n, claim)
+            return name
         names: list[str] = []
         steps = PATTERNS[pattern]
         for index, (symbol, left, right) in enumerate(steps):
@@ -123,24 +128,40 @@ def _allowed(moves: Sequence[Move], operations: frozenset[str]) -> tuple[Move, .
     return tuple(m for m in moves if all(symbol in operations for symbol, _, _ in PATTERNS[m.pattern]))
 
 
-@lru_cache(maxsize=1024)
-def _by_symbol(
-    moves: tuple[Move, ...], operations: frozenset[str], most: int
-) -> tuple[tuple[Move, ...], ...]:
-    """Allowed moves of at most `most` operations, one group for each final symbol.
+class _Moves:
+    """Moves that may occur, grouped for drawing.
 
-    The symbol is drawn first, so that a family with many ways to add does not add more often.
+    Attributes:
+        free: those without an operation.
+        costly: index k has those of 1 to k operations.
+        groups: the same in one group for each final symbol. The symbol is drawn first, so that a
+            family with many ways to add does not add more often.
     """
+
+    def __init__(self, moves: Sequence[Move], operations: frozenset[str]) -> None:
+        allowed = _allowed(moves, operations)
+        self.free = tuple(move for move in allowed if _cost(move) == 0)
+        self.costly = tuple(
+            tuple(move for move in allowed if 0 < _cost(move) <= most) for most in range(_LONGEST + 1)
+        )
+        self.groups = tuple(_by_symbol(costly) for costly in self.costly)
+
+
+def _by_symbol(moves: tuple[Move, ...]) -> tuple[tuple[Move, ...], ...]:
     groups: dict[str, list[Move]] = {}
-    for move in _allowed(moves, operations):
-        if 0 < _cost(move) <= most:
-            groups.setdefault(PATTERNS[move.pattern][-1][0], []).append(move)
+    for move in moves:
+        groups.setdefault(PATTERNS[move.pattern][-1][0], []).append(move)
     return tuple(tuple(group) for group in groups.values())
 
 
-@lru_cache(maxsize=1024)
-def _of_cost(moves: tuple[Move, ...], operations: frozenset[str], least: int, most: int) -> tuple[Move, ...]:
-    return tuple(move for move in _allowed(moves, operations) if least <= _cost(move) <= most)
+class _Family:
+    """A family's wording with its moves made ready."""
+
+    def __init__(self, wording: Wording, operations: frozenset[str]) -> None:
+        self.wording = wording
+        self.openings = _Moves(wording.openings, operations)
+        self.events = _Moves(wording.events, operations)
+        self.endings = _Moves(wording.endings, operations)
 
 
 class Teller:
@@ -165,27 +186,34 @@ class Teller:
         self.style, self.families, self.limits = style, tuple(families), limits
         self.operations = frozenset(operations)
         self.distractors = distractors
+        self._families = {
+            family: _Family(FAMILIES[family][style], self.operations)
+            for family in self.families
+            if family != PAIR_FAMILY
+        }
+        self._pair_events = _Moves(PAIRS[style].events, self.operations)
+        self._pair_relations = _Moves(PAIRS[style].relations, self.operations)
 
     def tell(self, level: int, rng: random.Random) -> Story | None:
         """One story of `level` operations, or None if the numbers drawn led nowhere."""
         family = pick(rng, self.families)
         if family == PAIR_FAMILY:
             return self._tell_pair(level, rng, PAIRS[self.style])
-        return self._tell_single(level, rng, family, FAMILIES[family][self.style])
+        return self._tell_single(level, rng, family, self._families[family])
 
-    def _tell_single(self, level: int, rng: random.Random, family: str, wording: Wording) -> Story | None:
+    def _tell_single(self, level: int, rng: random.Random, name: str, family: _Family) -> Story | None:
+        wording = family.wording
         slots = self._slots(rng, wording.items)
         draft = _Draft(self.style, self.limits, rng, slots["item"])
         claim = wording.claim.format_map(slots) if self.style != "terse" else ""
-        costly = _of_cost(wording.openings, self.operations, 1, level)
-        plain = _of_cost(wording.openings, self.operations, 0, 0)
-        opening = pick(rng, costly if costly and rng.random() < _OPENING_SHARE else plain)
+        costly = family.openings.costly[min(level, _LONGEST)]
+        opening = pick(rng, costly if costly and rng.random() < _OPENING_SHARE else family.openings.free)
         x = self._make(draft, opening, 0, slots, claim)
         question = ""
         while x is not None and len(draft.operations) < level:
             left = level - len(draft.operations)
-            ending = _by_symbol(wording.endings, self.operations, left) if left == 1 else ()
-            events = _by_symbol(wording.events, self.operations, left)
+            ending = family.endings.groups[1] if left == 1 else ()
+            events = family.events.groups[min(left, _LONGEST)]
             if ending and (not events or rng.random() < _ENDING_SHARE):
                 x = self._make_one_of(draft, ending, x, slots, claim)
                 question = draft.sentences.pop() if x is not None else ""
@@ -195,7 +223,7 @@ class Teller:
             return None
         draft.sentences.append(question or pick(rng, wording.questions).format_map(slots))
         self._distract(draft, slots)
-        return self._finish(family, draft, wording.unit.format_map(slots))
+        return self._finish(name, draft, wording.unit.format_map(slots))
 
     def _make_one_of(
         self,
@@ -257,7 +285,7 @@ class Teller:
         first, second = slots["name"], pick(rng, names)
         draft = _Draft(self.style, self.limits, rng, slots["item"])
         claims = ("", "") if self.style == "terse" else (f"{first} has", f"{second} has")
-        relations = _by_symbol(wording.relations, self.operations, 1)
+        relations = self._pair_relations.groups[1]
         closings = [symbol for symbol in "+-" if symbol in self.operations]
         # Without a closing operation the question is about the second holder, who must be computed.
         closing = pick(rng, closings) if closings and (level > 1 or rng.random() < 0.5) else ""
@@ -269,7 +297,7 @@ class Teller:
         spare = level - bool(closing) - relate
         early = between(rng, 0, spare) or 0
         a = self._hold(draft, wording.first, {**slots, "name": first, "other": second})
-        a = self._happen(draft, wording, a, early, {**slots, "name": first, "other": second}, claims[0])
+        a = self._happen(draft, a, early, {**slots, "name": first, "other": second}, claims[0])
         if a is None:
             return None
         own = {**slots, "name": second, "other": first}
@@ -277,7 +305,7 @@ class Teller:
             b = self._make_one_of(draft, relations, a, own, claims[1])
         else:
             b = self._hold(draft, wording.second, own)
-        b = self._happen(draft, wording, b, spare - early, own, claims[1])
+        b = self._happen(draft, b, spare - early, own, claims[1])
         if b is None:
             return None
         return self._close_pair(draft, wording, closing, (a, b), {**slots, "name": first, "other": second})
@@ -286,17 +314,11 @@ class Teller:
         return self._make(draft, Move("n", tuple(texts)), 0, slots, "")
 
     def _happen(
-        self,
-        draft: _Draft,
-        wording: PairWording,
-        x: Operand | None,
-        count: int,
-        slots: dict[str, str],
-        claim: str,
+        self, draft: _Draft, x: Operand | None, count: int, slots: dict[str, str], claim: str
     ) -> Operand | None:
         end = len(draft.operations) + count
         while x is not None and len(draft.operations) < end:
-            events = _by_symbol(wording.events, self.operations, end - len(draft.operations))
+            events = self._pair_events.groups[min(end - len(draft.operations), _LONGEST)]
             x = self._make_one_of(draft, events, x, slots, claim)
         return x
 

@@ -77,18 +77,18 @@ class Grammar(Config):
         limits = Limits(self.smallest, self.largest, self.largest_result, self.allow_negative)
         return _teller(self.style, self.families, self.operations, limits, self.distractors)
 
-    def tell(
-        self, level: int, rng: random.Random, avoided: frozenset[str] | set[str]
-    ) -> tuple[str, Story] | None:
-        """A story of that level whose key is not avoided, with its key; None if none is found."""
-        teller = self.teller()
-        for _ in range(_PATIENCE):
-            story = teller.tell(level, rng)
-            if story is not None:
-                key = tree_key(story.operations)
-                if key not in avoided:
-                    return key, story
-        return None
+
+def tell_new(
+    teller: Teller, level: int, rng: random.Random, avoided: frozenset[str] | set[str]
+) -> tuple[str, Story] | None:
+    """A story of that level whose key is not avoided, with its key; None if none is found."""
+    for _ in range(_PATIENCE):
+        story = teller.tell(level, rng)
+        if story is not None:
+            key = tree_key(story.operations)
+            if key not in avoided:
+                return key, story
+    return None
 
 
 @lru_cache(maxsize=64)
@@ -176,12 +176,12 @@ class WordProblemsSource(BaseSource, Grammar):
             index += 1
 
     def _chunk(self, rng: random.Random, excluded: frozenset[str]) -> list[Example]:
-        limits = self.teller().limits
+        teller = self.teller()
         render = get_format(self.format).render
         examples = []
         for _ in range(CHUNK_DOCUMENTS):
             level = self.levels[int(rng.random() * len(self.levels))]
-            told = self.tell(level, rng, excluded)
+            told = tell_new(teller, level, rng, excluded)
             if told is None:
                 raise InputError(
                     f"word problems of {level} operations: no problem is left for training beside the "
@@ -189,7 +189,7 @@ class WordProblemsSource(BaseSource, Grammar):
                 )
             key, story = told
             wrong = rng.random() < self.wrong_share
-            solution = render(worked(story, spoil(story.operations, limits, rng) if wrong else None))
+            solution = render(worked(story, spoil(story.operations, teller.limits, rng) if wrong else None))
             examples.append(Example(key, story.question, solution, self.format, not wrong))
         return examples
 
@@ -210,13 +210,13 @@ class WordProblemsTask(BaseTask, Grammar):
 
     def draw(self, *, seed: int, taken: frozenset[str]) -> list[Problem]:
         """See `BaseTask.draw`. Levels alternate, so that any prefix is spread evenly too."""
-        rng = random.Random(seed)
+        rng, teller = random.Random(seed), self.teller()
         seen = set(taken)
         problems: list[Problem] = []
         assert self.num_problems is not None
         for index in range(self.num_problems):
             level = self.levels[index % len(self.levels)]
-            told = self.tell(level, rng, seen)
+            told = tell_new(teller, level, rng, seen)
             if told is None:
                 found = sum(problem.level == level for problem in problems)
                 wanted = len(range(self.levels.index(level), self.num_problems, len(self.levels)))
