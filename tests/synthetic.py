@@ -58,9 +58,18 @@ def _softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def completions(
-    arm: str, seed: int, step: int, progress: float, *, size: str, mixture: str, benchmark: str,
-    num_problems: int, num_samples: int, strength: float = 1.0,
-) -> pa.Table:  # fmt: skip
+    arm: str,
+    seed: int,
+    step: int,
+    progress: float,
+    *,
+    size: str,
+    mixture: str,
+    benchmark: str,
+    num_problems: int,
+    num_samples: int,
+    strength: float = 1.0,
+) -> pa.Table:
     """Invented completions of one arm at one step: greedy ones, then samples."""
     move, gain = MOVES.get(arm, ((0.0,) * 4, 0.0))
     how_far = 1.0 - math.exp(-6.0 * progress)
@@ -85,15 +94,29 @@ def completions(
                 written = _completion(name, a, b, item, answer)
                 rows.append(
                     {
-                        "arm": arm, "size": size, "mixture": mixture, "seed": seed, "step": step,
-                        "benchmark": benchmark, "problem_id": key, "level": 1, "sample": sample,
-                        "greedy": greedy, "temperature": 0.0 if greedy else 1.0, "question": text,
-                        "gold": str(a + b), "completion": written, "format": name, "outcome": outcome,
+                        "arm": arm,
+                        "size": size,
+                        "mixture": mixture,
+                        "seed": seed,
+                        "step": step,
+                        "benchmark": benchmark,
+                        "problem_id": key,
+                        "level": 1,
+                        "sample": sample,
+                        "greedy": greedy,
+                        "temperature": 0.0 if greedy else 1.0,
+                        "question": text,
+                        "gold": str(a + b),
+                        "completion": written,
+                        "format": name,
+                        "outcome": outcome,
                         "answer": None if name == "none" else str(answer),
-                        "reward": float(outcome == "correct"), "logprob": -4.0 - float(draws.random()),
-                        "num_tokens": 8 + len(written) // 6, "finish_reason": "stop",
+                        "reward": float(outcome == "correct"),
+                        "logprob": -4.0 - float(draws.random()),
+                        "num_tokens": 8 + len(written) // 6,
+                        "finish_reason": "stop",
                     }
-                )  # fmt: skip
+                )
     return pa.Table.from_pylist(rows, schema=COMPLETION_SCHEMA)
 
 
@@ -129,10 +152,17 @@ def make_run(
                         for step in steps:
                             source = "base" if step == 0 else arm
                             table = completions(
-                                source, seed, step, step / total_steps, size=size, mixture=mixture,
-                                benchmark=benchmark, num_problems=num_problems, num_samples=num_samples,
+                                source,
+                                seed,
+                                step,
+                                step / total_steps,
+                                size=size,
+                                mixture=mixture,
+                                benchmark=benchmark,
+                                num_problems=num_problems,
+                                num_samples=num_samples,
                                 strength=strength,
-                            )  # fmt: skip
+                            )
                             labels = pa.array([arm] * len(table), pa.string())
                             table = table.set_column(0, COMPLETION_SCHEMA.field("arm"), labels)
                             pq.write_table(table, folder / "completions" / f"part-{part:05d}.parquet")
@@ -143,9 +173,16 @@ def make_run(
     study = _study(folder.name, arms, seeds, sizes, mixtures, benchmarks, config, total_steps, endpoints)
     (folder / "study.yaml").write_text(yaml.safe_dump(study, sort_keys=False), encoding="utf-8")
     environment = {
-        "python": "3.11.2", "torch": "2.13.0", "platform": "Linux-6.1-x86_64", "device": "cpu", "dtype": "float32",
-        "num_threads": 2, "echochamber": "0.1.0", "commit": "0" * 40, "host": "example",
-    }  # fmt: skip
+        "python": "3.11.2",
+        "torch": "2.13.0",
+        "platform": "Linux-6.1-x86_64",
+        "device": "cpu",
+        "dtype": "float32",
+        "num_threads": 2,
+        "echochamber": "0.1.0",
+        "commit": "0" * 40,
+        "host": "example",
+    }
     _write(folder / "environment.json", environment)
     _write(folder / "plan.json", [{"stage": "pretrain", "title": "pretrain pico", "key": "ab12", "seed": 0}])
     seconds = {f"pretrain {sizes[0]} on {mixtures[0]}": 132.4, **{f"{arm} {sizes[0]}": 41.0 for arm in arms}}
@@ -156,9 +193,16 @@ def make_run(
 
 
 def _study(
-    name: str, arms: Sequence[str], seeds: Sequence[int], sizes: Sequence[str], mixtures: Sequence[str],
-    benchmarks: Sequence[str], config: EvaluationConfig, total_steps: int, endpoints: Sequence[Mapping[str, Any]],
-) -> dict[str, Any]:  # fmt: skip
+    name: str,
+    arms: Sequence[str],
+    seeds: Sequence[int],
+    sizes: Sequence[str],
+    mixtures: Sequence[str],
+    benchmarks: Sequence[str],
+    config: EvaluationConfig,
+    total_steps: int,
+    endpoints: Sequence[Mapping[str, Any]],
+) -> dict[str, Any]:
     algorithms = {"grpo": "grpo", "ppo": "ppo", "ei": "expert_iteration", "random": "grpo"}
     shares = {"tinygsm": 0.3, "llm_code": 0.3, "boxed": 0.3, "arithmetic": 0.1}
     return {
@@ -170,7 +214,8 @@ def _study(
             "train": {"kind": "word_problems", "num_problems": 2000},
         },
         "sources": {
-            **{f: {"kind": "word_problems", "format": f} for f in FORMATS[:3]}, "arithmetic": {"kind": "arithmetic"}
+            **{f: {"kind": "word_problems", "format": f} for f in FORMATS[:3]},
+            "arithmetic": {"kind": "arithmetic"},
         },
         "tokenizer": {"vocab_size": 1024},
         "mixtures": {m: {"kind": "controlled", "tokens": 3_000_000, "shares": shares} for m in mixtures},
@@ -179,13 +224,17 @@ def _study(
         "evaluation": config.model_dump(mode="json"),
         "arms": {
             a: {
-                "algorithm": algorithms.get(a, "grpo"), "task": "train", "steps": total_steps, "prompts_per_step": 32,
-                "samples_per_prompt": 8, "reward": "random" if a == "random" else "correct",
+                "algorithm": algorithms.get(a, "grpo"),
+                "task": "train",
+                "steps": total_steps,
+                "prompts_per_step": 32,
+                "samples_per_prompt": 8,
+                "reward": "random" if a == "random" else "correct",
             }
             for a in arms
         },
         "endpoints": [dict(endpoint) for endpoint in endpoints],
-    }  # fmt: skip
+    }
 
 
 def _pretrain(cell: dict[str, Any]) -> list[dict[str, Any]]:
@@ -193,9 +242,14 @@ def _pretrain(cell: dict[str, Any]) -> list[dict[str, Any]]:
     for step in range(10, 1451, 10):
         loss = 0.9 + 5.5 * math.exp(-step / 180)
         row = {
-            "stage": "pretrain", **cell, "step": step, "loss": loss + 0.05 * math.sin(step), "learning_rate": 0.004,
-            "grad_norm": 1.0, "tokens": step * 2048,
-        }  # fmt: skip
+            "stage": "pretrain",
+            **cell,
+            "step": step,
+            "loss": loss + 0.05 * math.sin(step),
+            "learning_rate": 0.004,
+            "grad_norm": 1.0,
+            "tokens": step * 2048,
+        }
         if step % 290 == 0:
             row["heldout"] = {
                 name: 0.7 + 0.12 * i + 5.0 * math.exp(-step / 200)
@@ -216,13 +270,21 @@ def _rl(cell: dict[str, Any], total_steps: int, strength: float) -> list[dict[st
         entropy = -float(np.sum(share * np.log(share)))
         rows.append(
             {
-                "stage": "rl", **cell, "step": step, "reward": float(np.dot(share, accuracy)),
+                "stage": "rl",
+                **cell,
+                "step": step,
+                "reward": float(np.dot(share, accuracy)),
                 "share": dict(zip(FORMATS, share.tolist(), strict=True)),
-                "accuracy": dict(zip(FORMATS, accuracy, strict=True)), "kl": 2.0 * how_far * abs(gain),
-                "entropy": 0.3 * entropy + 0.02, "format_entropy": entropy, "grad_norm": 0.5,
-                "mean_tokens": 17.0, "no_signal_fraction": 0.1 + 0.6 * progress, "samples_seen": step * 256,
+                "accuracy": dict(zip(FORMATS, accuracy, strict=True)),
+                "kl": 2.0 * how_far * abs(gain),
+                "entropy": 0.3 * entropy + 0.02,
+                "format_entropy": entropy,
+                "grad_norm": 0.5,
+                "mean_tokens": 17.0,
+                "no_signal_fraction": 0.1 + 0.6 * progress,
+                "samples_seen": step * 256,
             }
-        )  # fmt: skip
+        )
     return rows
 
 

@@ -12,7 +12,15 @@ from echochamber.analysis.statistics import (
     paired_test,
 )
 from echochamber.analysis.tables import accuracy_by_format, base_and_final, format_shares, learning_curves
-from echochamber.analysis.trajectories import BASE, NOT_A_FORMAT, Counts, Trajectory, select, trajectories
+from echochamber.analysis.trajectories import (
+    BASE,
+    NOT_A_FORMAT,
+    Counts,
+    Trajectory,
+    majority_per_problem,
+    select,
+    trajectories,
+)
 
 __all__ = [
     "BASE",
@@ -33,6 +41,7 @@ __all__ = [
     "format_shares",
     "headline",
     "learning_curves",
+    "majority_per_problem",
     "minimum_detectable_difference",
     "paired_test",
     "percent",

@@ -13,8 +13,9 @@ import numpy as np
 import pyarrow as pa
 
 from echochamber.analysis.runs import Run, distinct
-from echochamber.analysis.statistics import Array, Bands, Bootstrap, PairedTest, paired_test
+from echochamber.analysis.statistics import Array, Bands, Bootstrap, Interval, PairedTest, paired_test
 from echochamber.base import EchoError, InputError
+from echochamber.evaluation import Majority, count_votes, maj_at_k, pass_at_k
 
 NOT_A_FORMAT = ("none", "ambiguous")
 BASE = "base"
@@ -113,6 +114,25 @@ class Trajectory:
         """pass@1 of each problem at the index-th step, one (P,) array a seed."""
         return [c.correct[:, index] / c.completions[:, index].sum(axis=1) for c in self.counts]
 
+    def pass_per_problem(self, index: int, k: int) -> list[Array]:
+        """pass@k of each problem at the index-th step, one (P,) array a seed."""
+        return [
+            np.array(
+                [
+                    pass_at_k(round(n), round(c), k)
+                    for n, c in zip(
+                        count.completions[:, index].sum(axis=1), count.correct[:, index], strict=True
+                    )
+                ]
+            )
+            for count in self.counts
+        ]
+
+    def mean(self, per_problem: Sequence[Array]) -> Interval:
+        """Mean of per-problem values, one (P,) array a seed, with its interval."""
+        columns = [values[:, None] for values in per_problem]
+        return self.bootstrap.ratio(columns, [np.ones_like(c) for c in columns]).at(0)
+
     def share_per_problem(self, index: int, name: str) -> list[Array]:
         """Share of one format in each problem's completions, one (P,) array a seed."""
         f = self.formats.index(name)
@@ -194,6 +214,36 @@ def trajectories(run: Run) -> list[Trajectory]:
             )
         )
     return result
+
+
+_ANSWERS = """
+    SELECT seed, problem_id, list(answer ORDER BY sample) AS answers,
+           list(outcome = 'correct' ORDER BY sample) AS correct
+    FROM completions
+    WHERE arm = $arm AND size = $size AND mixture = $mixture AND benchmark = $benchmark
+      AND greedy = $greedy AND step = $step
+    GROUP BY seed, problem_id ORDER BY seed, problem_id
+"""
+
+
+def majority_per_problem(
+    run: Run, trajectory: Trajectory, index: int, k: int
+) -> tuple[list[Array], list[Array]]:
+    """maj@k of each problem at the index-th step and its probability of a tie, one (P,) array a seed each."""
+    t = trajectory
+    cell = {"size": t.size, "mixture": t.mixture, "benchmark": t.benchmark, "greedy": t.greedy}
+    for arm in (t.arm, BASE):
+        table = run.query(_ANSWERS, cell | {"arm": arm, "step": t.steps[index]})
+        if table.num_rows:
+            break
+    votes: dict[tuple[int, str], Majority] = {}
+    for row in table.to_pylist():
+        votes[row["seed"], row["problem_id"]] = maj_at_k(count_votes(row["answers"], row["correct"]), k)
+    found = [[votes[count.seed, problem] for problem in count.problems] for count in t.counts]
+    return (
+        [np.array([m.accuracy for m in one]) for one in found],
+        [np.array([m.ties for m in one]) for one in found],
+    )
 
 
 def _count(table: pa.Table, seed: int, formats: tuple[str, ...]) -> tuple[tuple[int, ...], Counts]:

@@ -86,8 +86,8 @@ def _row(
     num_samples = len(samples[0].answers)
     if any(len(s.answers) != num_samples for s in samples):
         raise EchoError(
-            f"the completions of {named['arm']} at step {named['step']} on {named['benchmark']} have a different "
-            "number of samples for some problems: rows were lost or written twice"
+            f"the completions of {named['arm']} at step {named['step']} on {named['benchmark']} have "
+            "different numbers of samples for some problems: rows were lost or written twice"
         )
     ks = (1,) if named["greedy"] else config.ks if config else tuple(sorted({1, num_samples}))
     ks = tuple(k for k in ks if k <= num_samples)

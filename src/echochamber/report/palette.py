@@ -1,0 +1,46 @@
+"""Colours that mean the same thing everywhere in a report.
+
+Formats take the colours of Okabe and Ito (2008) and arms those of the IBM
+design library; both sets stay apart under the common colour-vision
+deficiencies. Arms differ in dash and marker as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+Dash = Literal["solid", "dash", "dot", "dashdot", "longdash"]
+
+INK = "@ink"
+"""Stands for the text colour of the page, light or dark."""
+
+_FORMATS = {
+    "tinygsm": "#0F7DC2",
+    "llm_code": "#E69F00",
+    "boxed": "#009E73",
+    "gsm8k": "#CC79A7",
+    "none": "#9AA0A8",
+    "ambiguous": "#6B7078",
+}
+_MORE_FORMATS = ("#56B4E9", "#D55E00", "#8C6D3F", "#7F7FBF")
+_ARMS = ("#785EF0", "#DC267F", "#FE6100", "#2D9C9C", "#648FFF", "#C99700")
+_DASHES: tuple[Dash, ...] = ("solid", "dash", "dot", "dashdot", "longdash")
+
+
+def format_colors(formats: Sequence[str]) -> dict[str, str]:
+    """The colour of each format; formats of the user's own follow in order."""
+    own = [name for name in formats if name not in _FORMATS]
+    return {
+        name: _FORMATS[name] if name in _FORMATS else _MORE_FORMATS[own.index(name) % len(_MORE_FORMATS)]
+        for name in formats
+    }
+
+
+def arm_styles(arms: Sequence[str]) -> dict[str, tuple[str, Dash]]:
+    """Colour and dash of each arm, by its place in the study; the base model is drawn in ink."""
+    others = [arm for arm in arms if arm != "base"]
+    styles: dict[str, tuple[str, Dash]] = {"base": (INK, "solid")}
+    for i, arm in enumerate(others):
+        styles[arm] = (_ARMS[i % len(_ARMS)], _DASHES[i % len(_DASHES)])
+    return styles

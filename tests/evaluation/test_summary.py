@@ -1,0 +1,103 @@
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from echochamber.base import EchoError
+from echochamber.evaluation import (
+    COMPLETION_SCHEMA,
+    SUMMARY_COLUMNS,
+    EvaluationConfig,
+    majority_ties,
+    read_completions,
+    summarise,
+    write_completions,
+)
+from echochamber.formats import ALL_LABELS
+
+
+def row(problem: str, sample: int, name: str, outcome: str, answer: str | None) -> dict[str, object]:
+    return {
+        "arm": "base",
+        "size": "pico",
+        "mixture": "m",
+        "seed": 0,
+        "step": 0,
+        "benchmark": "test",
+        "problem_id": problem,
+        "level": 1,
+        "sample": sample,
+        "greedy": False,
+        "temperature": 1.0,
+        "question": "q",
+        "gold": "5",
+        "completion": "c",
+        "format": name,
+        "outcome": outcome,
+        "answer": answer,
+        "reward": float(outcome == "correct"),
+        "logprob": -1.0,
+        "num_tokens": 10 + sample,
+        "finish_reason": "stop",
+    }
+
+
+ROWS = [
+    row("a", 0, "boxed", "correct", "5"),
+    row("a", 1, "tinygsm", "wrong", "6"),
+    row("b", 0, "boxed", "wrong", "4"),
+    row("b", 1, "none", "no_answer", None),
+]
+KEYS = {
+    "arm", "size", "mixture", "seed", "step", "benchmark", "num_problems", "num_samples", "temperature",
+    "greedy", "pass_at", "maj_at", "share", "accuracy", "mean_tokens",
+}  # fmt: skip
+
+
+def table(rows: list[dict[str, object]]) -> pa.Table:
+    return pa.Table.from_pylist(rows, schema=COMPLETION_SCHEMA)
+
+
+def test_row_by_hand() -> None:
+    (found,) = summarise(table(ROWS), EvaluationConfig(benchmarks=("test",), num_samples=2, pass_at=(1, 2)))
+    assert set(found) == KEYS
+    assert found["num_problems"] == 2
+    assert found["num_samples"] == 2
+    assert found["pass_at"] == {"1": 0.25, "2": 0.5}
+    # Problem a: "5" and "6" tie, "5" sorts first and wins. Problem b: only "4" votes.
+    assert found["maj_at"] == pytest.approx({"1": 0.25, "2": 0.5})
+    assert set(found["share"]) >= set(ALL_LABELS())
+    assert sum(found["share"].values()) == 1.0
+    assert found["share"]["boxed"] == 0.5
+    assert found["accuracy"]["boxed"] == 0.5
+    assert found["accuracy"]["tinygsm"] == 0.0
+    assert found["accuracy"]["ambiguous"] is None
+    assert found["mean_tokens"] == 10.5
+    assert majority_ties(table(ROWS), 2)[0]["ties"] == pytest.approx(0.5)
+
+
+def test_order_of_rows_and_other_columns_do_not_matter() -> None:
+    first = summarise(table(ROWS))
+    assert summarise(table(ROWS[::-1]).select(list(SUMMARY_COLUMNS))) == first
+
+
+def test_lost_rows_are_noticed() -> None:
+    with pytest.raises(EchoError, match="rows were lost or written twice"):
+        summarise(table(ROWS[:3]))
+
+
+def test_parquet_round_trip_is_streamed_and_repeatable(tmp_path: Path) -> None:
+    batches = table(ROWS).to_batches(max_chunksize=1)
+    assert write_completions(tmp_path / "a.parquet", iter(batches)) == 4
+    write_completions(tmp_path / "b.parquet", iter(batches))
+    assert read_completions(tmp_path / "a.parquet").equals(table(ROWS))
+    assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.parquet", "b.parquet"]
+
+
+def test_damaged_parquet_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.parquet").write_bytes(b"PAR1 no")
+    with pytest.raises(EchoError, match=r"a\.parquet is damaged"):
+        read_completions(tmp_path / "a.parquet")
+    with pytest.raises(EchoError, match=r"b\.parquet is missing"):
+        read_completions(tmp_path / "b.parquet")

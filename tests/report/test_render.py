@@ -1,0 +1,99 @@
+import html
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from echochamber.base import EchoError, InputError
+from echochamber.report import render
+from synthetic import make_run
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = make_run(
+        tmp_path_factory.mktemp("runs") / "demo", arms=("grpo", "random"), num_points=4, num_problems=30
+    )
+    render(run)
+    return run
+
+
+def page(folder: Path) -> str:
+    return (folder / "report.html").read_text(encoding="utf-8")
+
+
+def without_scripts(text: str) -> str:
+    return html.unescape(re.sub(r"(?s)<(script|style)\b.*?</\1>", " ", text))
+
+
+def test_one_file_that_asks_for_nothing(folder: Path) -> None:
+    text = page(folder)
+    bare = re.sub(r"(?s)<script>.*?</script>", "", text)
+    assert not re.search(r'(?:src|href)="(?!#|data:)', bare)
+    assert "http://" not in bare and "https://" not in bare
+    assert "default-src 'none'" in text  # the browser itself refuses any request
+    assert "plotly.js (basic - minified) v4.1.1" in text
+
+
+def test_headline_says_what_the_numbers_say(folder: Path) -> None:
+    text = without_scripts(page(folder))
+    assert "RL amplified llm_code and wiped out" in text
+    assert "boxed went from" in text
+    # The control changed nothing and the page says so.
+    assert "inside the noise" in text
+
+
+def test_nothing_is_claimed_where_nothing_happened(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "null", arms=("grpo",), num_points=2, num_problems=20, strength=0.0)
+    text = without_scripts(render(run).read_text(encoding="utf-8"))
+    assert "No format was wiped out and none took over" in text
+    assert "inside the noise" in text
+
+
+def test_completions_are_escaped(folder: Path) -> None:
+    text = re.sub(r"(?s)<script.*?</script>", "", page(folder))
+    assert "<llm-code>" not in text
+    assert "&lt;llm-code&gt;" in text
+
+
+def test_panels_are_json_with_shares_that_sum_to_one(folder: Path) -> None:
+    panels = re.findall(r'(?s)<script type="application/json">(.*?)</script>', page(folder))
+    stacked = [json.loads(p)["data"] for p in panels]
+    stacked = [traces for traces in stacked if traces[0].get("stackgroup")]
+    assert len(stacked) == 2
+    for traces in stacked:
+        for values in zip(*(trace["y"] for trace in traces), strict=True):
+            assert sum(values) == pytest.approx(1.0)
+
+
+def test_images_and_page_have_equal_bytes_when_drawn_again(folder: Path, tmp_path: Path) -> None:
+    again = tmp_path / folder.name
+    shutil.copytree(folder, again)
+    (again / "report.html").unlink()
+    render(again)
+    names = sorted(p.name for p in (folder / "figures").iterdir())
+    assert {Path(n).suffix for n in names} == {".png", ".svg"}
+    assert sorted(p.name for p in (again / "figures").iterdir()) == names
+    for name in names:
+        assert (again / "figures" / name).read_bytes() == (folder / "figures" / name).read_bytes(), name
+    assert (again / "report.html").read_bytes() == (folder / "report.html").read_bytes()
+
+
+def test_a_folder_that_is_no_run_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"is not a finished run: it has no summary\.json"):
+        render(tmp_path)
+
+
+def test_damaged_completions_are_named(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "broken", arms=(), num_points=2, num_problems=5)
+    part = next((run / "completions").iterdir())
+    part.write_bytes(part.read_bytes()[:-100])
+    with pytest.raises(EchoError, match="damaged"):
+        render(run)
+
+
+def test_a_base_model_without_arms_has_a_page(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "base-only", arms=(), num_points=2, num_problems=5)
+    assert "A base model, before any RL" in without_scripts(render(run).read_text(encoding="utf-8"))
