@@ -1,0 +1,184 @@
+"""Ragged completions as microbatches: prompts computed once a group, rows of like length, no wasted logits.
+
+A row holds one prompt followed by several of its completions. Each completion
+sees the prompt and itself; its positions go on from the prompt's end. So a
+prompt shared by G samples goes through the model once instead of G times.
+
+Shape suffixes: R rows, S tokens of a row, N response tokens of a microbatch,
+B completions of the rollout, b completions of the microbatch, T response tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from echochamber.rl.logprobs import Kept
+
+PACKED_ROW_TOKENS = 256
+"""Rows grow by packing up to here: beyond, attention over the row costs more than repeated prompts."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One completion as the trainer sees it.
+
+    Attributes:
+        prompt: index into the prompts of the rollout.
+        token_ids: sampled tokens, the end-of-text token included when it was sampled.
+        kept: for each token the vocabulary entries that top-p or top-k left, or None.
+    """
+
+    prompt: int
+    token_ids: npt.NDArray[np.int64]
+    kept: tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]] | None = None
+
+
+@dataclass(frozen=True)
+class Microbatch:
+    """Completions that go through the model together.
+
+    Attributes:
+        sample_b: indices into the rollout's completions.
+        mask_bT: True on response tokens.
+        token_RS: inputs, padded.
+        position_RS: position of each input; None counts from 0.
+        allowed_R1SS: True where a query may look at a key; None is plain causal attention.
+        source_N: index into the R x S inputs whose output predicts response token n.
+        target_N: response tokens.
+        slot_N: index into b x T of response token n.
+        kept: kept vocabulary entries of the N tokens, or None.
+    """
+
+    sample_b: Tensor
+    mask_bT: Tensor
+    token_RS: Tensor
+    position_RS: Tensor | None
+    allowed_R1SS: Tensor | None
+    source_N: Tensor
+    target_N: Tensor
+    slot_N: Tensor
+    kept: Kept | None
+
+    def to_grid(self, value_N: Tensor) -> Tensor:
+        """Values of the N tokens as (b, T), 0 where there is no token; differentiable."""
+        flat = value_N.new_zeros(self.mask_bT.numel())
+        return flat.index_copy(0, self.slot_N, value_N).view(self.mask_bT.shape)
+
+
+@dataclass
+class _Row:
+    prompt: int
+    samples: list[int]
+    num_tokens: int
+
+
+def _rows(
+    prompts: Sequence[Sequence[int]], samples: Sequence[Sample], chosen: Sequence[int], pack: bool
+) -> list[_Row]:
+    """Place completions in rows: those of one prompt together, until a row is long enough."""
+    by_prompt: dict[int, list[int]] = {}
+    for index in chosen:
+        by_prompt.setdefault(samples[index].prompt, []).append(index)
+    rows: list[_Row] = []
+    for prompt, members in by_prompt.items():
+        row: _Row | None = None
+        for index in sorted(members, key=lambda i: (len(samples[i].token_ids), i)):
+            extra = len(samples[index].token_ids) - 1
+            if row is None or not pack or row.num_tokens + extra > PACKED_ROW_TOKENS:
+                row = _Row(prompt, [], len(prompts[prompt]))
+                rows.append(row)
+            row.samples.append(index)
+            row.num_tokens += extra
+    return rows
+
+
+def plan_microbatches(
+    prompts: Sequence[Sequence[int]],
+    samples: Sequence[Sample],
+    chosen: Sequence[int],
+    *,
+    budget_tokens: int,
+    device: torch.device,
+    pack: bool = True,
+) -> list[Microbatch]:
+    """Split the chosen completions into microbatches of at most `budget_tokens` inputs, padding included.
+
+    Rows are sorted by length, so that padding is small; a single row longer than the budget stands alone.
+    Deterministic: the same arguments give the same split.
+
+    Args:
+        chosen: indices of completions that have at least one token.
+        pack: put completions of one prompt into one row.
+    """
+    rows = sorted(_rows(prompts, samples, chosen, pack), key=lambda row: row.num_tokens)
+    groups: list[list[_Row]] = []
+    for row in rows:
+        if not groups or (len(groups[-1]) + 1) * row.num_tokens > budget_tokens:
+            groups.append([])
+        groups[-1].append(row)
+    return [_fill(prompts, samples, group, device) for group in groups]
+
+
+def _fill(
+    prompts: Sequence[Sequence[int]], samples: Sequence[Sample], rows: Sequence[_Row], device: torch.device
+) -> Microbatch:
+    width = max(row.num_tokens for row in rows)
+    order = [index for row in rows for index in row.samples]
+    longest = max(len(samples[index].token_ids) for index in order)
+    token = np.zeros((len(rows), width), dtype=np.int64)
+    position = np.zeros_like(token)
+    segment = np.full_like(token, -1)
+    mask = np.zeros((len(order), longest), dtype=bool)
+    source: list[npt.NDArray[np.int64]] = []
+    place = 0
+    for r, row in enumerate(rows):
+        start = len(prompts[row.prompt])
+        token[r, :start] = prompts[row.prompt]
+        position[r, :start] = np.arange(start)
+        segment[r, :start] = 0
+        end = start
+        for number, index in enumerate(row.samples, start=1):
+            ids = samples[index].token_ids
+            fed = len(ids) - 1  # the last token is predicted, never read
+            token[r, end : end + fed] = ids[:-1]
+            position[r, end : end + fed] = np.arange(start, start + fed)
+            segment[r, end : end + fed] = number
+            first = r * width
+            source.append(np.concatenate([[first + start - 1], np.arange(first + end, first + end + fed)]))
+            mask[place, : len(ids)] = True
+            end += fed
+            place += 1
+    packed = any(len(row.samples) > 1 for row in rows)
+    allowed = np.tril((segment[:, :, None] == segment[:, None, :]) | (segment[:, None, :] == 0))
+    return Microbatch(
+        sample_b=torch.tensor(order, device=device),
+        mask_bT=torch.from_numpy(mask).to(device),
+        token_RS=torch.from_numpy(token).to(device),
+        position_RS=torch.from_numpy(position).to(device) if packed else None,
+        allowed_R1SS=torch.from_numpy(allowed[:, None]).to(device) if packed else None,
+        source_N=torch.from_numpy(np.concatenate(source)).to(device),
+        target_N=torch.from_numpy(np.concatenate([samples[i].token_ids for i in order])).to(device),
+        slot_N=torch.from_numpy(np.flatnonzero(mask)).to(device),
+        kept=_kept([samples[index] for index in order], device),
+    )
+
+
+def _kept(samples: Sequence[Sample], device: torch.device) -> Kept | None:
+    counts, ids = [], []
+    for sample in samples:
+        if sample.kept is None:
+            return None
+        offsets, entries = sample.kept
+        counts.append(np.diff(offsets))
+        ids.append(entries)
+    offsets = np.concatenate([[0], np.cumsum(np.concatenate(counts))]).astype(np.int64)
+    return Kept(
+        offsets=torch.from_numpy(offsets).to(device),
+        ids=torch.from_numpy(np.concatenate(ids).astype(np.int64)).to(device),
+    )

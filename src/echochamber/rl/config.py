@@ -1,0 +1,200 @@
+"""What every post-training algorithm has in common in a study file.
+
+Defaults are the settings of Zhao, Meterez et al. 2025 (arXiv:2504.07912) and
+its released code: 64 prompts x 8 samples a rollout at temperature 0.7, Adam
+(0.9, 0.95), learning rate 1e-6 with 3 % warm-up and a cosine to 10 %,
+gradient clip 1, ten passes over the 7,473 GSM8K training questions.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Annotated, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from echochamber.base import Config, Registry, Variants, did_you_mean
+from echochamber.formats import format_names
+from echochamber.rl.objectives import Aggregation, RatioLevel
+from echochamber.rl.rewards import REWARDS
+from echochamber.rollout import Sampling
+from echochamber.train import OptimizerConfig
+
+if TYPE_CHECKING:
+    from echochamber.rl.learner import Context, Learner
+
+PAPER_OPTIMIZER = OptimizerConfig(learning_rate=1e-6, weight_decay=0.0)
+PAPER_STEPS = 1168
+"""Ten passes over 7,473 questions, 64 a step."""
+
+
+class RLConfig(Config):
+    """One post-training arm.
+
+    Attributes:
+        algorithm: which kind.
+        task: name of the problem set that is trained on; tuning on documents needs none.
+        start_from: another arm, whose final weights this one starts from; the base model if unset.
+        steps: optimisation steps on the axis of every figure.
+        max_new_tokens: longest completion.
+        optimizer: of the policy.
+        microbatch_tokens: tokens that go through the model at once; changes memory and rounding only.
+            None is 4,096 on a CPU and 32,768 on an accelerator.
+        checkpoint_every: steps between checkpoints.
+    """
+
+    algorithm: str
+    task: str = ""
+    start_from: str | None = None
+    steps: int = Field(default=PAPER_STEPS, ge=1)
+    max_new_tokens: int = Field(default=1024, ge=1)
+    optimizer: OptimizerConfig = PAPER_OPTIMIZER
+    microbatch_tokens: int | None = Field(default=None, ge=1)
+    checkpoint_every: int = Field(default=20, ge=1)
+
+    @property
+    def total_steps(self) -> int:
+        """Number of the last step."""
+        return self.steps
+
+    @abstractmethod
+    def learner(self, context: Context) -> Learner:
+        """The object that carries out the steps."""
+
+
+class RewardConfig(RLConfig):
+    """An arm that samples completions and looks at what they earn.
+
+    Attributes:
+        samples_per_prompt: completions of each question.
+        temperature, top_p, top_k: how training completions are drawn; updates see the same distribution.
+        reward: name of a registered reward; `random` and `always_one` are controls without signal.
+        format_bonus: added to the reward of every completion of that format.
+        length_penalty: subtracted for a completion of `max_new_tokens`, in proportion for shorter ones.
+    """
+
+    samples_per_prompt: int = Field(default=8, ge=1)
+    temperature: float = Field(default=0.7, gt=0)
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    top_k: int = Field(default=0, ge=0)
+    reward: str = "correct"
+    format_bonus: dict[str, float] = Field(default={})
+    length_penalty: float = Field(default=0.0, ge=0)
+
+    @field_validator("reward")
+    @classmethod
+    def _known_reward(cls, name: str) -> str:
+        if name not in REWARDS:
+            raise ValueError(
+                f"unknown reward '{name}': expected one of {', '.join(REWARDS)}.{did_you_mean(name, REWARDS)}"
+            )
+        return name
+
+    @field_validator("format_bonus")
+    @classmethod
+    def _known_formats(cls, bonus: dict[str, float]) -> dict[str, float]:
+        for name in bonus:
+            if name not in format_names():
+                raise ValueError(
+                    f"unknown format '{name}': expected one of {', '.join(format_names())}."
+                    f"{did_you_mean(name, format_names())}"
+                )
+        return bonus
+
+    @model_validator(mode="after")
+    def _needs_a_task(self) -> Self:
+        if not self.task:
+            raise ValueError("task: missing; name the problem set that is trained on")
+        return self
+
+    @property
+    def sampling(self) -> Sampling:
+        """How training completions are drawn."""
+        return Sampling(
+            temperature=self.temperature,
+            top_p=self.top_p,
+            top_k=self.top_k,
+            max_new_tokens=self.max_new_tokens,
+        )
+
+
+class PolicyGradientConfig(RewardConfig):
+    """An arm that follows the policy gradient of its rollouts.
+
+    Attributes:
+        prompts_per_step: questions of one rollout.
+        prompts_per_update: questions of one optimiser step, each with all its samples; None: one update
+            for the whole rollout. The paper's train batch of 64 completions is 8.
+        epochs: passes over each rollout.
+        clip_low, clip_high: the ratio's bounds 1 - low and 1 + high (Schulman et al. 2017, eq. 7).
+        kl_coefficient: weight of the KL term; the paper compares 0, 1e-3 and 1e-2.
+        kl_in: `loss` adds the estimate to the loss; `reward` subtracts it from each token's reward.
+        kl_estimator: k1, k2 or k3 (Schulman 2020). Where each leads is told in docs/objectives.md.
+        reference: `start` measures KL to the weights the arm starts from; `none` keeps no reference.
+        measure_kl: record the three estimates each step, also when no term of the objective needs them.
+        entropy_bonus: weight of the mean entropy of the tokens' distributions, added to the objective.
+        ratio: importance ratio of each token, or of the whole completion (GSPO: `sequence_mean`).
+        aggregation: how tokens are averaged; see `objectives.token_weights`.
+        truncated_importance_sampling: cap on the correction for an engine whose probabilities differ
+            from the trainer's; None applies none.
+    """
+
+    prompts_per_step: int = Field(default=64, ge=1)
+    prompts_per_update: int | None = Field(default=8, ge=1)
+    epochs: int = Field(default=1, ge=1)
+    clip_low: float = Field(default=0.2, gt=0, lt=1)
+    clip_high: float = Field(default=0.2, gt=0)
+    kl_coefficient: float = Field(default=1e-3, ge=0)
+    kl_in: Literal["loss", "reward"] = "loss"
+    kl_estimator: Literal["k1", "k2", "k3"] = "k3"
+    reference: Literal["start", "none"] = "start"
+    measure_kl: bool = True
+    entropy_bonus: float = Field(default=0.0, ge=0)
+    ratio: RatioLevel = "token"
+    aggregation: Aggregation = "sequence_mean"
+    truncated_importance_sampling: float | None = Field(default=None, gt=0)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.prompts_per_update is not None and self.prompts_per_step % self.prompts_per_update:
+            raise ValueError(
+                f"prompts_per_update {self.prompts_per_update} does not divide prompts_per_step "
+                f"{self.prompts_per_step}; choose a divisor, or null for one update a rollout"
+            )
+        if self.reference == "none" and self.kl_coefficient > 0:
+            raise ValueError(
+                f"kl_coefficient {self.kl_coefficient:g} needs a reference model; set reference: start, "
+                "or kl_coefficient: 0"
+            )
+        if self.reference == "none" and self.measure_kl:
+            raise ValueError("measure_kl needs a reference model; set measure_kl: false or reference: start")
+        if self.kl_in == "loss" and self.kl_estimator == "k1" and self.kl_coefficient > 0:
+            raise ValueError(
+                "k1 as a loss has an expected gradient of 0 and would regularise nothing; "
+                "use k2 or k3, or kl_in: reward"
+            )
+        return self
+
+    @property
+    def updates_per_step(self) -> int:
+        """Optimiser steps on each rollout."""
+        size = self.prompts_per_update or self.prompts_per_step
+        return self.epochs * (self.prompts_per_step // size)
+
+
+ALGORITHMS: Registry[type[RLConfig]] = Registry("algorithm")
+
+
+def register_algorithm(name: str, config: type[RLConfig]) -> type[RLConfig]:
+    """Make an algorithm usable in a study as `algorithm: NAME`.
+
+    `config` has a field `algorithm: Literal[NAME]` and a method `learner`.
+
+    Raises:
+        InputError: the name is taken.
+    """
+    return ALGORITHMS.register(name, config)
+
+
+AlgorithmConfig = Annotated[RLConfig, Variants(ALGORITHMS, "algorithm")]
+"""A field of a study that holds any registered algorithm's config."""

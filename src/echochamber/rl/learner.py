@@ -1,0 +1,93 @@
+"""What an algorithm is to the loop: state to save, and one step that ends in a row of metrics."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from echochamber.base import Problem
+from echochamber.corpora import Tokenizer
+from echochamber.model import Transformer
+from echochamber.rollout import Engine
+from echochamber.verify import Grader
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a learner works with.
+
+    Attributes:
+        policy: the weights to train, at the start of the arm; changed in place.
+        problems: questions to train on; empty for algorithms that need none.
+        engine: samples from the policy once given its weights.
+        folder: of the run; a learner may keep files of its own here, written atomically.
+        seed: root of all randomness.
+        excluded: problem keys that no training document may have.
+    """
+
+    policy: Transformer
+    tokenizer: Tokenizer
+    problems: Sequence[Problem]
+    grader: Grader
+    engine: Engine
+    folder: Path
+    seed: int
+    excluded: frozenset[str] = frozenset()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the policy lives."""
+        return next(self.policy.parameters()).device
+
+    def microbatch_tokens(self, wanted: int | None) -> int:
+        """Tokens that go through the model at once: as configured, or what is fast on this device."""
+        return wanted or (4096 if self.device.type == "cpu" else 32768)
+
+
+class Learner(ABC):
+    """One algorithm at work.
+
+    The loop saves and restores `modules`, `optimizers` and `extras`. `step`
+    must depend on nothing but those, the step number and the context, so that a
+    run that was killed repeats itself exactly.
+
+    Attributes:
+        modules: trained weights, the policy among them under the name `policy`.
+        optimizers: of those modules, under the same names.
+        extras: JSON-able state; the loop replaces its contents on resume.
+        seconds: where the time of the current step went, by name.
+        batch: what the current step works on, named if a loss is not finite.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.modules: dict[str, nn.Module] = {"policy": context.policy}
+        self.optimizers: dict[str, torch.optim.Optimizer] = {}
+        self.extras: dict[str, Any] = {"samples_seen": 0}
+        self.seconds: dict[str, float] = {}
+        self.batch = ""
+
+    @abstractmethod
+    def step(self, step: int) -> dict[str, Any]:
+        """Do step number `step`, counted from 0, and say what happened.
+
+        Raises:
+            NonFiniteError: a loss or gradient is NaN or infinite; nothing was updated.
+        """
+
+    @contextmanager
+    def timed(self, name: str) -> Iterator[None]:
+        """Add the wall-clock seconds of the block to `seconds[name]`."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start

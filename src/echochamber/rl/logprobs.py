@@ -1,0 +1,120 @@
+"""Log-probability and entropy of sampled tokens under the distribution they were sampled from.
+
+Shape suffixes: N tokens of all completions in one row, V vocabulary, K kept (token, id) pairs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+# A chunk of this many logits stays in a core's second-level cache.
+_CPU_CHUNK_ELEMENTS = 2**17
+_GPU_CHUNK_ELEMENTS = 2**26
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Vocabulary entries that top-p or top-k left at each token, in compressed rows.
+
+    Attributes:
+        offsets: (N + 1) int64; token n kept `ids[offsets[n]:offsets[n + 1]]`.
+        ids: (K) int64 vocabulary entries.
+    """
+
+    offsets: Tensor
+    ids: Tensor
+
+
+def _chunks(logits_NV: Tensor) -> list[slice]:
+    num_rows, num_columns = logits_NV.shape
+    elements = _CPU_CHUNK_ELEMENTS if logits_NV.device.type == "cpu" else _GPU_CHUNK_ELEMENTS
+    size = max(1, elements // num_columns)
+    return [slice(start, min(start + size, num_rows)) for start in range(0, num_rows, size)]
+
+
+def _truncated(z: Tensor, rows: slice, kept: tuple[Tensor, Tensor]) -> Tensor:
+    """The chunk's logits with everything outside the kept entries at minus infinity."""
+    offsets, ids = kept
+    bounds = offsets[rows.start : rows.stop + 1]
+    counts = bounds[1:] - bounds[:-1]
+    row_K = torch.repeat_interleave(torch.arange(len(counts), device=z.device), counts)
+    id_K = ids[int(bounds[0]) : int(bounds[-1])]
+    result = torch.full_like(z, -torch.inf)
+    result[row_K, id_K] = z[row_K, id_K]
+    return result
+
+
+class _LogprobsAndEntropy(torch.autograd.Function):
+    """Keeps the logits and two numbers a token; the gradient is the only other tensor of size N x V."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, logits_NV: Tensor, targets_N: Tensor, temperature: float, kept: tuple[Tensor, Tensor] | None
+    ) -> tuple[Tensor, Tensor]:
+        dtype = logits_NV.dtype if logits_NV.dtype == torch.float64 else torch.float32
+        logsumexp_N = torch.empty(logits_NV.shape[0], dtype=dtype, device=logits_NV.device)
+        logp_N, entropy_N = torch.empty_like(logsumexp_N), torch.empty_like(logsumexp_N)
+        for rows in _chunks(logits_NV):
+            z = logits_NV[rows].to(dtype) / temperature
+            if kept is not None:
+                z = _truncated(z, rows, kept)
+            logsumexp_N[rows] = torch.logsumexp(z, dim=1)
+            logp_N[rows] = z.gather(1, targets_N[rows, None])[:, 0] - logsumexp_N[rows]
+            probability = torch.exp(z - logsumexp_N[rows, None])
+            if kept is not None:
+                z = torch.where(probability > 0, z, 0.0)
+            entropy_N[rows] = logsumexp_N[rows] - (probability * z).sum(dim=1)
+        ctx.save_for_backward(logits_NV, targets_N, logsumexp_N, entropy_N)
+        ctx.temperature, ctx.kept = temperature, kept
+        return logp_N, entropy_N
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_logp_N: Tensor, grad_entropy_N: Tensor) -> tuple[Tensor, None, None, None]:
+        logits_NV, targets_N, logsumexp_N, entropy_N = ctx.saved_tensors
+        grad_NV = torch.empty_like(logits_NV)
+        has_entropy = bool((grad_entropy_N != 0).any())
+        for rows in _chunks(logits_NV):
+            z = logits_NV[rows].to(logsumexp_N.dtype) / ctx.temperature
+            if ctx.kept is not None:
+                z = _truncated(z, rows, ctx.kept)
+            logp = z - logsumexp_N[rows, None]
+            probability = torch.exp(logp)
+            coefficient = -grad_logp_N[rows, None]
+            if has_entropy:
+                # dH/dz = -p (log p + H); p = 0 entries contribute nothing.
+                logp = torch.where(probability > 0, logp, 0.0)
+                coefficient = coefficient - grad_entropy_N[rows, None] * (logp + entropy_N[rows, None])
+            grad = probability.mul_(coefficient)
+            grad.scatter_add_(1, targets_N[rows, None], grad_logp_N[rows, None])
+            grad_NV[rows] = grad.div_(ctx.temperature)
+        return grad_NV, None, None, None
+
+
+def logprobs_and_entropy(
+    logits_NV: Tensor, targets_N: Tensor, *, temperature: float = 1.0, kept: Kept | None = None
+) -> tuple[Tensor, Tensor]:
+    """Log-probability of each target and entropy of each token's distribution, in nats.
+
+    The distribution is softmax(logits / temperature), renormalised over the
+    kept entries if `kept` is given: the one the token was sampled from. Both
+    outputs are differentiable; half-precision logits are summed in float32.
+
+    Returns:
+        (logp_N, entropy_N).
+
+    Raises:
+        ValueError: shapes differ, or the temperature is not positive.
+    """
+    if logits_NV.shape[:1] != targets_N.shape:
+        raise ValueError(f"logits {tuple(logits_NV.shape)} do not match targets {tuple(targets_N.shape)}")
+    if not temperature > 0:
+        raise ValueError(f"temperature {temperature}: expected a positive number")
+    pairs = None if kept is None else (kept.offsets, kept.ids)
+    result = _LogprobsAndEntropy.apply(logits_NV, targets_N, temperature, pairs)  # type: ignore[no-untyped-call]
+    return cast(tuple[Tensor, Tensor], result)

@@ -1,0 +1,178 @@
+"""From a step number to graded, rewarded completions.
+
+Everything here is a function of (seed, step) and the policy's weights: which
+questions are asked, which random numbers sample their answers, which draw a
+random reward gets.
+
+Shape suffixes: P prompts, G samples a prompt, B = P x G completions, T response tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from echochamber.base import InputError, Problem, derive_seed
+from echochamber.rl.batches import Sample
+from echochamber.rl.config import RewardConfig
+from echochamber.rl.learner import Learner
+from echochamber.rl.rewards import REWARDS, Graded
+from echochamber.rollout import Completion
+from echochamber.verify import Verdict
+
+
+@dataclass(frozen=True)
+class Rollouts:
+    """Graded completions, prompt by prompt.
+
+    Attributes:
+        prompts: token ids of each prompt.
+        completions: what the engine returned; completion i belongs to prompt i // G.
+        graded: the same in the same order, with text and verdict.
+        reward_PG: float64.
+        num_drawn: completions sampled for it, those that dynamic sampling dropped included.
+    """
+
+    prompts: list[list[int]]
+    completions: list[Completion]
+    graded: list[Graded]
+    reward_PG: Tensor
+    num_drawn: int
+
+    @property
+    def num_samples(self) -> int:
+        """Completions of each prompt."""
+        return int(self.reward_PG.shape[1])
+
+    def samples(self) -> list[Sample]:
+        """The completions as the trainer sees them."""
+        return [
+            Sample(
+                prompt=index // self.num_samples,
+                token_ids=item.token_ids.astype(np.int64),
+                kept=None if item.nucleus is None else (item.nucleus.offsets, item.nucleus.ids),
+            )
+            for index, item in enumerate(self.completions)
+        ]
+
+    def mask(self) -> Tensor:
+        """(B, T): True on sampled tokens."""
+        lengths_B = torch.tensor([len(item.token_ids) for item in self.completions])
+        return torch.arange(int(lengths_B.max())) < lengths_B[:, None]
+
+    def rollout_logp(self) -> Tensor:
+        """(B, T) float32: what the engine said its tokens' log-probabilities were, 0 elsewhere."""
+        mask_BT = self.mask()
+        logp_BT = torch.zeros(mask_BT.shape)
+        logp_BT[mask_BT] = torch.from_numpy(np.concatenate([item.logprobs for item in self.completions]))
+        return logp_BT
+
+
+@lru_cache(maxsize=4)
+def _order(seed: int, number: int, size: int) -> npt.NDArray[np.int64]:
+    return np.random.default_rng(derive_seed(seed, "question-order", number)).permutation(size)
+
+
+def questions_of_step(seed: int, step: int, prompts_per_step: int, num_problems: int) -> list[int]:
+    """Indices of the questions of a step: pass after pass over all problems, each in its own order."""
+    places = range(step * prompts_per_step, (step + 1) * prompts_per_step)
+    return [int(_order(seed, p // num_problems, num_problems)[p % num_problems]) for p in places]
+
+
+def rewards_of(config: RewardConfig, graded: Sequence[Graded]) -> list[float]:
+    """The configured reward of each completion, with bonus and penalty.
+
+    Raises:
+        InputError: the reward gave another number of values than there are completions.
+    """
+    paid = [float(value) for value in REWARDS.get(config.reward)(graded)]
+    if len(paid) != len(graded):
+        raise InputError(
+            f"the reward '{config.reward}' returned {len(paid)} values for {len(graded)} completions; "
+            "it must return one for each, in order"
+        )
+    return [
+        value
+        + config.format_bonus.get(item.verdict.format, 0.0)
+        - config.length_penalty * item.num_tokens / config.max_new_tokens
+        for value, item in zip(paid, graded, strict=True)
+    ]
+
+
+def collect(
+    learner: Learner,
+    config: RewardConfig,
+    problems: Sequence[Problem],
+    *,
+    step: int,
+    first_slot: int = 0,
+) -> Rollouts:
+    """Sample, decode, grade and reward `samples_per_prompt` completions of each problem.
+
+    Random numbers depend on (seed, step, slot, sample, position); `first_slot`
+    is the slot of the first problem, so that further draws within a step differ.
+    """
+    context = learner.context
+    with learner.timed("rollout_seconds"):
+        prompts = context.tokenizer.encode_prompts([problem.question for problem in problems])
+        nested = context.engine.generate(
+            prompts,
+            config.sampling,
+            num_samples=config.samples_per_prompt,
+            seed=derive_seed(context.seed, "rollout"),
+            step=step,
+            prompt_ids=range(first_slot, first_slot + len(prompts)),
+        )
+        completions = [completion for group in nested for completion in group]
+    with learner.timed("grade_seconds"):
+        graded = _grade(learner, config, problems, completions, step, first_slot)
+        reward_B = torch.tensor(rewards_of(config, graded), dtype=torch.float64)
+    return Rollouts(
+        prompts=[list(ids) for ids in prompts],
+        completions=completions,
+        graded=graded,
+        reward_PG=reward_B.view(len(prompts), config.samples_per_prompt),
+        num_drawn=len(completions),
+    )
+
+
+def _grade(
+    learner: Learner,
+    config: RewardConfig,
+    problems: Sequence[Problem],
+    completions: Sequence[Completion],
+    step: int,
+    first_slot: int,
+) -> list[Graded]:
+    context = learner.context
+    texts = context.tokenizer.decode_batch([item.token_ids.tolist() for item in completions])
+    asked = [problem for problem in problems for _ in range(config.samples_per_prompt)]
+    cut = [item.finish_reason == "length" for item in completions]
+    verdicts: dict[int, Verdict] = {}
+    for benchmark in sorted({problem.benchmark for problem in asked}):
+        chosen = [i for i, problem in enumerate(asked) if problem.benchmark == benchmark]
+        found = context.grader.grade(
+            [texts[i] for i in chosen],
+            [asked[i].gold for i in chosen],
+            benchmark=benchmark,
+            truncated=[cut[i] for i in chosen],
+        )
+        verdicts.update(zip(chosen, found, strict=True))
+    draws = np.random.default_rng(derive_seed(context.seed, "reward", step, first_slot)).random(len(asked))
+    return [
+        Graded(
+            problem=asked[i],
+            completion=texts[i],
+            verdict=verdicts[i],
+            num_tokens=len(completions[i].token_ids),
+            truncated=cut[i],
+            draw=float(draws[i]),
+        )
+        for i in range(len(asked))
+    ]
