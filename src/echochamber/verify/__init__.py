@@ -1,0 +1,28 @@
+"""Run the programs of completions safely, compare answers exactly, and say why each was paid or not.
+
+Generated code never runs in this process: tier 1 is an interpreter without an
+operating system in processes of its own. Gold answers stay here. A program
+that fails, times out or is unsupported is worth 0; there is no fallback to text.
+"""
+
+from echochamber.verify.answers import Number, parse_number
+from echochamber.verify.benchmarks import Benchmark, get_benchmark, register_benchmark
+from echochamber.verify.files import GradeSummary, grade_file
+from echochamber.verify.grader import Grader, grade
+from echochamber.verify.outcomes import Execution, Limits, Outcome, Verdict
+
+__all__ = [
+    "Benchmark",
+    "Execution",
+    "GradeSummary",
+    "Grader",
+    "Limits",
+    "Number",
+    "Outcome",
+    "Verdict",
+    "get_benchmark",
+    "grade",
+    "grade_file",
+    "parse_number",
+    "register_benchmark",
+]

@@ -1,0 +1,246 @@
+"""Grading a file of completions: JSONL or Parquet in, one JSON line a row out, order kept."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from echochamber.base import InputError, explained_write, fsync_folder
+from echochamber.formats import ALL_LABELS
+from echochamber.verify.grader import Grader
+from echochamber.verify.outcomes import Outcome, Verdict
+
+_CHUNK = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class GradeSummary:
+    """Totals of a graded file.
+
+    Attributes:
+        total: number of rows.
+        counts: rows by format, every label present.
+        share: the same as fractions that sum to 1 (all 0 for an empty file).
+        accuracy: mean reward by format, None where no row has that format.
+        outcomes: rows by outcome.
+        mean_reward: over all rows, 0 for an empty file.
+        stated: rows with code whose text states an answer as well.
+        disagreements: of these, rows where code and text differ in being right.
+    """
+
+    total: int
+    counts: dict[str, int]
+    share: dict[str, float]
+    accuracy: dict[str, float | None]
+    outcomes: dict[str, int]
+    mean_reward: float
+    stated: int = 0
+    disagreements: int = 0
+
+
+def grade_file(
+    path: Path,
+    *,
+    completion: str,
+    gold: str,
+    benchmark: str = "gsm8k",
+    out: Path | None = None,
+    tiers: Sequence[int] = (1,),
+    workers: int | None = None,
+) -> GradeSummary:
+    """Grade every row of a file.
+
+    Args:
+        path: JSONL, or Parquet if its name ends in `.parquet`.
+        completion, gold: keys of the two fields.
+        out: written atomically, one JSON object a row in order: `format`, `outcome`, `answer`, `reward`
+            and, for code with an answer stated in the text, `stated` and `stated_correct`.
+
+    Raises:
+        InputError: the file, a line of it, a field or the output path cannot be used; nothing is written.
+    """
+    totals = _Totals()
+    temporary = out.with_name(out.name + ".tmp") if out else None
+    try:
+        with Grader(tiers=tiers, workers=workers) as grader:
+            stream = None
+            if out is not None and temporary is not None:
+                with explained_write(out):
+                    if out.is_dir():
+                        raise InputError(f"cannot write {out}: it is a folder; give the path of a file")
+                    out.parent.mkdir(parents=True, exist_ok=True)
+                    stream = temporary.open("w", encoding="utf-8")
+            try:
+                for places, completions, golds in _chunks(path, completion, gold):
+                    verdicts = _graded(grader, places, completions, golds, benchmark)
+                    totals.add(verdicts)
+                    if stream is not None and out is not None:
+                        with explained_write(out):
+                            stream.writelines(_line(verdict) for verdict in verdicts)
+                if stream is not None and out is not None:
+                    with explained_write(out):
+                        stream.flush()
+                        os.fsync(stream.fileno())
+            finally:
+                if stream is not None:
+                    stream.close()
+        if out is not None and temporary is not None:
+            with explained_write(out):
+                temporary.replace(out)
+                fsync_folder(out.parent)
+    except BaseException:
+        if temporary is not None:
+            with_suppressed_unlink(temporary)
+        raise
+    return totals.summary()
+
+
+def with_suppressed_unlink(path: Path) -> None:
+    """Remove a file if it is there and can be."""
+    try:
+        path.unlink()
+    except OSError:
+        return
+
+
+def _graded(
+    grader: Grader, places: Sequence[str], completions: Sequence[str], golds: Sequence[str], benchmark: str
+) -> list[Verdict]:
+    try:
+        return grader.grade(completions, golds, benchmark=benchmark)
+    except InputError:
+        # Find the row to blame, so that the message can name its line.
+        from echochamber.verify.benchmarks import get_benchmark
+
+        rules = get_benchmark(benchmark)
+        for place, gold in zip(places, golds, strict=True):
+            try:
+                rules.check_gold(gold)
+            except InputError as error:
+                raise InputError(f"{place}: {error}") from error
+        raise
+
+
+def _line(verdict: Verdict) -> str:
+    row: dict[str, Any] = {
+        "format": verdict.format,
+        "outcome": verdict.outcome.value,
+        "answer": verdict.answer,
+        "reward": verdict.reward,
+    }
+    if verdict.stated is not None:
+        row["stated"], row["stated_correct"] = verdict.stated, verdict.stated_correct
+    return json.dumps(row, ensure_ascii=False) + "\n"
+
+
+Chunk = tuple[list[str], list[str], list[str]]
+
+
+def _chunks(path: Path, completion: str, gold: str) -> Iterator[Chunk]:
+    """(places, completions, golds) of a file, some rows at a time."""
+    rows = _parquet_rows(path, completion, gold) if path.suffix == ".parquet" else _jsonl_rows(path)
+    places: list[str] = []
+    completions: list[str] = []
+    golds: list[str] = []
+    for place, row in rows:
+        places.append(place)
+        completions.append(_field(row, completion, place, allow_empty=True))
+        golds.append(_field(row, gold, place, allow_empty=False))
+        if len(places) == _CHUNK:
+            yield places, completions, golds
+            places, completions, golds = [], [], []
+    if places:
+        yield places, completions, golds
+
+
+def _field(row: dict[str, Any], key: str, place: str, *, allow_empty: bool) -> str:
+    if key not in row:
+        known = ", ".join(map(str, row)) or "nothing"
+        raise InputError(f"{place}: no field '{key}': the row has {known}")
+    value = row[key]
+    if isinstance(value, int | float) and not isinstance(value, bool) and not allow_empty:
+        return str(value)
+    if not isinstance(value, str):
+        raise InputError(f"{place}: field '{key}' is {type(value).__name__}: expected text")
+    return value
+
+
+def _jsonl_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    try:
+        with path.open("rb") as stream:
+            for number, line in enumerate(stream, start=1):
+                place = f"{path}:{number}"
+                if not line.strip():
+                    raise InputError(f"{place}: an empty line: expected one JSON object a line")
+                try:
+                    row = json.loads(line)
+                except ValueError as error:
+                    raise InputError(f"{place}: not valid JSON: {error}") from error
+                if not isinstance(row, dict):
+                    raise InputError(f"{place}: expected a JSON object, found {type(row).__name__}")
+                yield place, row
+    except OSError as error:
+        raise InputError(
+            f"cannot read {path}: {error.strerror}. Give the path of a JSONL or Parquet file"
+        ) from error
+
+
+def _parquet_rows(path: Path, completion: str, gold: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.ParquetFile(path)
+        names = table.schema_arrow.names
+        wanted = [name for name in dict.fromkeys((completion, gold)) if name in names]
+        if len(wanted) < len({completion, gold}):
+            missing = completion if completion not in names else gold
+            raise InputError(f"{path}: no column '{missing}': the file has {', '.join(names)}")
+        number = 0
+        for batch in table.iter_batches(batch_size=_CHUNK, columns=wanted):
+            for row in batch.to_pylist():
+                number += 1
+                yield f"{path}: row {number}", row
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error}. Give the path of a JSONL or Parquet file") from error
+    except pa.ArrowInvalid as error:
+        raise InputError(f"{path} is not a Parquet file: {error}") from error
+
+
+class _Totals:
+    def __init__(self) -> None:
+        self.formats: Counter[str] = Counter()
+        self.paid: Counter[str] = Counter()
+        self.outcomes: Counter[Outcome] = Counter()
+        self.stated = self.disagreements = 0
+
+    def add(self, verdicts: Sequence[Verdict]) -> None:
+        for verdict in verdicts:
+            self.formats[verdict.format] += 1
+            self.paid[verdict.format] += verdict.reward == 1.0
+            self.outcomes[verdict.outcome] += 1
+            if verdict.stated is not None:
+                self.stated += 1
+                self.disagreements += verdict.stated_correct != (verdict.reward == 1.0)
+
+    def summary(self) -> GradeSummary:
+        total = self.formats.total()
+        labels = ALL_LABELS()
+        return GradeSummary(
+            total=total,
+            counts={label: self.formats[label] for label in labels},
+            share={label: self.formats[label] / total if total else 0.0 for label in labels},
+            accuracy={
+                label: self.paid[label] / self.formats[label] if self.formats[label] else None
+                for label in labels
+            },
+            outcomes={outcome.value: self.outcomes[outcome] for outcome in Outcome},
+            mean_reward=self.paid.total() / total if total else 0.0,
+            stated=self.stated,
+            disagreements=self.disagreements,
+        )

@@ -1,0 +1,261 @@
+"""From completions to verdicts: classify, extract, run what must be run, compare."""
+
+from __future__ import annotations
+
+import atexit
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from types import TracebackType
+
+from echochamber.base import InputError
+from echochamber.formats import Extracted, detected, get_format
+from echochamber.formats.registry import AMBIGUOUS, NONE
+from echochamber.verify.benchmarks import Benchmark, get_benchmark
+from echochamber.verify.journal import Journal
+from echochamber.verify.outcomes import Execution, Limits, Outcome, Verdict
+from echochamber.verify.pool import Pool
+from echochamber.verify.programs import Prepared, prepare
+
+TIERS = (1, 2)
+# What a length limit can do to a completion: its answer never came, or its program stops in the middle.
+_CUT_OFF = (Outcome.no_answer, Outcome.syntax_error)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """One completion read: its label and what each format found in it offers."""
+
+    label: str
+    offers: tuple[Extracted, ...]
+
+
+@lru_cache(maxsize=4096)
+def _read(completion: str) -> _Reading:
+    found = detected(completion)
+    label = NONE if not found else found[0] if len(found) == 1 else AMBIGUOUS
+    return _Reading(label, tuple(get_format(name).extract(completion) for name in found))
+
+
+class Grader:
+    """Grades completions; owns the processes that run their programs.
+
+    A verdict depends on the completion's text, the gold answer, the benchmark,
+    the tiers and the limits; never on the batch it came in or on `workers`.
+
+    Args:
+        tiers: which sandboxes programs may use; a program that needs another one is `unsupported`.
+        workers: processes that run programs, None for one per CPU, at most four.
+        journal: file that remembers what each program gave, see `Journal`.
+
+    Raises:
+        InputError: an unknown tier, or one that this machine cannot confine.
+    """
+
+    def __init__(
+        self,
+        *,
+        tiers: Sequence[int] = (1,),
+        limits: Limits = Limits(),  # noqa: B008 - frozen
+        workers: int | None = None,
+        journal: Path | None = None,
+    ) -> None:
+        unknown = [tier for tier in tiers if tier not in TIERS]
+        if unknown or not tiers:
+            raise InputError(f"verify tiers {list(tiers)}: expected [1], [2] or [1, 2]")
+        if workers is not None and workers < 1:
+            raise InputError(f"{workers} grading workers: expected at least 1")
+        self.tiers, self.limits = tuple(tiers), limits
+        self._journal = Journal(journal, limits)
+        size = workers or min(4, os.cpu_count() or 1)
+        self._pools = {1: Pool(limits, size)}
+
+    def grade(
+        self,
+        completions: Sequence[str],
+        golds: Sequence[str],
+        *,
+        benchmark: str = "gsm8k",
+        truncated: Sequence[bool] | None = None,
+    ) -> list[Verdict]:
+        """Grade a batch, one verdict a completion, in order.
+
+        Args:
+            golds: correct answers, as many as completions.
+            benchmark: rules of comparison: `gsm8k`, `math`, `aime` or a registered name.
+            truncated: which completions the length limit ended; renames the outcome of those that
+                offer no answer for that reason, and changes nothing else.
+
+        Raises:
+            InputError: unknown benchmark, a gold answer it cannot read, or lengths that differ.
+        """
+        if len(completions) != len(golds) or (truncated is not None and len(truncated) != len(golds)):
+            raise InputError(f"{len(completions)} completions for {len(golds)} gold answers: give one each")
+        rules = get_benchmark(benchmark)
+        for gold in dict.fromkeys(golds):
+            rules.check_gold(gold)
+        readings = [_read(completion) for completion in completions]
+        executions = self._execute([offer for reading in readings for offer in reading.offers])
+        texts = _TextComparisons(rules)
+        for reading, gold in zip(readings, golds, strict=True):
+            for offer in reading.offers:
+                texts.ask(offer, executions, gold)
+        texts.answer()
+        verdicts = [
+            _verdict(reading, gold, rules, executions, texts)
+            for reading, gold in zip(readings, golds, strict=True)
+        ]
+        if truncated is None:
+            return verdicts
+        return [
+            _relabelled(verdict) if cut else verdict for verdict, cut in zip(verdicts, truncated, strict=True)
+        ]
+
+    def _execute(self, offers: Sequence[Extracted]) -> dict[Prepared, Execution]:
+        """Run every distinct program once; results that are known already are not measured again."""
+        executions: dict[Prepared, Execution] = {}
+        missing: dict[int, list[tuple[Prepared, str]]] = {}
+        for offer in offers:
+            if offer.program is None:
+                continue
+            program = prepare(offer.program)
+            if program in executions:
+                continue
+            tier = self._tier(program)
+            if program.status or tier is None:
+                executions[program] = Execution(program.status or "unsupported")
+                continue
+            key = self._journal.key(tier, program.source)
+            known = self._journal.get(key)
+            executions[program] = known or Execution("unsupported")
+            if known is None:
+                missing.setdefault(tier, []).append((program, key))
+        for tier, programs in missing.items():
+            results = self._pools[tier].run([program.source for program, _ in programs])
+            self._journal.add({key: result for (_, key), result in zip(programs, results, strict=True)})
+            for (program, _), result in zip(programs, results, strict=True):
+                executions[program] = result
+        return executions
+
+    def _tier(self, program: Prepared) -> int | None:
+        """The smallest allowed tier that can run a program."""
+        allowed = [tier for tier in self.tiers if tier >= program.tier]
+        return min(allowed) if allowed else None
+
+    def close(self) -> None:
+        """End the worker processes; the next program starts them again."""
+        for pool in self._pools.values():
+            pool.close()
+
+    def __enter__(self) -> Grader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class _TextComparisons:
+    """Comparisons of texts, gathered so that a benchmark can answer them in one go."""
+
+    def __init__(self, rules: Benchmark) -> None:
+        self._rules = rules
+        self._asked: dict[tuple[str, str], bool] = {}
+
+    def ask(self, offer: Extracted, executions: dict[Prepared, Execution], gold: str) -> None:
+        """Note the comparisons that grading this offer will need."""
+        if offer.answer is not None:
+            self._asked[offer.answer, gold] = False
+        if offer.program is not None:
+            execution = executions[prepare(offer.program)]
+            if execution.status == "ok" and self._rules.value_equals(execution, gold) is None:
+                self._asked[shown_value(execution), gold] = False
+
+    def answer(self) -> None:
+        """Compare everything asked for."""
+        pairs = list(self._asked)
+        equal = self._rules.text_equals([answer for answer, _ in pairs], [gold for _, gold in pairs])
+        self._asked = dict(zip(pairs, equal, strict=True))
+
+    def equal(self, answer: str, gold: str) -> bool:
+        """The result of one comparison."""
+        return self._asked[answer, gold]
+
+
+def shown_value(execution: Execution) -> str:
+    """What a program gave, as text: its value, or the last line it printed if it has none."""
+    return execution.output if execution.kind == "none" else execution.value
+
+
+def _verdict(
+    reading: _Reading,
+    gold: str,
+    rules: Benchmark,
+    executions: dict[Prepared, Execution],
+    texts: _TextComparisons,
+) -> Verdict:
+    """The grade of one completion; one with several formats is paid only if all their answers are right."""
+    if not reading.offers:
+        return Verdict(reading.label, Outcome.no_answer, None, 0.0)
+    graded = [_grade_offer(reading.label, offer, gold, rules, executions, texts) for offer in reading.offers]
+    return next((verdict for verdict in graded if verdict.outcome is not Outcome.correct), graded[0])
+
+
+def _grade_offer(
+    label: str,
+    offer: Extracted,
+    gold: str,
+    rules: Benchmark,
+    executions: dict[Prepared, Execution],
+    texts: _TextComparisons,
+) -> Verdict:
+    if offer.program is None:
+        if offer.answer is None:
+            return Verdict(label, Outcome.no_answer, None, 0.0)
+        return _judged(label, offer.answer, texts.equal(offer.answer, gold))
+    stated = offer.answer
+    stated_correct = None if stated is None else texts.equal(stated, gold)
+    execution = executions[prepare(offer.program)]
+    if execution.status != "ok":
+        return Verdict(label, Outcome(execution.status), None, 0.0, stated, stated_correct)
+    value = shown_value(execution)
+    if not value:
+        return Verdict(label, Outcome.no_answer, None, 0.0, stated, stated_correct)
+    is_equal = rules.value_equals(execution, gold)
+    return _judged(
+        label, value, texts.equal(value, gold) if is_equal is None else is_equal, stated, stated_correct
+    )
+
+
+def _judged(
+    label: str, answer: str, correct: bool, stated: str | None = None, stated_correct: bool | None = None
+) -> Verdict:
+    outcome = Outcome.correct if correct else Outcome.wrong
+    return Verdict(label, outcome, answer, float(correct), stated, stated_correct)
+
+
+def _relabelled(verdict: Verdict) -> Verdict:
+    if verdict.outcome not in _CUT_OFF:
+        return verdict
+    return Verdict(
+        verdict.format, Outcome.truncated, verdict.answer, 0.0, verdict.stated, verdict.stated_correct
+    )
+
+
+@lru_cache(maxsize=1)
+def _shared() -> Grader:
+    grader = Grader()
+    atexit.register(grader.close)
+    return grader
+
+
+def grade(completion: str, gold: str, benchmark: str = "gsm8k") -> Verdict:
+    """Grade one completion with tier 1; for many use a `Grader`.
+
+    >>> grade("The answer is \\\\boxed{7}.", "7").reward
+    1.0
+    """
+    return _shared().grade([completion], [gold], benchmark=benchmark)[0]

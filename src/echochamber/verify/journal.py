@@ -1,0 +1,85 @@
+"""What running a program gave, remembered by its digest: on disk for replay, in memory for speed.
+
+A time limit is the one thing in a run that depends on the machine's load. A
+result that was journalled is used again instead of being measured again, so a
+replay reads the same rewards whatever the load.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+
+from echochamber.base import EchoError, explained_write, fsync_folder
+from echochamber.verify.outcomes import Execution, Limits
+
+# Part of every key: raise it when the way programs are prepared or run changes their results.
+_VERSION = 1
+_MAX_REMEMBERED = 200_000
+
+
+class Journal:
+    """Results by key; appended to a file, one line each, made durable once a batch.
+
+    Args:
+        path: the file, created with its folder when the first result is added; None keeps memory only.
+
+    Raises:
+        EchoError: a line of the file is damaged. A last line cut off by a kill is dropped.
+    """
+
+    def __init__(self, path: Path | None, limits: Limits) -> None:
+        self.path = path
+        self._prefix = json.dumps([_VERSION, version("pydantic-monty"), asdict(limits)], sort_keys=True)
+        self._known: dict[str, Execution] = {}
+        if path is not None and path.exists():
+            self._read(path)
+
+    def key(self, tier: int, source: str) -> str:
+        """Digest of a program with the limits and versions it runs under."""
+        text = f"{self._prefix}\0{tier}\0{source}"
+        return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+    def get(self, key: str) -> Execution | None:
+        """The result stored under a key."""
+        return self._known.get(key)
+
+    def add(self, results: dict[str, Execution]) -> None:
+        """Remember results, durably if there is a file; returns when they would survive a power cut."""
+        if not results:
+            return
+        if self.path is None and len(self._known) + len(results) > _MAX_REMEMBERED:
+            self._known.clear()
+        self._known.update(results)
+        if self.path is None:
+            return
+        lines = "".join(json.dumps({"key": key, **asdict(result)}) + "\n" for key, result in results.items())
+        with explained_write(self.path):
+            is_new = not self.path.exists()
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("ab") as stream:
+                stream.write(lines.encode())
+                stream.flush()
+                os.fsync(stream.fileno())
+            if is_new:
+                fsync_folder(self.path.parent)
+
+    def _read(self, path: Path) -> None:
+        data = path.read_bytes()
+        complete = data.rfind(b"\n") + 1
+        if complete < len(data):
+            with explained_write(path), path.open("r+b") as stream:
+                stream.truncate(complete)
+        for number, line in enumerate(data[:complete].splitlines(), start=1):
+            try:
+                row = json.loads(line)
+                # The first result counts: it is the one that a training step may have used.
+                self._known.setdefault(row.pop("key"), Execution(**row))
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise EchoError(
+                    f"{path}:{number}: damaged journal of verdicts; delete the file to grade again"
+                ) from error

@@ -1,0 +1,77 @@
+"""What grading says about a completion, and the limits its programs run under."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Outcome(StrEnum):
+    """Why a completion was paid or not: a closed list."""
+
+    correct = "correct"
+    wrong = "wrong"
+    no_answer = "no_answer"
+    truncated = "truncated"
+    syntax_error = "syntax_error"
+    runtime_error = "runtime_error"
+    timeout = "timeout"
+    memory = "memory"
+    unsupported = "unsupported"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The grade of one completion.
+
+    Attributes:
+        format: its one label, see `formats.classify`.
+        outcome: why it was paid or not.
+        answer: the answer as text, None if it offers none.
+        reward: 1.0 if correct, else 0.0.
+        stated: for code formats the answer stated in the text around the code, recorded but not rewarded.
+        stated_correct: whether that one is right; None if nothing is stated.
+    """
+
+    format: str
+    outcome: Outcome
+    answer: str | None
+    reward: float
+    stated: str | None = None
+    stated_correct: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one program may use.
+
+    Attributes:
+        seconds: wall-clock time of a program in tier 1.
+        memory_mib: heap of a program in tier 1.
+        confined_seconds: wall-clock time of a program in tier 2.
+        confined_memory_mib: address space of a program in tier 2, above that of the server it forks from.
+        output_bytes: printed text; a program that prints more has failed.
+    """
+
+    seconds: float = 2.0
+    memory_mib: int = 64
+    confined_seconds: float = 5.0
+    confined_memory_mib: int = 512
+    output_bytes: int = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """What came back from running one program: scalars only.
+
+    Attributes:
+        status: `ok`, or the outcome that ended it (`runtime_error`, `timeout`, `memory`, `unsupported`).
+        kind: type of the value: `int`, `float`, `decimal`, `str`, `bool`, `none` or `other`.
+        value: the value as text.
+        output: last line printed, empty if nothing was.
+    """
+
+    status: str
+    kind: str = "none"
+    value: str = ""
+    output: str = ""

@@ -1,0 +1,83 @@
+"""From the code found in a completion to one text that can be run, and the tier that may run it."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+from functools import lru_cache
+
+from echochamber.formats import Program
+from echochamber.formats.code import MAX_PROGRAM_CHARACTERS, ParseError, parse_python
+from echochamber.verify.allowlist import smallest_tier
+
+# A function of one of these names is meant to be called, wherever it stands.
+_ENTRY_NAMES = ("simple_math_problem", "solution", "solve")
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A program ready to run.
+
+    Attributes:
+        source: one Python text whose last expression is the answer; empty if it cannot be run.
+        tier: the smallest tier that can run it.
+        status: empty if it can be run, else `syntax_error` or `unsupported`.
+    """
+
+    source: str
+    tier: int
+    status: str = ""
+
+
+@lru_cache(maxsize=8192)
+def prepare(program: Program) -> Prepared:
+    """Check a program's syntax, choose its tier and add the call of its function."""
+    source = "\n".join(dedented(part) for part in program.sources)
+    if len(source) > MAX_PROGRAM_CHARACTERS:
+        return Prepared("", 0, "unsupported")
+    try:
+        tree = parse_python(source)
+    except ParseError:
+        return Prepared("", 0, "syntax_error")
+    if not tree.body:
+        return Prepared("", 0, "syntax_error")
+    if program.calls_function:
+        entry = entry_function(tree)
+        if entry is not None:
+            source = f"{source.rstrip()}\n\n{entry}()"
+    return Prepared(source, smallest_tier(tree))
+
+
+def dedented(source: str) -> str:
+    """A block without the indentation that all of its lines share, and without notebook commands."""
+    import textwrap
+
+    source = textwrap.dedent(source.strip("\n"))
+    if "%" in source or "!" in source:
+        lines = [line for line in source.split("\n") if not line.startswith(("%", "!"))]
+        source = "\n".join(lines)
+    return source
+
+
+def entry_function(tree: ast.Module) -> str | None:
+    """The function whose return value is the answer.
+
+    Of the functions at module level that can be called without arguments,
+    the one with a conventional name, else the last: helpers come first.
+    """
+    callable_names = [
+        node.name
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef) and not _needs_arguments(node.args)
+    ]
+    if not callable_names:
+        return None
+    for name in _ENTRY_NAMES:
+        if name in callable_names:
+            return name
+    return callable_names[-1]
+
+
+def _needs_arguments(arguments: ast.arguments) -> bool:
+    required = len(arguments.posonlyargs) + len(arguments.args) - len(arguments.defaults)
+    return required > 0 or any(default is None for default in arguments.kw_defaults)
