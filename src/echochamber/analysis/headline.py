@@ -56,25 +56,25 @@ class Headline:
 
     def _formats(self) -> str:
         t = self.trajectory
-        after = f"after {t.steps[-1]} steps of {t.arm}"
+        text = f"In {t.steps[-1]} steps of {t.arm}, "
         if self.lost:
             parts = [
                 f"{c.name} went from {percent(c.before.estimate)} to {percent(c.after.estimate)}"
                 for c in self.lost
             ]
-            text = f"{', and '.join(parts)} of the answers {after}."
+            text += f"{' and '.join(parts)} of the answers"
         else:
-            text = (
-                f"No format that held {HELD:.0%} of the base model's answers fell below {LOST:.0%} {after}."
+            text += (
+                f"no format that held {percent(HELD)} of the base model's answers fell below {percent(LOST)}"
             )
         if self.winner is None:
-            return text
+            return f"{text}."
         w = self.winner
         moved = f"{percent(w.before.estimate)} → {percent(w.after.estimate)}"
         if self.took_over:
-            return f"{text} {w.name} took over ({moved})."
+            return f"{text}; {w.name} took over ({moved})."
         noise = ", inside the noise" if w.test.inside_noise else ""
-        return f"{text} The most frequent format at the end is {w.name} ({moved}{noise})."
+        return f"{text}; the most frequent format at the end is {w.name} ({moved}{noise})."
 
     def _accuracy(self) -> str:
         difference = self.gain.difference

@@ -6,12 +6,15 @@ import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import yaml
 
 from echochamber.base import EchoError, InputError, read_json
+
+if TYPE_CHECKING:
+    import duckdb
 
 
 class Run:
@@ -26,6 +29,8 @@ class Run:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.memo: dict[tuple[Any, ...], Any] = {}
+        """Results that several tables of one report need."""
         if not (folder / "summary.json").is_file():
             reason = "it has no summary.json" if folder.is_dir() else "no such folder"
             raise InputError(f"{folder} is not a finished run: {reason}. Run the study first")
@@ -83,21 +88,31 @@ class Run:
         """
         import duckdb
 
-        parts = [str(path) for path in self.parts]
-        if not parts:
+        try:
+            return self._connection.sql(sql, params=dict(parameters or {})).to_arrow_table()
+        except (duckdb.IOException, duckdb.InvalidInputException) as error:
+            raise EchoError(f"the completions of {self.folder} are damaged: {error}") from error
+
+    @cached_property
+    def _connection(self) -> duckdb.DuckDBPyConnection:
+        """A database in memory whose view `completions` reads the Parquet parts."""
+        import duckdb
+
+        if not self.parts:
             raise EchoError(f"{self.folder / 'completions'} holds no completions; run the study again")
-        with duckdb.connect() as connection:
-            connection.execute("SET threads TO 2")
-            listed = ", ".join("'" + part.replace("'", "''") + "'" for part in parts)
-            try:
-                # `file_row_number` keeps the order in which completions were written reproducible.
-                connection.execute(
-                    f"CREATE VIEW completions AS SELECT * FROM "
-                    f"read_parquet([{listed}], file_row_number = true, filename = true)"
-                )
-                return connection.sql(sql, params=dict(parameters or {})).to_arrow_table()
-            except (duckdb.IOException, duckdb.InvalidInputException) as error:
-                raise EchoError(f"the completions of {self.folder} are damaged: {error}") from error
+        connection = duckdb.connect()
+        connection.execute("SET threads TO 2")
+        connection.execute("SET parquet_metadata_cache = true")
+        listed = ", ".join("'" + str(part).replace("'", "''") + "'" for part in self.parts)
+        try:
+            # `file_row_number` keeps the order in which completions were written reproducible.
+            connection.execute(
+                f"CREATE VIEW completions AS SELECT * FROM "
+                f"read_parquet([{listed}], file_row_number = true, filename = true)"
+            )
+        except (duckdb.IOException, duckdb.InvalidInputException) as error:
+            raise EchoError(f"the completions of {self.folder} are damaged: {error}") from error
+        return connection
 
 
 def _read_lines(path: Path) -> list[dict[str, Any]]:

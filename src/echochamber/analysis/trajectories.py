@@ -15,7 +15,7 @@ import pyarrow as pa
 from echochamber.analysis.runs import Run, distinct
 from echochamber.analysis.statistics import Array, Bands, Bootstrap, Interval, PairedTest, paired_test
 from echochamber.base import EchoError, InputError
-from echochamber.evaluation import Majority, count_votes, maj_at_k, pass_at_k
+from echochamber.evaluation import Votes, count_votes, maj_at_k, pass_at_k
 
 NOT_A_FORMAT = ("none", "ambiguous")
 BASE = "base"
@@ -230,20 +230,34 @@ def majority_per_problem(
     run: Run, trajectory: Trajectory, index: int, k: int
 ) -> tuple[list[Array], list[Array]]:
     """maj@k of each problem at the index-th step and its probability of a tie, one (P,) array a seed each."""
-    t = trajectory
-    cell = {"size": t.size, "mixture": t.mixture, "benchmark": t.benchmark, "greedy": t.greedy}
-    for arm in (t.arm, BASE):
-        table = run.query(_ANSWERS, cell | {"arm": arm, "step": t.steps[index]})
-        if table.num_rows:
-            break
-    votes: dict[tuple[int, str], Majority] = {}
-    for row in table.to_pylist():
-        votes[row["seed"], row["problem_id"]] = maj_at_k(count_votes(row["answers"], row["correct"]), k)
-    found = [[votes[count.seed, problem] for problem in count.problems] for count in t.counts]
+    votes = _votes(run, trajectory, trajectory.steps[index])
+    found = [[maj_at_k(votes[count.seed, p], k) for p in count.problems] for count in trajectory.counts]
     return (
         [np.array([m.accuracy for m in one]) for one in found],
         [np.array([m.ties for m in one]) for one in found],
     )
+
+
+def _votes(run: Run, t: Trajectory, step: int) -> dict[tuple[int, str], Votes]:
+    """What the samples of each seed and problem voted for."""
+    key = ("votes", t.arm, t.size, t.mixture, t.benchmark, t.greedy, step)
+    if key not in run.memo:
+        cell = {
+            "size": t.size,
+            "mixture": t.mixture,
+            "benchmark": t.benchmark,
+            "greedy": t.greedy,
+            "step": step,
+        }
+        table = run.query(_ANSWERS, cell | {"arm": t.arm})
+        if not table.num_rows:  # an arm measured from its first step on starts from the base model's answers
+            table = run.query(_ANSWERS, cell | {"arm": BASE})
+        run.memo[key] = {
+            (row["seed"], row["problem_id"]): count_votes(row["answers"], row["correct"])
+            for row in table.to_pylist()
+        }
+    votes: dict[tuple[int, str], Votes] = run.memo[key]
+    return votes
 
 
 def _count(table: pa.Table, seed: int, formats: tuple[str, ...]) -> tuple[tuple[int, ...], Counts]:

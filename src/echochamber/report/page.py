@@ -160,7 +160,7 @@ def _listed(names: list[str]) -> str:
 
 def _arm_title(h: Headline, primary: list[Group]) -> str:
     t = h.trajectory
-    return t.arm if len(primary) == 1 else f"{t.arm} ({t.size} on {t.mixture})"
+    return "" if len(primary) == 1 else f"{t.size} on {t.mixture}"
 
 
 def _tiles(h: Headline) -> list[dict[str, str]]:
