@@ -8,21 +8,29 @@ from echochamber.rl.config import (
     RLConfig,
     register_algorithm,
 )
-from echochamber.rl.grpo import GRPOConfig
+from echochamber.rl.grpo import DAPOConfig, DrGRPOConfig, GRPOConfig, GSPOConfig
 from echochamber.rl.learner import Context, Learner
 from echochamber.rl.loop import PostTrainResult, post_train
+from echochamber.rl.ppo import PPOConfig
+from echochamber.rl.reinforce import ReinforceBaselineConfig, RLOOConfig
 from echochamber.rl.rewards import Graded, RewardFn, register_reward
 
 __all__ = [
     "ALGORITHMS",
     "AlgorithmConfig",
     "Context",
+    "DAPOConfig",
+    "DrGRPOConfig",
     "GRPOConfig",
+    "GSPOConfig",
     "Graded",
     "Learner",
+    "PPOConfig",
     "PolicyGradientConfig",
     "PostTrainResult",
     "RLConfig",
+    "RLOOConfig",
+    "ReinforceBaselineConfig",
     "RewardConfig",
     "RewardFn",
     "post_train",

@@ -71,6 +71,8 @@ class RewardConfig(RLConfig):
         reward: name of a registered reward; `random` and `always_one` are controls without signal.
         format_bonus: added to the reward of every completion of that format.
         length_penalty: subtracted for a completion of `max_new_tokens`, in proportion for shorter ones.
+        soft_overlong_fraction: over this last part of `max_new_tokens` the reward falls linearly by up to 1
+            (DAPO's soft overlong punishment, arXiv:2503.14476, eq. 13); 0 for none.
     """
 
     samples_per_prompt: int = Field(default=8, ge=1)
@@ -80,6 +82,7 @@ class RewardConfig(RLConfig):
     reward: str = "correct"
     format_bonus: dict[str, float] = Field(default={})
     length_penalty: float = Field(default=0.0, ge=0)
+    soft_overlong_fraction: float = Field(default=0.0, ge=0, lt=1)
 
     @field_validator("reward")
     @classmethod
@@ -130,11 +133,17 @@ class PolicyGradientConfig(RewardConfig):
         kl_coefficient: weight of the KL term; the paper compares 0, 1e-3 and 1e-2.
         kl_in: `loss` adds the estimate to the loss; `reward` subtracts it from each token's reward.
         kl_estimator: k1, k2 or k3 (Schulman 2020). Where each leads is told in docs/objectives.md.
+        kl_target: nats a token that the coefficient is steered to (Ziegler et al. 2019, arXiv:1909.08593,
+            sec. 2.2); None keeps it fixed.
+        kl_horizon: completions over which the coefficient may change by its own size.
         reference: `start` measures KL to the weights the arm starts from; `none` keeps no reference.
         measure_kl: record the three estimates each step, also when no term of the objective needs them.
         entropy_bonus: weight of the mean entropy of the tokens' distributions, added to the objective.
         ratio: importance ratio of each token, or of the whole completion (GSPO: `sequence_mean`).
         aggregation: how tokens are averaged; see `objectives.token_weights`.
+        dynamic_sampling: at most so many further rollouts a step, whose groups replace those in which every
+            sample earned the same (DAPO, sec. 3.2); where too few are found, the others stay.
+        mask_truncated: leave completions cut off by `max_new_tokens` out of the loss (DAPO, sec. 3.4).
         truncated_importance_sampling: cap on the correction for an engine whose probabilities differ
             from the trainer's; None applies none.
     """
@@ -147,11 +156,15 @@ class PolicyGradientConfig(RewardConfig):
     kl_coefficient: float = Field(default=1e-3, ge=0)
     kl_in: Literal["loss", "reward"] = "loss"
     kl_estimator: Literal["k1", "k2", "k3"] = "k3"
+    kl_target: float | None = Field(default=None, gt=0)
+    kl_horizon: int = Field(default=10_000, ge=1)
     reference: Literal["start", "none"] = "start"
     measure_kl: bool = True
     entropy_bonus: float = Field(default=0.0, ge=0)
     ratio: RatioLevel = "token"
     aggregation: Aggregation = "sequence_mean"
+    dynamic_sampling: int = Field(default=0, ge=0)
+    mask_truncated: bool = False
     truncated_importance_sampling: float | None = Field(default=None, gt=0)
 
     @model_validator(mode="after")
@@ -168,12 +181,28 @@ class PolicyGradientConfig(RewardConfig):
             )
         if self.reference == "none" and self.measure_kl:
             raise ValueError("measure_kl needs a reference model; set measure_kl: false or reference: start")
+        if self.kl_target is not None and self.kl_coefficient == 0:
+            raise ValueError(
+                "kl_target steers kl_coefficient, which is 0 and would stay 0; give it a positive start"
+            )
         if self.kl_in == "loss" and self.kl_estimator == "k1" and self.kl_coefficient > 0:
             raise ValueError(
                 "k1 as a loss has an expected gradient of 0 and would regularise nothing; "
                 "use k2 or k3, or kl_in: reward"
             )
         return self
+
+    def require_groups(self) -> None:
+        """For algorithms with a group baseline.
+
+        Raises:
+            ValueError: one sample a prompt, or dynamic sampling of rewards that never differ.
+        """
+        if self.samples_per_prompt < 2:
+            raise ValueError(
+                f"samples_per_prompt {self.samples_per_prompt}: a group of one has no mean to compare with; "
+                "use at least 2"
+            )
 
     @property
     def updates_per_step(self) -> int:

@@ -127,12 +127,12 @@ def confirmed(streaks: dict[str, int], found: Mapping[str, str]) -> list[str]:
 
 def ratio_row(sums: Mapping[str, float]) -> dict[str, float]:
     """Clip fractions and ratio statistics from sums over all updates of a step."""
-    tokens = max(sums["tokens"], 1.0)
-    shift = sums["ratio_shift"] / tokens
-    variance = max(sums["ratio_shift_squared"] / tokens - shift**2, 0.0)
+    tokens = max(sums.get("tokens", 0.0), 1.0)
+    shift = sums.get("ratio_shift", 0.0) / tokens
+    variance = max(sums.get("ratio_shift_squared", 0.0) / tokens - shift**2, 0.0)
     return {
-        "clip_low_fraction": sums["clipped_low"] / tokens,
-        "clip_high_fraction": sums["clipped_high"] / tokens,
+        "clip_low_fraction": sums.get("clipped_low", 0.0) / tokens,
+        "clip_high_fraction": sums.get("clipped_high", 0.0) / tokens,
         "ratio_mean": 1 + shift,
         "ratio_std": math.sqrt(variance),
     }

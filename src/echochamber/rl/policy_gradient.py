@@ -8,23 +8,23 @@ from __future__ import annotations
 
 import copy
 from abc import abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from echochamber.base import derive_seed
 from echochamber.rl import objectives as obj
-from echochamber.rl.advantages import discounted_returns
+from echochamber.rl.advantages import discounted_returns, no_signal
 from echochamber.rl.batches import Microbatch, Sample, plan_microbatches
 from echochamber.rl.config import PolicyGradientConfig
 from echochamber.rl.dynamics import completion_row, logprob_row, pooled, ratio_row, reward_row
 from echochamber.rl.learner import Context, Learner
 from echochamber.rl.policy import TokenOutputs, token_outputs
-from echochamber.rl.rollouts import Rollouts, collect, questions_of_step
+from echochamber.rl.rollouts import Rollouts, collect, further_questions, questions_of_step
 from echochamber.train import (
     LossSum,
     StepStats,
@@ -40,7 +40,8 @@ class Batch:
     """A rollout with everything the updates need, on the policy's device.
 
     Attributes:
-        rollouts: as collected.
+        rollouts: as trained on.
+        observed: the step's first rollout, before dynamic sampling replaced any group; metrics describe it.
         samples: the same for the trainer.
         mask_BT: True on sampled tokens.
         trained_BT: the mask without completions that the loss leaves out.
@@ -51,6 +52,7 @@ class Batch:
     """
 
     rollouts: Rollouts
+    observed: Rollouts
     samples: list[Sample]
     mask_BT: Tensor
     trained_BT: Tensor
@@ -81,19 +83,38 @@ class PolicyGradientLearner(Learner):
         if config.reference == "start":
             self.reference = copy.deepcopy(context.policy).requires_grad_(False)
         self.optimizers["policy"] = make_optimizer(context.policy, config.optimizer)
+        self.trained: nn.Module = context.policy
         self.extras["kl_coefficient"] = config.kl_coefficient
 
     @abstractmethod
     def advantages(self, batch: Batch) -> Tensor:
         """advantage_BT of a scored batch."""
 
-    def kl_returns(self, batch: Batch) -> Tensor:
-        """(B, T): minus the KL penalty of this and all later tokens, if KL is in the reward, else 0."""
+    def penalised_rewards(self, batch: Batch) -> Tensor:
+        """(P, G): rewards less the KL penalty summed over the completion, if KL is in the reward."""
+        kl_BT = self.kl_penalty(batch)
+        if kl_BT is None:
+            return batch.reward_PG
+        return batch.reward_PG - kl_BT.to(batch.reward_PG.dtype).sum(dim=1).view_as(batch.reward_PG)
+
+    def kl_penalty(self, batch: Batch) -> Tensor | None:
+        """(B, T): coefficient times the KL estimate of each token, if KL is in the reward."""
         config = self.config
         if config.kl_in != "reward" or batch.ref_logp_BT is None or self.kl_coefficient == 0:
-            return torch.zeros_like(batch.old_logp_BT)
+            return None
         kl_BT = obj.kl_estimate(batch.old_logp_BT, batch.ref_logp_BT, batch.mask_BT, config.kl_estimator)
-        return discounted_returns(-self.kl_coefficient * kl_BT, batch.mask_BT)
+        return self.kl_coefficient * kl_BT
+
+    def kl_returns(self, batch: Batch) -> Tensor:
+        """(B, T): minus the KL penalty of this and all later tokens, if KL is in the reward, else 0."""
+        kl_BT = self.kl_penalty(batch)
+        if kl_BT is None:
+            return torch.zeros_like(batch.old_logp_BT)
+        return discounted_returns(-kl_BT, batch.mask_BT)
+
+    def at_every_token(self, advantage_PG: Tensor, batch: Batch) -> Tensor:
+        """One advantage a completion as (B, T)."""
+        return advantage_PG.flatten()[:, None].to(batch.old_logp_BT.dtype).expand_as(batch.old_logp_BT)
 
     @property
     def kl_coefficient(self) -> float:
@@ -111,16 +132,19 @@ class PolicyGradientLearner(Learner):
 
     def step(self, step: int) -> dict[str, Any]:
         """One rollout and its updates."""
-        rollouts = self.rollout(step)
+        observed = self.rollout(step)
+        rollouts = self.with_signal(step, observed) if self.config.dynamic_sampling else observed
         self.extras["samples_seen"] += rollouts.num_drawn
         with self.timed("update_seconds"):
-            batch = self.prepare(rollouts)
+            batch = self.prepare(rollouts, observed)
             plans = self.plan(step, batch)
             first_epoch = plans[: len(plans) // self.config.epochs]
             self.score(batch, [micro for plan in first_epoch for micro in plan])
             advantage_BT = self.advantages(batch)
-            stats = [self.update(step, index, batch, advantage_BT, plan) for index, plan in enumerate(plans)]
-        return self.row(batch, stats)
+            stats = self.update_all(step, batch, advantage_BT, plans)
+        row = self.row(batch, stats)
+        self.steer_kl(row)
+        return row
 
     def rollout(self, step: int) -> Rollouts:
         """Ask this step's questions."""
@@ -130,16 +154,51 @@ class PolicyGradientLearner(Learner):
         self.batch = f"{len(indices)} questions, the first being {context.problems[indices[0]].key!r}"
         return collect(self, config, [context.problems[i] for i in indices], step=step)
 
-    def prepare(self, rollouts: Rollouts) -> Batch:
+    def with_signal(self, step: int, rollouts: Rollouts) -> Rollouts:
+        """Replace groups whose samples all earned the same by others, drawn further in this step."""
+        context, config, wanted = self.context, self.config, len(rollouts.prompts)
+        teaches = ~no_signal(rollouts.reward_PG)
+        taught = rollouts.groups(torch.nonzero(teaches).flatten().tolist())
+        spare = rollouts.groups(torch.nonzero(~teaches).flatten().tolist())
+        for draw in range(1, config.dynamic_sampling + 1):
+            if len(taught.prompts) >= wanted:
+                break
+            indices = further_questions(context.seed, step, draw, wanted, len(context.problems))
+            problems = [context.problems[i] for i in indices]
+            further = collect(self, config, problems, step=step, first_slot=draw * wanted)
+            chosen = torch.nonzero(~no_signal(further.reward_PG)).flatten().tolist()
+            taught = taught.joined(further.groups(chosen))
+        missing = wanted - len(taught.prompts)
+        if missing > 0:
+            drawn = taught.num_drawn
+            taught = replace(taught.joined(spare.groups(range(missing))), num_drawn=drawn)
+        return taught.groups(range(wanted))
+
+    def steer_kl(self, row: Mapping[str, Any]) -> None:
+        """Move the KL coefficient towards its target (Ziegler et al. 2019, sec. 2.2)."""
+        config = self.config
+        if config.kl_target is None:
+            return
+        measured = row["kl"] if config.kl_estimator == "k3" else row[f"kl_{config.kl_estimator}"]
+        error = min(max(measured / config.kl_target - 1, -0.2), 0.2)
+        num_completions = config.prompts_per_step * config.samples_per_prompt
+        self.extras["kl_coefficient"] *= 1 + error * num_completions / config.kl_horizon
+
+    def prepare(self, rollouts: Rollouts, observed: Rollouts) -> Batch:
         """Move a rollout to the policy's device and make room for scores."""
         device, dtype = self.context.device, next(self.policy.parameters()).dtype
         dtype = torch.float64 if dtype == torch.float64 else torch.float32
         mask_BT = rollouts.mask().to(device)
+        trained_BT = mask_BT
+        if self.config.mask_truncated:
+            whole_B = torch.tensor([not item.truncated for item in rollouts.graded], device=device)
+            trained_BT = mask_BT & whole_B[:, None]
         return Batch(
             rollouts=rollouts,
+            observed=observed,
             samples=rollouts.samples(),
             mask_BT=mask_BT,
-            trained_BT=mask_BT,
+            trained_BT=trained_BT,
             reward_PG=rollouts.reward_PG.to(device),
             rollout_logp_BT=rollouts.rollout_logp().to(device, dtype),
             old_logp_BT=torch.zeros(mask_BT.shape, dtype=dtype, device=device),
@@ -195,6 +254,22 @@ class PolicyGradientLearner(Learner):
         batch.put(batch.old_logp_BT, micro, outputs.logp_N)
         batch.put(batch.entropy_BT, micro, outputs.entropy_N)
 
+    def update_all(
+        self, step: int, batch: Batch, advantage_BT: Tensor, plans: Sequence[Sequence[Microbatch]]
+    ) -> list[StepStats]:
+        """One optimiser step for each plan, in order."""
+        return [self.update(step, index, batch, advantage_BT, plan) for index, plan in enumerate(plans)]
+
+    def normalizer(self, batch: Batch, plan: Sequence[Microbatch]) -> float:
+        """What the weighted sums of an update's terms are divided by."""
+        trained_BT = batch.trained_BT[torch.cat([micro.sample_b for micro in plan])]
+        return obj.normalizer_of(
+            int(trained_BT.any(dim=1).sum()),
+            int(trained_BT.sum()),
+            self.config.max_new_tokens,
+            self.config.aggregation,
+        )
+
     def update(
         self, step: int, index: int, batch: Batch, advantage_BT: Tensor, plan: Sequence[Microbatch]
     ) -> StepStats:
@@ -203,17 +278,12 @@ class PolicyGradientLearner(Learner):
         number = step * config.updates_per_step + index
         total = config.steps * config.updates_per_step
         set_learning_rate(self.optimizers["policy"], learning_rate_at(number, config.optimizer, total))
-        chosen_B = torch.cat([micro.sample_b for micro in plan])
-        trained_BT = batch.trained_BT[chosen_B]
-        normalizer = obj.normalizer_of(
-            int(trained_BT.any(dim=1).sum()), int(trained_BT.sum()), config.max_new_tokens, config.aggregation
-        )
         return train_step(
-            self.modules["policy"],
+            self.trained,
             self.optimizers["policy"],
             plan,
             lambda micro: self.loss(batch, advantage_BT, micro),
-            normalizer=normalizer,
+            normalizer=self.normalizer(batch, plan),
             max_grad_norm=config.optimizer.clip,
         )
 
@@ -250,17 +320,17 @@ class PolicyGradientLearner(Learner):
 
     def row(self, batch: Batch, stats: Sequence[StepStats]) -> dict[str, Any]:
         """The step's metrics."""
-        rollouts = batch.rollouts
+        count = max(len(stats), 1)
         return {
-            **reward_row(rollouts.reward_PG),
-            **completion_row(rollouts.graded),
+            **reward_row(batch.observed.reward_PG),
+            **completion_row(batch.observed.graded),
             **logprob_row(
                 batch.old_logp_BT, batch.ref_logp_BT, batch.rollout_logp_BT, batch.entropy_BT, batch.mask_BT
             ),
             **ratio_row(pooled([item.metrics for item in stats])),
             "kl_coefficient": self.kl_coefficient,
-            "loss": sum(item.loss for item in stats) / len(stats),
-            "grad_norm": sum(item.grad_norm for item in stats) / len(stats),
+            "loss": sum(item.loss for item in stats) / count,
+            "grad_norm": sum(item.grad_norm for item in stats) / count,
             "learning_rate": self.optimizers["policy"].param_groups[0]["lr"],
             "samples_seen": self.extras["samples_seen"],
         }

@@ -45,6 +45,28 @@ class Rollouts:
     reward_PG: Tensor
     num_drawn: int
 
+    def groups(self, chosen: Sequence[int]) -> Rollouts:
+        """The rollouts of the chosen prompts; `num_drawn` stays."""
+        size = self.num_samples
+        members = [prompt * size + g for prompt in chosen for g in range(size)]
+        return Rollouts(
+            prompts=[self.prompts[prompt] for prompt in chosen],
+            completions=[self.completions[i] for i in members],
+            graded=[self.graded[i] for i in members],
+            reward_PG=self.reward_PG[list(chosen)],
+            num_drawn=self.num_drawn,
+        )
+
+    def joined(self, other: Rollouts) -> Rollouts:
+        """These prompts, then the other's."""
+        return Rollouts(
+            prompts=self.prompts + other.prompts,
+            completions=self.completions + other.completions,
+            graded=self.graded + other.graded,
+            reward_PG=torch.cat([self.reward_PG, other.reward_PG]),
+            num_drawn=self.num_drawn + other.num_drawn,
+        )
+
     @property
     def num_samples(self) -> int:
         """Completions of each prompt."""
@@ -79,6 +101,12 @@ def _order(seed: int, number: int, size: int) -> npt.NDArray[np.int64]:
     return np.random.default_rng(derive_seed(seed, "question-order", number)).permutation(size)
 
 
+def further_questions(seed: int, step: int, draw: int, count: int, num_problems: int) -> list[int]:
+    """Indices of `count` questions for a further rollout within a step."""
+    rng = np.random.default_rng(derive_seed(seed, "further-questions", step, draw))
+    return [int(i) for i in rng.choice(num_problems, size=count, replace=count > num_problems)]
+
+
 def questions_of_step(seed: int, step: int, prompts_per_step: int, num_problems: int) -> list[int]:
     """Indices of the questions of a step: pass after pass over all problems, each in its own order."""
     places = range(step * prompts_per_step, (step + 1) * prompts_per_step)
@@ -101,8 +129,17 @@ def rewards_of(config: RewardConfig, graded: Sequence[Graded]) -> list[float]:
         value
         + config.format_bonus.get(item.verdict.format, 0.0)
         - config.length_penalty * item.num_tokens / config.max_new_tokens
+        - _overlong(item.num_tokens, config)
         for value, item in zip(paid, graded, strict=True)
     ]
+
+
+def _overlong(num_tokens: int, config: RewardConfig) -> float:
+    """0 up to the last part of the allowed length, then rising linearly to 1 at its end."""
+    buffer_tokens = config.soft_overlong_fraction * config.max_new_tokens
+    if buffer_tokens == 0:
+        return 0.0
+    return max(0.0, num_tokens - (config.max_new_tokens - buffer_tokens)) / buffer_tokens
 
 
 def collect(
