@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import warnings
+from functools import lru_cache
 
 # Longer programs are refused by the grader; parsing them would only cost time.
 MAX_PROGRAM_CHARACTERS = 65_536
@@ -43,6 +44,9 @@ def parse_python(source: str) -> ast.Module:
     if len(source) > MAX_PROGRAM_CHARACTERS:
         raise ParseError(0)
     try:
+        if "\\" not in source:
+            return ast.parse(source)
+        # Invalid escapes such as "\$" in a docstring would be reported on the user's terminal.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return ast.parse(source)
@@ -52,6 +56,7 @@ def parse_python(source: str) -> ast.Module:
         raise ParseError(0) from None
 
 
+@lru_cache(maxsize=1024)
 def parses(source: str) -> bool:
     """Whether the text is a Python program."""
     try:

@@ -13,114 +13,145 @@ from typing import Any
 
 from echochamber.verify.supported import BUILTINS, FIELDS, METHODS, MODULES
 
-_NODES: tuple[type[ast.AST], ...] = (
-    ast.Module, ast.FunctionDef, ast.ClassDef, ast.Return, ast.Assign, ast.AugAssign, ast.AnnAssign,
-    ast.For, ast.While, ast.If, ast.Raise, ast.Try, ast.ExceptHandler, ast.Assert, ast.Import,
-    ast.ImportFrom, ast.Global, ast.Nonlocal, ast.Expr, ast.Pass, ast.Break, ast.Continue,
-    ast.BoolOp, ast.NamedExpr, ast.BinOp, ast.UnaryOp, ast.Lambda, ast.IfExp, ast.Dict, ast.Set,
-    ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp, ast.Compare, ast.Call,
-    ast.FormattedValue, ast.JoinedStr, ast.Constant, ast.Attribute, ast.Subscript, ast.Starred,
-    ast.Name, ast.List, ast.Tuple, ast.Slice, ast.Match, ast.match_case, ast.pattern,
-    ast.comprehension, ast.arguments, ast.arg, ast.keyword, ast.alias, ast.operator, ast.unaryop,
-    ast.boolop, ast.cmpop, ast.expr_context,
+# Operators and contexts carry nothing to check.
+_LEAVES = frozenset(
+    kind
+    for base in (ast.operator, ast.unaryop, ast.boolop, ast.cmpop, ast.expr_context)
+    for kind in base.__subclasses__()
+)
+_NODES = frozenset(
+    (
+        ast.Module, ast.FunctionDef, ast.ClassDef, ast.Return, ast.Assign, ast.AugAssign, ast.AnnAssign,
+        ast.For, ast.While, ast.If, ast.Raise, ast.Try, ast.ExceptHandler, ast.Assert, ast.Import,
+        ast.ImportFrom, ast.Global, ast.Nonlocal, ast.Expr, ast.Pass, ast.Break, ast.Continue, ast.BoolOp,
+        ast.NamedExpr, ast.BinOp, ast.UnaryOp, ast.Lambda, ast.IfExp, ast.Dict, ast.Set, ast.ListComp,
+        ast.SetComp, ast.DictComp, ast.GeneratorExp, ast.Compare, ast.Call, ast.FormattedValue,
+        ast.JoinedStr, ast.Constant, ast.Attribute, ast.Subscript, ast.Starred, ast.Name, ast.List,
+        ast.Tuple, ast.Slice, ast.Match, ast.match_case, ast.MatchValue, ast.MatchSingleton,
+        ast.MatchSequence, ast.MatchStar, ast.MatchAs, ast.MatchOr, ast.comprehension, ast.arguments,
+        ast.arg, ast.keyword, ast.alias,
+    )
 )  # fmt: skip
 
 
 def smallest_tier(tree: ast.Module) -> int:
     """1 if the interpreter of tier 1 supports everything the program uses, else 2."""
-    checker = _Checker(tree)
-    return 1 if checker.supported(tree) else 2
+    nodes, called = _all_nodes(tree)
+    if not _NODES.issuperset({type(node) for node in nodes}):
+        return 2
+    own = _OwnNames(nodes)
+    for node in nodes:
+        check = _CHECKS.get(type(node))
+        if check is not None and not check(own, node):
+            return 2
+        if isinstance(node, ast.Attribute) and not own.allows_attribute(node, id(node) in called):
+            return 2
+    return 1
 
 
-class _Checker:
-    """Walks a program once to learn its own names, once more to check it."""
+def _all_nodes(tree: ast.Module) -> tuple[list[ast.AST], set[int]]:
+    """Every node, and the identities of those that are called; several times faster than `ast.walk`."""
+    nodes: list[ast.AST] = [tree]
+    called: set[int] = set()
+    for node in nodes:
+        if isinstance(node, ast.Name | ast.Constant):
+            continue
+        if isinstance(node, ast.Call):
+            called.add(id(node.func))
+        # Every field of a node is one of its attributes.
+        for value in vars(node).values():
+            if isinstance(value, list):
+                nodes.extend(
+                    item for item in value if isinstance(item, ast.AST) and type(item) not in _LEAVES
+                )
+            elif isinstance(value, ast.AST) and type(value) not in _LEAVES:
+                nodes.append(value)
+    return nodes, called
 
-    def __init__(self, tree: ast.Module) -> None:
+
+class _OwnNames:
+    """What a program defines itself, and whether its nodes stay within that and the lists."""
+
+    def __init__(self, nodes: list[ast.AST]) -> None:
         self.modules: dict[str, str] = {}
         self.names: set[str] = set()
         self.attributes: set[str] = set()
-        for node in ast.walk(tree):
-            self._learn(node)
+        for node in nodes:
+            learn = _LEARN.get(type(node))
+            if learn is not None:
+                learn(self, node)
 
-    def _learn(self, node: ast.AST) -> None:
-        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+    def learn_name(self, node: ast.Name) -> None:
+        if isinstance(node.ctx, ast.Store):
             self.names.add(node.id)
-        elif isinstance(node, ast.arg):
-            self.names.add(node.arg)
-        elif isinstance(node, ast.FunctionDef):
-            self.names.add(node.name)
-        elif isinstance(node, ast.ClassDef):
-            self.names.add(node.name)
-            self.attributes.update(item.name for item in node.body if isinstance(item, ast.FunctionDef))
-            self.attributes.update(
-                target.id
-                for item in node.body
-                if isinstance(item, ast.Assign | ast.AnnAssign)
-                for target in (item.targets if isinstance(item, ast.Assign) else [item.target])
-                if isinstance(target, ast.Name)
-            )
-        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+
+    def learn_argument(self, node: ast.arg) -> None:
+        self.names.add(node.arg)
+
+    def learn_function(self, node: ast.FunctionDef) -> None:
+        self.names.add(node.name)
+
+    def learn_class(self, node: ast.ClassDef) -> None:
+        self.names.add(node.name)
+        for item in node.body:
+            if isinstance(item, ast.FunctionDef):
+                self.attributes.add(item.name)
+            elif isinstance(item, ast.Assign):
+                self.attributes.update(target.id for target in item.targets if isinstance(target, ast.Name))
+            elif isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name):
+                self.attributes.add(item.target.id)
+
+    def learn_attribute(self, node: ast.Attribute) -> None:
+        if isinstance(node.ctx, ast.Store):
             self.attributes.add(node.attr)
-        elif isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar) and node.name:
+
+    def learn_capture(self, node: ast.ExceptHandler | ast.MatchAs | ast.MatchStar) -> None:
+        if node.name:
             self.names.add(node.name)
-        elif isinstance(node, ast.Import):
-            for alias in node.names:
-                self.modules[alias.asname or alias.name.partition(".")[0]] = alias.name
-        elif isinstance(node, ast.ImportFrom):
-            self.names.update(alias.asname or alias.name for alias in node.names)
 
-    def supported(self, tree: ast.Module) -> bool:
-        """Whether every node is on the lists."""
-        called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
-        return all(self._allows(node, called) for node in ast.walk(tree))
+    def learn_import(self, node: ast.Import) -> None:
+        for alias in node.names:
+            self.modules[alias.asname or alias.name.partition(".")[0]] = alias.name
 
-    def _allows(self, node: ast.AST, called: set[int]) -> bool:
-        if not isinstance(node, _NODES):
-            return False
-        check = _CHECKS.get(type(node))
-        if check is not None:
-            return check(self, node)
-        if isinstance(node, ast.Attribute):
-            return self._allows_attribute(node, id(node) in called)
-        return True
+    def learn_import_from(self, node: ast.ImportFrom) -> None:
+        self.names.update(alias.asname or alias.name for alias in node.names)
 
-    def _allows_name(self, node: ast.Name) -> bool:
+    def allows_name(self, node: ast.Name) -> bool:
         name = node.id
-        if name.startswith("__") and name != "__name__":
-            return False
-        if name in self.names or name in self.modules or name in BUILTINS:
-            return True
+        if name in self.names or name in BUILTINS or name in self.modules:
+            return not name.startswith("__") or name == "__name__"
         # A name that Python does not know either fails in both tiers, and sooner in the first.
-        return not hasattr(builtins, name)
+        return not name.startswith("__") and not hasattr(builtins, name)
 
-    def _allows_attribute(self, node: ast.Attribute, is_called: bool) -> bool:
+    def allows_attribute(self, node: ast.Attribute, is_called: bool) -> bool:
         if node.attr.startswith("_"):
-            return node.attr == "__init__"
+            return False
         if isinstance(node.value, ast.Name) and node.value.id in self.modules:
             return node.attr in MODULES.get(self.modules[node.value.id], frozenset())
         if node.attr in self.attributes or node.attr in FIELDS:
             return True
+        # The interpreter has no bound methods as values.
         return is_called and node.attr in METHODS
 
-    def _allows_import(self, node: ast.Import) -> bool:
+    def allows_import(self, node: ast.Import) -> bool:
         return all(alias.name in MODULES for alias in node.names)
 
-    def _allows_import_from(self, node: ast.ImportFrom) -> bool:
+    def allows_import_from(self, node: ast.ImportFrom) -> bool:
         known = MODULES.get(node.module or "")
         return known is not None and node.level == 0 and all(alias.name in known for alias in node.names)
 
-    def _allows_function(self, node: ast.FunctionDef) -> bool:
+    def allows_function(self, node: ast.FunctionDef) -> bool:
         if node.name.startswith("__") and node.name != "__init__":
             return False
         return all(_is_cache(decorator) for decorator in node.decorator_list)
 
-    def _allows_class(self, node: ast.ClassDef) -> bool:
+    def allows_class(self, node: ast.ClassDef) -> bool:
         return not (node.bases or node.keywords or node.decorator_list)
 
-    def _allows_constant(self, node: ast.Constant) -> bool:
+    def allows_constant(self, node: ast.Constant) -> bool:
         return not isinstance(node.value, bytes)
 
-    def _allows_comprehension(self, node: ast.comprehension) -> bool:
+    def allows_comprehension(self, node: ast.comprehension) -> bool:
         return not node.is_async
 
 
@@ -130,12 +161,25 @@ def _is_cache(decorator: ast.expr) -> bool:
     return name in ("cache", "lru_cache")
 
 
-_CHECKS: dict[type[ast.AST], Callable[[Any, Any], bool]] = {
-    ast.Name: _Checker._allows_name,
-    ast.Import: _Checker._allows_import,
-    ast.ImportFrom: _Checker._allows_import_from,
-    ast.FunctionDef: _Checker._allows_function,
-    ast.ClassDef: _Checker._allows_class,
-    ast.Constant: _Checker._allows_constant,
-    ast.comprehension: _Checker._allows_comprehension,
+_LEARN: dict[type[ast.AST], Callable[[_OwnNames, Any], None]] = {
+    ast.Name: _OwnNames.learn_name,
+    ast.arg: _OwnNames.learn_argument,
+    ast.FunctionDef: _OwnNames.learn_function,
+    ast.ClassDef: _OwnNames.learn_class,
+    ast.Attribute: _OwnNames.learn_attribute,
+    ast.ExceptHandler: _OwnNames.learn_capture,
+    ast.MatchAs: _OwnNames.learn_capture,
+    ast.MatchStar: _OwnNames.learn_capture,
+    ast.Import: _OwnNames.learn_import,
+    ast.ImportFrom: _OwnNames.learn_import_from,
+}
+
+_CHECKS: dict[type[ast.AST], Callable[[_OwnNames, Any], bool]] = {
+    ast.Name: _OwnNames.allows_name,
+    ast.Import: _OwnNames.allows_import,
+    ast.ImportFrom: _OwnNames.allows_import_from,
+    ast.FunctionDef: _OwnNames.allows_function,
+    ast.ClassDef: _OwnNames.allows_class,
+    ast.Constant: _OwnNames.allows_constant,
+    ast.comprehension: _OwnNames.allows_comprehension,
 }
