@@ -208,6 +208,7 @@ def build_mixture(
         manifest = read_manifest(folder)
         if manifest["identity"] != identity:
             raise InputError(f"{folder} holds another mixture; remove it or choose another folder")
+        _clean(folder)
         return manifest
     with explained_write(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -218,10 +219,15 @@ def build_mixture(
     manifest["identity"] = identity
     manifest["files"] = _input_digests(chosen)
     write_json(folder / MANIFEST, manifest)
-    for state in states.values():
-        fault_point("mixture.before_cleanup")
-        state.path.unlink(missing_ok=True)
+    _clean(folder)
     return manifest
+
+
+def _clean(folder: Path) -> None:
+    """Remove what only an unfinished build needs."""
+    for path in sorted([*folder.glob("*.progress.json"), *folder.glob("*.tmp")]):
+        fault_point("mixture.before_cleanup")
+        path.unlink(missing_ok=True)
 
 
 def _build_sources(

@@ -69,8 +69,8 @@ def between(rng: random.Random, low: int, high: int) -> int | None:
 
 @lru_cache(maxsize=65536)
 def divisors(value: int, largest: int) -> tuple[int, ...]:
-    """Divisors of `value` from 2 to `largest`."""
-    return tuple(d for d in range(2, min(value, largest) + 1) if value % d == 0)
+    """Divisors of `value` from 2 to `largest`, the value itself left out: a share of one is no story."""
+    return tuple(d for d in range(2, min(value // 2, largest) + 1) if value % d == 0)
 
 
 def _count(limits: Limits) -> int:
