@@ -1,0 +1,67 @@
+"""Small pieces of real work for the fault tests; each is what a user's command would run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from echochamber.base import RunLock, stop_signals
+from echochamber.model import ModelConfig, build, save
+from echochamber.train import OptimizerConfig, PretrainConfig, discard, fit
+
+VOCAB = 13
+
+
+class CountingCorpus:
+    """Rows that count upwards modulo the vocabulary."""
+
+    num_tokens = 4096
+    sources = ("counting",)
+
+    def steps(self, batch_size: int, sequence_length: int) -> int:
+        return self.num_tokens // (batch_size * sequence_length)
+
+    def batch(self, step: int, *, batch_size: int, sequence_length: int, seed: int) -> np.ndarray:
+        start = np.random.default_rng([seed, step]).integers(VOCAB, size=(batch_size, 1))
+        return (start + np.arange(sequence_length + 1)) % VOCAB
+
+    def heldout(self, source: str) -> Iterable[np.ndarray]:
+        return [np.arange(20) % VOCAB]
+
+
+def pretrain(folder: str, corpus: CountingCorpus | None = None) -> None:
+    """Pretrain a tiny model, keep it, drop the checkpoints."""
+    shape = ModelConfig(
+        d_model=8, num_layers=1, num_heads=1, mlp_hidden=16, vocab_size=VOCAB, context_length=16
+    )
+    config = PretrainConfig(
+        batch_size=2,
+        sequence_length=16,
+        steps=6,
+        optimizer=OptimizerConfig(learning_rate=0.01),
+        evaluate_every=3,
+        checkpoint_every=2,
+    )
+    target = Path(folder)
+    with stop_signals(), RunLock(target / "lock"):
+        if not (target / "model" / "config.json").exists():
+            policy = build(shape, seed=0)
+            fit(policy, corpus or CountingCorpus(), config, target, seed=1)
+            save(policy, target / "model")
+        discard(target / "checkpoints")
+
+
+class SlowCorpus(CountingCorpus):
+    """The same batches, a while after they were asked for."""
+
+    def batch(self, step: int, *, batch_size: int, sequence_length: int, seed: int) -> np.ndarray:
+        time.sleep(0.2)
+        return super().batch(step, batch_size=batch_size, sequence_length=sequence_length, seed=seed)
+
+
+def pretrain_slowly(folder: str) -> None:
+    """The same run, a fifth of a second a step."""
+    pretrain(folder, SlowCorpus())
