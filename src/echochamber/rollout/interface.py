@@ -1,0 +1,129 @@
+"""What every rollout engine takes and gives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from echochamber.base import Config, InputError
+from echochamber.model import Transformer
+
+
+class Sampling(Config):
+    """How the next token is chosen.
+
+    Logits are divided by the temperature, then cut to the `top_k` largest, then to the smallest set
+    whose share of what is left reaches `top_p`.
+
+    Attributes:
+        temperature: 0 takes the most likely token.
+        top_p: 1 keeps everything (Holtzman et al. 2020, arXiv:1904.09751).
+        top_k: 0 keeps everything.
+        max_new_tokens: a completion ends here, or where the model's context does, if not at eos.
+    """
+
+    temperature: float = Field(default=1.0, ge=0)
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    top_k: int = Field(default=0, ge=0)
+    max_new_tokens: int = Field(default=80, gt=0)
+
+    @property
+    def greedy(self) -> bool:
+        """No randomness at all."""
+        return self.temperature == 0
+
+    @property
+    def truncated(self) -> bool:
+        """Some tokens are excluded, so a nucleus is recorded."""
+        return not self.greedy and (self.top_p < 1 or self.top_k > 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Nucleus:
+    """The tokens that could be sampled at each position of one completion, in CSR form.
+
+    Attributes:
+        offsets: int32, one more than positions; position t may draw `ids[offsets[t]:offsets[t + 1]]`.
+        ids: int32 token ids, most likely first.
+    """
+
+    offsets: NDArray[np.int32]
+    ids: NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """One sampled continuation of a prompt.
+
+    Attributes:
+        token_ids: int32; the eos is included when the model stopped by itself.
+        logprobs: float32, in nats, of each token under the distribution it was drawn from (tempered and
+            truncated); for greedy decoding at temperature 1, untruncated.
+        finish_reason: `stop` at eos, `length` at the limit of new tokens or of the context.
+        policy_version: the version given with the weights it was sampled from.
+        nucleus: what each token was drawn from, if the distribution was truncated.
+    """
+
+    token_ids: NDArray[np.int32]
+    logprobs: NDArray[np.float32]
+    finish_reason: Literal["stop", "length"]
+    policy_version: int
+    nucleus: Nucleus | None = None
+
+
+class Engine(Protocol):
+    """Samples completions. Engines are interchangeable up to rounding of the logits."""
+
+    def generate(
+        self,
+        prompts: Sequence[Sequence[int]],
+        sampling: Sampling,
+        *,
+        num_samples: int,
+        seed: int,
+        step: int,
+        prompt_ids: Sequence[int] | None = None,
+    ) -> list[list[Completion]]:
+        """`num_samples` completions of every prompt: `result[prompt][sample]`.
+
+        The random number behind a token is a function of (seed, step, prompt id, sample, position) and
+        of nothing else: neither of the other prompts nor of how the work is split into batches.
+
+        Args:
+            prompts: token ids of each, of any length below the model's context.
+            prompt_ids: names of the prompts as far as randomness goes; 0, 1, 2, ... when None.
+
+        Raises:
+            InputError: a prompt is empty or does not leave room for a token in the context.
+        """
+
+    def load_weights(self, model: Transformer, version: int) -> None:
+        """Sample from a copy of these weights from now on; `version` is noted in every completion."""
+
+
+def check_prompts(
+    prompts: Sequence[Sequence[int]], prompt_ids: Sequence[int] | None, context_length: int
+) -> Sequence[int]:
+    """The prompt ids to use.
+
+    Raises:
+        InputError: a prompt that no engine can continue.
+    """
+    for index, prompt in enumerate(prompts):
+        if not len(prompt):
+            raise InputError(f"prompt {index} is empty; expected at least one token")
+        if len(prompt) >= context_length:
+            raise InputError(
+                f"prompt {index} has {len(prompt)} tokens; expected fewer than {context_length}, the context "
+                "length of the model. Drop long prompts or give the model a longer context"
+            )
+    if prompt_ids is None:
+        return range(len(prompts))
+    if len(prompt_ids) != len(prompts):
+        raise ValueError(f"{len(prompt_ids)} prompt ids for {len(prompts)} prompts")
+    return prompt_ids

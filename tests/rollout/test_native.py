@@ -1,0 +1,96 @@
+"""The native engine: the contract, and what only it promises."""
+
+import contract
+import numpy as np
+import pytest
+import torch
+from contract import CONFIG, EOS, PAD, PROMPTS, SETTINGS, same, sharp_model
+
+from echochamber.base import InputError
+from echochamber.model import Transformer
+from echochamber.rollout import NativeEngine, Sampling
+
+SPLIT = [Sampling(max_new_tokens=30), Sampling(max_new_tokens=30, top_p=0.9)]
+
+
+def make(model: Transformer) -> NativeEngine:
+    return NativeEngine(model, eos_id=EOS, pad_id=PAD)
+
+
+def test_greedy() -> None:
+    contract.check_greedy(make)
+
+
+@pytest.mark.parametrize("sampling", SETTINGS, ids=str)
+def test_logprobs(sampling: Sampling) -> None:
+    contract.check_logprobs(make, sampling)
+
+
+def test_ends() -> None:
+    contract.check_ends(make)
+
+
+def test_versions() -> None:
+    contract.check_versions(make)
+
+
+def test_streams() -> None:
+    contract.check_streams(make)
+
+
+@pytest.mark.parametrize("sampling", SPLIT, ids=str)
+def test_how_the_work_is_split_does_not_matter(sampling: Sampling) -> None:
+    """Double precision, so that no rounding hides behind a near-tie."""
+    model = sharp_model().double()
+    whole = NativeEngine(model, eos_id=EOS, pad_id=PAD, compact_fraction=2.0)
+    expected = whole.generate(PROMPTS, sampling, num_samples=7, seed=5, step=6)
+    for max_rows, fraction in ((1, 0.05), (3, 0.0), (7, 0.3), (10, 0.0), (None, 0.0), (None, 0.5)):
+        split = NativeEngine(model, eos_id=EOS, pad_id=PAD, max_rows=max_rows, compact_fraction=fraction)
+        found = split.generate(PROMPTS, sampling, num_samples=7, seed=5, step=6)
+        assert same(expected, found)
+        for group, other in zip(expected, found, strict=True):
+            for a, b in zip(group, other, strict=True):
+                assert np.abs(a.logprobs - b.logprobs).max() < 1e-6
+                if a.nucleus is not None and b.nucleus is not None:
+                    assert np.array_equal(a.nucleus.ids, b.nucleus.ids)
+                    assert np.array_equal(a.nucleus.offsets, b.nucleus.offsets)
+
+
+def test_memory_is_bounded_by_splitting() -> None:
+    model = sharp_model()
+    column_bytes = 2 * CONFIG.num_layers * CONFIG.d_model * 4
+    engine = NativeEngine(model, eos_id=EOS, pad_id=PAD, cache_bytes=80 * column_bytes)
+    batches = list(engine._batches(PROMPTS, Sampling(max_new_tokens=8), 12))
+    for units in batches:
+        columns = max(len(PROMPTS[unit.prompt]) for unit in units) + 8
+        assert sum(unit.count for unit in units) * columns <= 80
+    samples = [(u.prompt, s) for units in batches for u in units for s in range(u.first, u.first + u.count)]
+    assert sorted(samples) == [(p, s) for p in range(len(PROMPTS)) for s in range(12)]
+
+
+def test_samples_follow_the_models_distribution() -> None:
+    model = sharp_model()
+    samples = make(model).generate(
+        [PROMPTS[0]], Sampling(max_new_tokens=1, temperature=0.8), num_samples=40_000, seed=0, step=0
+    )[0]
+    counts = np.bincount([int(c.token_ids[0]) for c in samples], minlength=CONFIG.vocab_size)
+    with torch.no_grad():
+        p = (model(torch.tensor([PROMPTS[0]]))[0, -1] / 0.8).softmax(-1).double().numpy()
+    likely = p > 1e-3
+    z = (counts[likely] - 40_000 * p[likely]) / np.sqrt(40_000 * p[likely] * (1 - p[likely]))
+    assert np.abs(z).max() < 4.5
+
+
+def test_bad_prompts_are_the_users_mistake() -> None:
+    engine = make(sharp_model())
+    with pytest.raises(InputError, match="prompt 1 has 64 tokens; expected fewer than 64"):
+        engine.generate([[1], [1] * 64], Sampling(), num_samples=1, seed=0, step=0)
+    with pytest.raises(InputError, match="prompt 0 is empty"):
+        engine.generate([[]], Sampling(), num_samples=1, seed=0, step=0)
+    assert engine.generate([], Sampling(), num_samples=3, seed=0, step=0) == []
+
+
+def test_generating_leaves_global_randomness_alone() -> None:
+    before = torch.random.get_rng_state()
+    make(sharp_model()).generate(PROMPTS, Sampling(max_new_tokens=3), num_samples=2, seed=0, step=0)
+    assert torch.equal(before, torch.random.get_rng_state())
