@@ -24,6 +24,9 @@ class ToyTokenizer:
     def encode_prompts(self, questions: Sequence[str]) -> list[list[int]]:
         return [self.encode_solution(question) for question in questions]
 
+    def encode_prompt(self, question: str) -> list[int]:
+        return self.encode_solution(question)
+
     def encode_solution(self, text: str) -> list[int]:
         return [LETTERS.index(letter) for letter in text]
 

@@ -8,12 +8,14 @@ from echochamber.rl.config import (
     RLConfig,
     register_algorithm,
 )
+from echochamber.rl.expert_iteration import ExpertIterationConfig
 from echochamber.rl.grpo import DAPOConfig, DrGRPOConfig, GRPOConfig, GSPOConfig
 from echochamber.rl.learner import Context, Learner
 from echochamber.rl.loop import PostTrainResult, post_train
 from echochamber.rl.ppo import PPOConfig
 from echochamber.rl.reinforce import ReinforceBaselineConfig, RLOOConfig
 from echochamber.rl.rewards import Graded, RewardFn, register_reward
+from echochamber.rl.sft import SFTConfig
 
 __all__ = [
     "ALGORITHMS",
@@ -21,6 +23,7 @@ __all__ = [
     "Context",
     "DAPOConfig",
     "DrGRPOConfig",
+    "ExpertIterationConfig",
     "GRPOConfig",
     "GSPOConfig",
     "Graded",
@@ -33,6 +36,7 @@ __all__ = [
     "ReinforceBaselineConfig",
     "RewardConfig",
     "RewardFn",
+    "SFTConfig",
     "post_train",
     "register_algorithm",
     "register_reward",

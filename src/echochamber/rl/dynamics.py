@@ -80,6 +80,7 @@ KL_RUNAWAY = 1.0
 VALUE_DIVERGENCE = -1.0
 CONFIRM = 3
 """An alarm is raised when its condition has held for this many steps in a row."""
+AT_ONCE = ("kept_nothing",)
 
 
 def alarms_of(row: Mapping[str, Any]) -> dict[str, str]:
@@ -104,6 +105,11 @@ def alarms_of(row: Mapping[str, Any]) -> dict[str, str]:
             f"the KL to the reference is {row['kl']:.3g} nats a token: the policy has left the model it "
             "started from. A larger kl_coefficient or a lower learning rate holds it back"
         )
+    if row.get("kept") == 0:
+        found["kept_nothing"] = (
+            "this round kept none of its samples and leaves the weights as they were. "
+            "More samples_per_prompt or easier questions would give it something to imitate"
+        )
     explained = row.get("explained_variance")
     if explained is not None and explained < VALUE_DIVERGENCE:
         found["value_divergence"] = (
@@ -120,7 +126,7 @@ def confirmed(streaks: dict[str, int], found: Mapping[str, str]) -> list[str]:
     raised = []
     for name, sentence in found.items():
         streaks[name] = streaks.get(name, 0) + 1
-        if streaks[name] == CONFIRM:
+        if streaks[name] == (1 if name in AT_ONCE else CONFIRM):
             raised.append(sentence)
     return raised
 

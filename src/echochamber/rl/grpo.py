@@ -35,7 +35,7 @@ class GroupConfig(PolicyGradientConfig):
 
 
 class GRPOConfig(GroupConfig):
-    """GRPO (Shao et al. 2024, arXiv:2402.03300) as the paper ran it: (r - mean) / (std + 1e-9), k3 as a loss."""
+    """GRPO (Shao et al. 2024, arXiv:2402.03300): (r - mean) / (std + 1e-9), k3 as a loss, as in the paper."""
 
     algorithm: Literal["grpo"] = "grpo"
 
@@ -52,7 +52,8 @@ class DrGRPOConfig(GroupConfig):
 class DAPOConfig(GroupConfig):
     """DAPO (Yu et al. 2025, arXiv:2503.14476).
 
-    Clip-higher, dynamic sampling, token mean, soft overlong punishment, no KL. Its 4,096 of 20,480 tokens are the last fifth of `max_new_tokens`.
+    Clip-higher, dynamic sampling, token mean, soft overlong punishment, no KL. Its 4,096 of 20,480
+    tokens are the last fifth of `max_new_tokens`.
     """
 
     algorithm: Literal["dapo"] = "dapo"

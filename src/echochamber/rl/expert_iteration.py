@@ -1,0 +1,243 @@
+"""Expert Iteration: sample, keep what is paid, imitate it, repeat.
+
+Each round leaves `rounds/round-NNN.jsonl`: a first line that describes the
+samples and what was kept by format, then one line for each completion kept.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+import torch
+from pydantic import Field, model_validator
+
+from echochamber.base import derive_seed, digest, write_file
+from echochamber.rl.config import PAPER_OPTIMIZER, RewardConfig, register_algorithm
+from echochamber.rl.dynamics import completion_row, reward_row
+from echochamber.rl.learner import Context, Learner
+from echochamber.rl.rewards import Graded
+from echochamber.rl.rollouts import Rollouts, collect
+from echochamber.rl.supervised import Pair, SupervisedLearner
+from echochamber.train import OptimizerConfig
+
+QUESTIONS_AT_ONCE = 128
+
+
+class ExpertIterationConfig(RewardConfig):
+    """Expert Iteration as in the paper (after Anthony et al. 2017, arXiv:1705.08439).
+
+    64 samples a question at temperature 1, top_p 0.95; correct ones kept,
+    exact duplicates dropped; the base model tuned on them with learning rate
+    1e-4 and batch 256; the tuned model generates for the next round.
+
+    Deviation: the length of a round is given in optimiser steps, so that the
+    axis of the figures is known before the run; the paper tunes for 2 epochs.
+    How many passes that made is recorded as `epochs`.
+
+    Attributes:
+        steps: supervised optimiser steps of all rounds together.
+        rounds: how often samples are drawn; divides `steps`.
+        online: tune the generator itself in each round, not the model the arm started from.
+        batch_size: completions of one optimiser step.
+        keep_above: a completion is kept if its reward is greater.
+        deduplicate: keep one of several equal answers to a question.
+        max_per_question: keep at most so many of each question, chosen by a seeded draw; None keeps all.
+        questions_per_round: questions asked in a round, from a seeded order that goes on from round to
+            round; None asks all.
+    """
+
+    algorithm: Literal["expert_iteration"] = "expert_iteration"
+    steps: int = Field(default=4500, ge=1)
+    rounds: int = Field(default=3, ge=1)
+    online: bool = False
+    samples_per_prompt: int = Field(default=64, ge=1)
+    temperature: float = Field(default=1.0, gt=0)
+    top_p: float = Field(default=0.95, gt=0, le=1)
+    optimizer: OptimizerConfig = PAPER_OPTIMIZER.model_copy(update={"learning_rate": 1e-4})
+    batch_size: int = Field(default=256, ge=1)
+    keep_above: float = 0.5
+    deduplicate: bool = True
+    max_per_question: int | None = Field(default=None, ge=1)
+    questions_per_round: int | None = Field(default=None, ge=1)
+
+    @model_validator(mode="after")
+    def _rounds_divide(self) -> Self:
+        if self.steps % self.rounds:
+            raise ValueError(f"rounds {self.rounds} does not divide steps {self.steps}; choose multiples")
+        return self
+
+    @property
+    def steps_per_round(self) -> int:
+        """Supervised steps between two rounds of sampling."""
+        return self.steps // self.rounds
+
+    def learner(self, context: Context) -> Learner:
+        """The Expert Iteration learner."""
+        return ExpertIterationLearner(self, context)
+
+
+@dataclass(frozen=True)
+class Round:
+    """What one round tunes on.
+
+    Attributes:
+        summary: counts, shares and rewards of the samples and of what was kept.
+        pairs: prompt and completion of each one kept.
+    """
+
+    summary: dict[str, Any]
+    pairs: list[Pair]
+
+
+def choose(
+    graded: Sequence[Graded],
+    rewards: Sequence[float],
+    config: ExpertIterationConfig,
+    rng: np.random.Generator,
+) -> list[int]:
+    """Indices of one question's completions to imitate, in order."""
+    kept, seen = [], set()
+    for index, (item, reward) in enumerate(zip(graded, rewards, strict=True)):
+        if reward > config.keep_above and not (config.deduplicate and item.completion in seen):
+            seen.add(item.completion)
+            kept.append(index)
+    if config.max_per_question is not None and len(kept) > config.max_per_question:
+        kept = sorted(rng.choice(kept, size=config.max_per_question, replace=False).tolist())
+    return kept
+
+
+class ExpertIterationLearner(SupervisedLearner):
+    """Rounds of sampling, each followed by supervised steps."""
+
+    def __init__(self, config: ExpertIterationConfig, context: Context) -> None:
+        super().__init__(config, config.batch_size, context)
+        self.config = config
+        self._start = {name: tensor.clone() for name, tensor in context.policy.state_dict().items()}
+        self._round: tuple[int, Round] | None = None
+
+    def step(self, step: int) -> dict[str, Any]:
+        """One supervised step, after sampling where a round begins."""
+        config = self.config
+        number, within = divmod(step, config.steps_per_round)
+        current = self.round(number)
+        described = {}
+        if within == 0:
+            described = current.summary
+            self.extras["samples_seen"] += current.summary["samples"]
+            self.begin()
+        row: dict[str, Any] = {"round": number, "samples_seen": self.extras["samples_seen"], **described}
+        self.batch = f"kept completions of round {number}"
+        if not current.pairs:
+            return row
+        with self.timed("update_seconds"):
+            stats = self.tune(
+                current.pairs,
+                number=within,
+                total=config.steps_per_round,
+                purpose="expert-iteration",
+                index=number,
+            )
+        return {
+            **row,
+            "loss": stats.loss,
+            "grad_norm": stats.grad_norm,
+            "learning_rate": self.optimizers["policy"].param_groups[0]["lr"],
+            "epochs": (within + 1) * config.batch_size / len(current.pairs),
+        }
+
+    def begin(self) -> None:
+        """Where tuning of a round starts from: the start of the arm, or the generator itself."""
+        if not self.config.online:
+            self.context.policy.load_state_dict(self._start)
+        self.optimizers["policy"].state.clear()
+
+    def round(self, number: int) -> Round:
+        """The round's data: from memory, from its file, or sampled now from the current policy.
+
+        A file that is there and bears this run's mark was sampled from the same weights; a replay after a
+        kill would only draw the same again.
+        """
+        if self._round is None or self._round[0] != number:
+            path = self.context.folder / "rounds" / f"round-{number:03d}.jsonl"
+            found = self.read(path)
+            if found is None:
+                self.sample(number, path)
+                found = self.read(path)
+            assert found is not None
+            self._round = (number, found)
+        return self._round[1]
+
+    def questions(self, number: int) -> list[int]:
+        """Indices of the questions asked in a round."""
+        count = len(self.context.problems)
+        size = self.config.questions_per_round
+        if size is None:
+            return list(range(count))
+        order = np.random.default_rng(derive_seed(self.context.seed, "round-questions")).permutation(count)
+        return [int(order[place % count]) for place in range(number * size, (number + 1) * size)]
+
+    def sample(self, number: int, path: Path) -> None:
+        """Draw a round's completions with the current policy and write down what is kept."""
+        context, asked = self.context, self.questions(number)
+        context.engine.load_weights(context.policy, number)
+        rng = np.random.default_rng(derive_seed(context.seed, "keep", number))
+        lines: list[str] = []
+        graded: list[Graded] = []
+        rewards: list[torch.Tensor] = []
+        kept: Counter[str] = Counter()
+        for first in range(0, len(asked), QUESTIONS_AT_ONCE):
+            problems = [context.problems[i] for i in asked[first : first + QUESTIONS_AT_ONCE]]
+            rollouts = collect(self, self.config, problems, step=number, first_slot=first)
+            graded += rollouts.graded
+            rewards.append(rollouts.reward_PG)
+            lines += self.keep(rollouts, rng, kept)
+        summary = {
+            "samples": len(graded),
+            "kept": sum(kept.values()),
+            "kept_share": {name: count / sum(kept.values()) for name, count in sorted(kept.items())},
+            "kept_by_format": dict(sorted(kept.items())),
+            **reward_row(torch.cat(rewards)),
+            **completion_row(graded),
+        }
+        head = json.dumps({"run": self._mark(), "summary": summary}, ensure_ascii=False)
+        write_file(path, "\n".join([head, *lines]) + "\n")
+
+    def keep(self, rollouts: Rollouts, rng: np.random.Generator, kept: Counter[str]) -> list[str]:
+        """Lines for the completions to imitate; counts their formats in `kept`."""
+        lines = []
+        for prompt, ids in enumerate(rollouts.prompts):
+            first = prompt * rollouts.num_samples
+            group = rollouts.graded[first : first + rollouts.num_samples]
+            for g in choose(group, rollouts.reward_PG[prompt].tolist(), self.config, rng):
+                kept[group[g].verdict.format] += 1
+                line = {
+                    "key": group[g].problem.key,
+                    "format": group[g].verdict.format,
+                    "completion": group[g].completion,
+                    "prompt_ids": ids,
+                    "token_ids": rollouts.completions[first + g].token_ids.tolist(),
+                }
+                lines.append(json.dumps(line, ensure_ascii=False))
+        return lines
+
+    def _mark(self) -> str:
+        return digest([self.config, self.context.seed])
+
+    def read(self, path: Path) -> Round | None:
+        """A round's file, if there is one and this run wrote it."""
+        if not path.exists():
+            return None
+        head, *rows = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n")[:-1]]
+        if head["run"] != self._mark():
+            return None
+        pairs = [Pair(tuple(row["prompt_ids"]), tuple(row["token_ids"])) for row in rows]
+        return Round(head["summary"], pairs)
+
+
+register_algorithm("expert_iteration", ExpertIterationConfig)
