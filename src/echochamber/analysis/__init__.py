@@ -1,6 +1,27 @@
 """From the records of a run to tables, intervals, tests and plain-word findings."""
 
+from echochamber.analysis.comparison import (
+    ArmComparison,
+    Cost,
+    EndpointResult,
+    compare_arms,
+    cost,
+    endpoint_results,
+    endpoints_of,
+)
+from echochamber.analysis.dynamics import rl_curves, training_shares
 from echochamber.analysis.endpoints import Endpoint
+from echochamber.analysis.forecast import (
+    Comparison,
+    Forecast,
+    compare_forecast,
+    forecast,
+    forecasts,
+    kl_coefficients,
+    race,
+    rules_of_thumb,
+    tilted,
+)
 from echochamber.analysis.headline import FormatChange, Headline, headline, percent, points
 from echochamber.analysis.runs import Run, distinct
 from echochamber.analysis.statistics import (
@@ -25,10 +46,15 @@ from echochamber.analysis.trajectories import (
 __all__ = [
     "BASE",
     "NOT_A_FORMAT",
+    "ArmComparison",
     "Bands",
     "Bootstrap",
+    "Comparison",
+    "Cost",
     "Counts",
     "Endpoint",
+    "EndpointResult",
+    "Forecast",
     "FormatChange",
     "Headline",
     "Interval",
@@ -37,15 +63,28 @@ __all__ = [
     "Trajectory",
     "accuracy_by_format",
     "base_and_final",
+    "compare_arms",
+    "compare_forecast",
+    "cost",
     "distinct",
+    "endpoint_results",
+    "endpoints_of",
+    "forecast",
+    "forecasts",
     "format_shares",
     "headline",
+    "kl_coefficients",
     "learning_curves",
     "majority_per_problem",
     "minimum_detectable_difference",
     "paired_test",
     "percent",
     "points",
+    "race",
+    "rl_curves",
+    "rules_of_thumb",
     "select",
+    "tilted",
+    "training_shares",
     "trajectories",
 ]

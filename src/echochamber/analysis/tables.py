@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from echochamber.analysis.runs import Run
 from echochamber.analysis.statistics import Interval
-from echochamber.analysis.trajectories import BASE, Trajectory, select, trajectories
+from echochamber.analysis.trajectories import Trajectory, select, trajectories
 
 _CELL = [("arm", pa.string()), ("size", pa.string()), ("mixture", pa.string()), ("benchmark", pa.string())]
 _INTERVAL = [("estimate", pa.float64()), ("low", pa.float64()), ("high", pa.float64())]
@@ -55,7 +55,7 @@ def base_and_final(run: Run, *, benchmark: str | None = None, greedy: bool = Fal
     """One row per arm: pass@1 before and after RL with intervals, their paired difference and its test."""
     rows = []
     for t in select(trajectories(run), benchmark=benchmark, greedy=greedy):
-        if t.arm == BASE:
+        if t.is_base:
             continue
         test = t.gain()
         row: dict[str, Any] = _cell(t) | {"final_step": t.steps[-1], "num_seeds": t.num_seeds}

@@ -6,7 +6,7 @@ Shapes: T evaluated steps, F formats, P problems of one seed.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -46,6 +46,7 @@ class Trajectory:
 
     Attributes:
         arm, size, mixture, benchmark: what it is.
+        base: the arm name of the base model it started from; its own for a base model.
         greedy: whether the completions were decoded greedily.
         steps: the T evaluated steps, ascending.
         formats: the F labels that occur in the study, in registration order.
@@ -60,6 +61,17 @@ class Trajectory:
     steps: tuple[int, ...]
     formats: tuple[str, ...]
     counts: tuple[Counts, ...]
+    base: str = BASE
+
+    @property
+    def is_base(self) -> bool:
+        """Whether this is a base model, before any RL."""
+        return self.arm == self.base
+
+    def with_seeds(self, seeds: Sequence[int]) -> Trajectory:
+        """The same with these seeds only, in this order."""
+        own = {count.seed: count for count in self.counts}
+        return replace(self, counts=tuple(own[seed] for seed in seeds))
 
     @property
     def num_seeds(self) -> int:
@@ -187,13 +199,15 @@ def trajectories(run: Run) -> list[Trajectory]:
     for i, key in enumerate(zip(*(columns[name] for name in names), strict=True)):
         cells.setdefault(key, []).append(i)
     result = []
+    known = {row["arm"] for row in run.rows}
     for arm, size, mixture, benchmark, greedy in distinct(run.rows, *names[:-1]):
         seeds = [r["seed"] for r in run.rows if (r["arm"], r["size"], r["mixture"]) == (arm, size, mixture)]
         counted = []
+        base = _base_of(arm, known)
         for seed in dict.fromkeys(seeds):
             own = cells.get((arm, size, mixture, benchmark, greedy, seed), [])
             if own and 0 not in {columns["step"][i] for i in own}:
-                own = [*cells.get((BASE, size, mixture, benchmark, greedy, seed), []), *own]
+                own = [*cells.get((base, size, mixture, benchmark, greedy, seed), []), *own]
             if own:
                 counted.append(_count(table.take(own), seed, formats))
         steps = {step for step, _ in counted}
@@ -211,6 +225,7 @@ def trajectories(run: Run) -> list[Trajectory]:
                 steps.pop(),
                 formats,
                 tuple(count for _, count in counted),
+                base,
             )
         )
     return result
@@ -251,7 +266,7 @@ def _votes(run: Run, t: Trajectory, step: int) -> dict[tuple[int, str], Votes]:
         }
         table = run.query(_ANSWERS, cell | {"arm": t.arm})
         if not table.num_rows:  # an arm measured from its first step on starts from the base model's answers
-            table = run.query(_ANSWERS, cell | {"arm": BASE})
+            table = run.query(_ANSWERS, cell | {"arm": t.base})
         run.memo[key] = {
             (row["seed"], row["problem_id"]): count_votes(row["answers"], row["correct"])
             for row in table.to_pylist()
@@ -282,6 +297,12 @@ def _count(table: pa.Table, seed: int, formats: tuple[str, ...]) -> tuple[tuple[
 def _places(values: Sequence[object], order: Sequence[object]) -> np.ndarray:
     index = {value: i for i, value in enumerate(order)}
     return np.array([index[value] for value in values])
+
+
+def _base_of(arm: str, known: set[str]) -> str:
+    """The base model an arm started from: in a sweep over pretraining, the one of the same sweep point."""
+    sweep_point = arm[arm.index("[") :] if "[" in arm else ""
+    return BASE + sweep_point if BASE + sweep_point in known else BASE
 
 
 def select(

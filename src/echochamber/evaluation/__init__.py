@@ -10,11 +10,13 @@ from echochamber.evaluation.records import (
     write_completions,
 )
 from echochamber.evaluation.summary import majority_ties, summarise
+from echochamber.evaluation.teacher_forced import FormatProbability, format_probabilities
 
 __all__ = [
     "COMPLETION_SCHEMA",
     "SUMMARY_COLUMNS",
     "EvaluationConfig",
+    "FormatProbability",
     "Labels",
     "Majority",
     "Votes",
@@ -22,6 +24,7 @@ __all__ = [
     "evaluate",
     "evaluate_batches",
     "evaluation_steps",
+    "format_probabilities",
     "maj_at_k",
     "majority_ties",
     "pass_at_k",

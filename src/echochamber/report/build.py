@@ -34,34 +34,37 @@ class Group:
     """
 
     def __init__(self, members: Sequence[Trajectory]) -> None:
-        self.members = tuple(members)
+        self.members = tuple(sorted(members, key=lambda t: not t.is_base))
         first = self.members[0]
         self.size, self.mixture, self.benchmark = first.size, first.mixture, first.benchmark
-        self.styles = arm_styles([t.arm for t in self.members])
+        self.styles = arm_styles(first.base, [t.arm for t in self.arms])
         self.colors = format_colors(first.formats)
 
     @property
     def arms(self) -> tuple[Trajectory, ...]:
         """The arms without the base model."""
-        return tuple(t for t in self.members if t.arm != BASE)
+        return tuple(t for t in self.members if not t.is_base)
 
     @property
     def title(self) -> str:
-        return f"{self.size} on {self.mixture}, {self.benchmark}"
+        point = self.members[0].base.removeprefix(BASE)
+        return f"{self.size} on {self.mixture}{' ' + point if point else ''}, {self.benchmark}"
 
     @property
     def slug(self) -> str:
         """For file names."""
         return "-".join(
-            "".join(c if c.isalnum() else "_" for c in p) for p in (self.size, self.mixture, self.benchmark)
+            "".join(c if c.isalnum() else "_" for c in p)
+            for p in (self.size, self.mixture, self.benchmark, self.members[0].base.removeprefix(BASE))
+            if p
         )
 
 
 def groups(found: Iterable[Trajectory]) -> list[Group]:
     """Trajectories grouped by base model and benchmark, in order of first appearance."""
-    members: dict[tuple[str, str, str], list[Trajectory]] = defaultdict(list)
+    members: dict[tuple[str, ...], list[Trajectory]] = defaultdict(list)
     for t in found:
-        members[t.size, t.mixture, t.benchmark].append(t)
+        members[t.size, t.mixture, t.benchmark, t.base].append(t)
     return [Group(one) for one in members.values()]
 
 
@@ -70,7 +73,8 @@ def values(array: Iterable[float]) -> tuple[Value, ...]:
     return tuple(float(v) if math.isfinite(v) else None for v in array)
 
 
-def _banded(name: str, steps: Sequence[int], bands: Bands, column: int | None, **style: Any) -> Series:
+def banded(name: str, steps: Sequence[int], bands: Bands, column: int | None, **style: Any) -> Series:
+    """A line over RL steps with its band; `column` picks a format where there are several."""
     estimate, low, high = (
         values(array if column is None else array[:, column])
         for array in (bands.estimate, bands.low, bands.high)
@@ -124,7 +128,7 @@ def share_lines(group: Group) -> Figure:
     panels = []
     for t in group.arms:
         series = tuple(
-            _banded(name, t.steps, t.share, f, color=group.colors[name]) for f, name in enumerate(t.formats)
+            banded(name, t.steps, t.share, f, color=group.colors[name]) for f, name in enumerate(t.formats)
         )
         panels.append(
             Panel(t.arm, series, STEPS_LABEL, "share of samples", step_ticks(t.steps), True, (0.0, 1.0))
@@ -141,11 +145,11 @@ def accuracy(group: Group) -> Figure:
     """Accuracy overall and within each format over RL steps, one panel an arm."""
     panels = []
     for t in group.arms:
-        series = [_banded("all samples", t.steps, t.pass_at_1, None, color=INK, width=3.0)]
+        series = [banded("all samples", t.steps, t.pass_at_1, None, color=INK, width=3.0)]
         drawn = _where_enough(t)
         for f, name in enumerate(t.formats):
             if np.nan_to_num(drawn.estimate[:, f]).max() > 0:  # a line at 0 throughout says nothing
-                series.append(_banded(name, t.steps, drawn, f, color=group.colors[name]))
+                series.append(banded(name, t.steps, drawn, f, color=group.colors[name]))
         panels.append(
             Panel(t.arm, tuple(series), STEPS_LABEL, "correct", step_ticks(t.steps), True, (0.0, 1.0))
         )
@@ -184,17 +188,17 @@ def final_metrics(run: Run, t: Trajectory, index: int) -> dict[str, Interval]:
 
 def before_after(run: Run, group: Group) -> Figure:
     """Bars of base against every arm's last step: accuracy by metric, share and accuracy by format."""
-    shown = [(t.arm if t.arm == BASE else f"{t.arm}, step {t.steps[-1]}", t) for t in group.members]
+    shown = [(t.arm if t.is_base else f"{t.arm}, step {t.steps[-1]}", t) for t in group.members]
     metrics, shares, accuracies = [], [], []
     for label, t in shown:
-        style = {"color": group.styles[t.arm][0], "kind": "bar"}
+        color = group.styles[t.arm][0]
         found = final_metrics(run, t, -1)
-        metrics.append(_bar(label, tuple(found), list(found.values()), style))
+        metrics.append(bar(label, tuple(found), list(found.values()), color))
         by_format = [t.share.at((-1, f)) for f in range(len(t.formats))]
-        shares.append(_bar(label, t.formats, by_format, style))
+        shares.append(bar(label, t.formats, by_format, color))
         enough = _where_enough(t)
         by_format = [enough.at((-1, f)) for f in range(len(t.formats))]
-        accuracies.append(_bar(label, t.formats, by_format, style))
+        accuracies.append(bar(label, t.formats, by_format, color))
     return Figure(
         f"before-after-{group.slug}",
         f"Before and after RL: {group.title}",
@@ -208,14 +212,16 @@ def before_after(run: Run, group: Group) -> Figure:
     )
 
 
-def _bar(label: str, names: Sequence[str], found: Sequence[Interval], style: dict[str, Any]) -> Series:
+def bar(label: str, names: Sequence[str], found: Sequence[Interval], color: str) -> Series:
+    """Bars of one series over named categories, with their intervals."""
     return Series(
         label,
         tuple(names),
         values(i.estimate for i in found),
+        color,
         low=values(i.low for i in found),
         high=values(i.high for i in found),
-        **style,
+        kind="bar",
     )
 
 
@@ -234,7 +240,7 @@ def pretraining(run: Run) -> list[Figure]:
     for (size, mixture), curves in cells.items():
         series = []
         for source, points in curves.items():
-            positions = _thinned(sorted(points))
+            positions = thinned(sorted(points))
             runs = [points[p] for p in positions]
             several = any(len(losses) > 1 for losses in runs)
             series.append(
@@ -260,7 +266,7 @@ def pretraining(run: Run) -> list[Figure]:
     ]
 
 
-def _thinned(positions: Sequence[int], most: int = 400) -> list[int]:
+def thinned(positions: Sequence[int], most: int = 400) -> list[int]:
     """At most so many positions, evenly spread, the last included: the page of a long run stays light."""
     stride = max(1, math.ceil(len(positions) / most))
     return [*positions[:-1:stride], positions[-1]]

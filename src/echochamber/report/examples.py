@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from echochamber.analysis import BASE, Run, Trajectory
+from echochamber.analysis import Run, Trajectory
 from echochamber.report.build import Group
 
 MAX_TEXT = 1600
@@ -85,5 +85,5 @@ def _written(t: Trajectory, row: dict[str, Any]) -> Written:
     text = row["completion"]
     if len(text) > MAX_TEXT:
         text = text[:MAX_TEXT] + f"\n… {len(row['completion']) - MAX_TEXT:,} more characters"
-    step = 0 if t.arm == BASE else t.steps[-1]
+    step = 0 if t.is_base else t.steps[-1]
     return Written(t.arm, step, row["format"], row["outcome"].replace("_", " "), row["answer"], text)

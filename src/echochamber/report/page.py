@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from echochamber.analysis import (
-    BASE,
     Headline,
     Interval,
     Run,
@@ -22,7 +21,7 @@ from echochamber.analysis import (
     trajectories,
 )
 from echochamber.base import explained_write, write_file
-from echochamber.report import build, setup
+from echochamber.report import build, compare, setup
 from echochamber.report.build import Group
 from echochamber.report.examples import examples
 from echochamber.report.figures import Figure
@@ -112,10 +111,18 @@ def embedded_json(value: Any) -> str:
 def _sections(run: Run, every: list[Group], primary: list[Group]) -> list[tuple[str, str, list[Figure]]]:
     """Anchor, heading and figures of each section that has any."""
     shares = [figure for g in every if g.arms for figure in (build.share_areas(g), build.share_lines(g))]
+    compared = [f for g in primary for f in compare.arms(run, g, headline(g.arms[0]) if g.arms else None)]
+    recorded = [f for g in primary for f in (*compare.dynamics(run, g), *compare.rollout_shares(run, g))]
     candidates = [
         ("shares", "Which formats survive", shares),
         ("accuracy", "Does it get the answers right", [build.accuracy(g) for g in every if g.arms]),
-        ("before-after", "Before and after", [build.before_after(run, g) for g in every]),
+        ("arms", "The arms compared", compared),
+        (
+            "before-after",
+            "Before and after",
+            [*(build.before_after(run, g) for g in every), *compare.transfer(every)],
+        ),
+        ("dynamics", "During training", recorded),
         ("pretraining", "What pretraining learned", build.pretraining(run)),
     ]
     return [section for section in candidates if section[2]]
@@ -222,7 +229,7 @@ def _number_rows(run: Run, group: Group, found: list[Trajectory]) -> dict[str, A
                 "ties": ties,
                 "shares": [t.share.at((-1, f)) for f in range(len(t.formats))],
                 "accuracies": [t.accuracy_by_format.at((-1, f)) for f in range(len(t.formats))],
-                "gain": t.gain() if t.arm != BASE else None,
+                "gain": t.gain() if not t.is_base else None,
             }
         )
     return {"title": group.title, "rows": rows, "metrics": list(rows[0]["metrics"])}

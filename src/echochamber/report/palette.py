@@ -37,10 +37,9 @@ def format_colors(formats: Sequence[str]) -> dict[str, str]:
     }
 
 
-def arm_styles(arms: Sequence[str]) -> dict[str, tuple[str, Dash]]:
+def arm_styles(base: str, arms: Sequence[str]) -> dict[str, tuple[str, Dash]]:
     """Colour and dash of each arm, by its place in the study; the base model is drawn in ink."""
-    others = [arm for arm in arms if arm != "base"]
-    styles: dict[str, tuple[str, Dash]] = {"base": (INK, "solid")}
-    for i, arm in enumerate(others):
+    styles: dict[str, tuple[str, Dash]] = {base: (INK, "solid")}
+    for i, arm in enumerate(arms):
         styles[arm] = (_ARMS[i % len(_ARMS)], _DASHES[i % len(_DASHES)])
     return styles

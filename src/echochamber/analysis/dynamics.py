@@ -1,0 +1,53 @@
+"""What post-training recorded at each of its own steps, as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+
+from echochamber.analysis.runs import Run
+
+_CELL = [
+    ("arm", pa.string()),
+    ("size", pa.string()),
+    ("mixture", pa.string()),
+    ("seed", pa.int64()),
+    ("step", pa.int64()),
+]
+_SCALARS = pa.schema([*_CELL, ("metric", pa.string()), ("value", pa.float64())])
+_SHARES = pa.schema([*_CELL, ("format", pa.string()), ("share", pa.float64())])
+
+
+def rl_curves(run: Run) -> pa.Table:
+    """Every scalar that post-training recorded, one row a step and metric, as `metrics.jsonl` has them."""
+    return pa.Table.from_pylist(list(_scalars(run)), schema=_SCALARS)
+
+
+def training_shares(run: Run) -> pa.Table:
+    """Share of each format among the completions sampled for training, at every step.
+
+    These are on the training questions; they show what happens between two evaluations.
+    """
+    return pa.Table.from_pylist(list(_shares(run)), schema=_SHARES)
+
+
+def _rl_rows(run: Run) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    for row in run.metrics:
+        if row.get("stage") == "rl":
+            yield {name: row[name] for name, _ in _CELL}, row
+
+
+def _scalars(run: Run) -> Iterator[dict[str, Any]]:
+    labels = {"stage", *(name for name, _ in _CELL)}
+    for head, row in _rl_rows(run):
+        for name, value in row.items():
+            if name not in labels and isinstance(value, int | float) and not isinstance(value, bool):
+                yield head | {"metric": name, "value": float(value)}
+
+
+def _shares(run: Run) -> Iterator[dict[str, Any]]:
+    for head, row in _rl_rows(run):
+        for name, value in (row.get("share") or {}).items():
+            yield head | {"format": name, "share": value}

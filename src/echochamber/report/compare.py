@@ -1,0 +1,207 @@
+"""Figures that set arms beside each other: accuracy over cost, the dynamics of training, other benchmarks."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+
+from echochamber.analysis import Headline, Run, Trajectory, cost, rl_curves, training_shares
+from echochamber.report.build import (
+    STEPS_LABEL,
+    Group,
+    banded,
+    design,
+    thinned,
+    values,
+)
+from echochamber.report.figures import Figure, Panel, Series, step_ticks
+from echochamber.report.palette import format_colors
+
+METRICS = (
+    ("reward", "reward"),
+    ("correct", "correct, training questions"),
+    ("kl", "KL to the base, nats a token"),
+    ("entropy", "entropy, nats a token"),
+    ("format_entropy", "entropy of the formats, nats"),
+    ("mean_tokens", "mean length, tokens"),
+    ("no_signal_fraction", "groups without signal"),
+    ("grad_norm", "gradient norm"),
+    ("mismatch", "train/rollout log-prob mismatch"),
+    ("explained_variance", "critic: explained variance"),
+)
+
+
+def arms(run: Run, group: Group, main: Headline | None) -> list[Figure]:
+    """pass@1 over steps, samples and seconds, and the share of the winning format; one line an arm."""
+    if len(group.arms) < 2:
+        return []
+    spent = {t.arm: cost(run, t) for t in group.arms}
+    over_steps = [_accuracy_line(group, t) for t in group.arms]
+    steps = sorted({step for t in group.arms for step in t.steps})
+    panels = [Panel("by step", tuple(over_steps), STEPS_LABEL, "pass@1", step_ticks(steps), True, (0.0, 1.0))]
+    for title, label, positions in (
+        ("by samples seen", "completions sampled for training", [spent[t.arm].samples for t in group.arms]),
+        ("by seconds", "seconds of training", [spent[t.arm].seconds for t in group.arms]),
+    ):
+        lines = [_against(line, where) for line, where in zip(over_steps, positions, strict=True)]
+        kept = tuple(line for line in lines if len(line.x) > 1)
+        if kept:
+            panels.append(Panel(title, kept, label, "pass@1", (), True, (0.0, 1.0)))
+    if main is not None and main.winner is not None:
+        name = main.winner.name
+        f = group.arms[0].formats.index(name)
+        shares = tuple(
+            banded(t.arm, t.steps, t.share, f, color=group.styles[t.arm][0], dash=group.styles[t.arm][1])
+            for t in group.arms
+        )
+        panels.append(
+            Panel(f"share of {name}", shares, STEPS_LABEL, "share", step_ticks(steps), True, (0.0, 1.0))
+        )
+    return [
+        Figure(
+            f"arms-{group.slug}",
+            f"The arms against each other: {group.title}",
+            "All arms start from the same base model. Seconds are those of training on this machine, "
+            f"evaluations left out, averaged over seeds. {design(group.members[0])}",
+            tuple(panels),
+        )
+    ]
+
+
+def _accuracy_line(group: Group, t: Trajectory) -> Series:
+    color, dash = group.styles[t.arm]
+    return banded(t.arm, t.steps, t.pass_at_1, None, color=color, dash=dash, width=2.5)
+
+
+def _against(line: Series, positions: Sequence[float | None]) -> Series:
+    """The same line over other positions; points without one are left out."""
+    kept = [i for i, x in enumerate(positions) if x is not None]
+    low, high = line.low or (), line.high or ()
+    return replace(
+        line,
+        x=tuple(float(x) for x in positions if x is not None),
+        y=tuple(line.y[i] for i in kept),
+        low=tuple(low[i] for i in kept),
+        high=tuple(high[i] for i in kept),
+    )
+
+
+def dynamics(run: Run, group: Group) -> list[Figure]:
+    """What training recorded at each step: one panel a metric, one line an arm."""
+    found: dict[str, dict[str, dict[int, list[float]]]] = defaultdict(lambda: defaultdict(dict))
+    for row in rl_curves(run).to_pylist():
+        if (row["size"], row["mixture"]) == (group.size, group.mixture) and row["arm"] in group.styles:
+            found[row["metric"]][row["arm"]].setdefault(row["step"], []).append(row["value"])
+    panels = []
+    for metric, title in METRICS:
+        lines = []
+        for arm, by_step in found.get(metric, {}).items():
+            steps = thinned(sorted(by_step))
+            runs = [by_step[step] for step in steps]
+            several = any(len(one) > 1 for one in runs)
+            color, dash = group.styles[arm]
+            lines.append(
+                Series(
+                    arm,
+                    tuple(float(step) for step in steps),
+                    tuple(sum(one) / len(one) for one in runs),
+                    color,
+                    low=tuple(min(one) for one in runs) if several else None,
+                    high=tuple(max(one) for one in runs) if several else None,
+                    dash=dash,
+                    width=1.6,
+                )
+            )
+        if lines:
+            panels.append(Panel(title, tuple(lines), "RL step"))
+    if not panels:
+        return []
+    return [
+        Figure(
+            f"dynamics-{group.slug}",
+            f"What training recorded: {group.size} on {group.mixture}",
+            "Measured at every step on the completions sampled for training, by the policy that wrote them. "
+            "With several seeds, lines are their mean and bands run from the lowest to the highest.",
+            tuple(panels),
+        )
+    ]
+
+
+def rollout_shares(run: Run, group: Group) -> list[Figure]:
+    """Stacked share of each format among the training completions, at every step; one panel an arm."""
+    found: dict[str, dict[int, dict[str, list[float]]]] = defaultdict(lambda: defaultdict(dict))
+    for row in training_shares(run).to_pylist():
+        if (row["size"], row["mixture"]) == (group.size, group.mixture) and row["arm"] in group.styles:
+            found[row["arm"]][row["step"]].setdefault(row["format"], []).append(row["share"])
+    formats = [
+        name
+        for name in group.members[0].formats
+        if any(name in share for by_step in found.values() for share in by_step.values())
+    ]
+    formats += sorted({n for by_step in found.values() for s in by_step.values() for n in s} - set(formats))
+    colors = format_colors(formats)
+    panels = []
+    for arm, by_step in found.items():
+        steps = thinned(sorted(by_step))
+        # A format that a seed did not write at a step has no entry there: its share is 0.
+        seeds = max(len(one) for share in by_step.values() for one in share.values())
+        areas = tuple(
+            Series(
+                name,
+                tuple(float(step) for step in steps),
+                values(sum(by_step[step].get(name, [])) / seeds for step in steps),
+                colors[name],
+                kind="area",
+            )
+            for name in formats
+        )
+        panels.append(Panel(arm, areas, "RL step", "share of training samples", (), True, (0.0, 1.0)))
+    if not panels:
+        return []
+    return [
+        Figure(
+            f"training-shares-{group.slug}",
+            f"Shares while training, at every step: {group.size} on {group.mixture}",
+            "Completions sampled for training, on training questions; the mean over seeds. The evaluated "
+            "shares above, on held-out questions, are the ones to quote.",
+            tuple(panels),
+        )
+    ]
+
+
+def transfer(groups: Sequence[Group]) -> list[Figure]:
+    """pass@1 before and after RL on every benchmark, one panel a size and mixture; needs two benchmarks."""
+    cells: dict[tuple[str, str], list[Group]] = defaultdict(list)
+    for group in groups:
+        cells[group.size, group.mixture].append(group)
+    panels = []
+    for (size, mixture), some in cells.items():
+        if len(some) < 2:
+            continue
+        series = []
+        for t in some[0].members:
+            matched = [next((m for m in group.members if m.arm == t.arm), None) for group in some]
+            found = [m.pass_at_1.at(-1) if m is not None else None for m in matched]
+            series.append(
+                Series(
+                    t.arm if t.is_base else f"{t.arm}, step {t.steps[-1]}",
+                    tuple(group.benchmark for group in some),
+                    tuple(i.estimate if i else None for i in found),
+                    some[0].styles[t.arm][0],
+                    low=tuple(i.low if i else None for i in found),
+                    high=tuple(i.high if i else None for i in found),
+                    kind="bar",
+                )
+            )
+        panels.append(Panel(f"{size} on {mixture}", tuple(series), "", "pass@1", (), True, (0.0, 1.0)))
+    if not panels:
+        return []
+    return [
+        Figure(
+            "transfer",
+            "Does it transfer: pass@1 on every benchmark, before and after RL",
+            "The last step of each arm. The table below holds the paired differences and their tests.",
+            tuple(panels),
+        )
+    ]
