@@ -22,11 +22,13 @@ from echochamber.corpora import (
     Tokenizer,
     TokenizerConfig,
     WordProblemsSource,
-    build,
+    arithmetic,
     build_mixture,
     plan_mixture,
     shards,
+    tokenising,
     train_tokenizer,
+    word_problems,
 )
 
 SOURCES = {
@@ -241,7 +243,9 @@ def test_a_build_killed_at_any_point_ends_with_the_same_bytes(
 ) -> None:
     """Small shards and frequent saves, so that kills fall into every kind of moment."""
     monkeypatch.setattr(shards, "SHARD_TOKENS", 3000)
-    monkeypatch.setattr(build, "_CHUNKS_PER_SAVE", 1)
+    monkeypatch.setattr(tokenising, "_CHUNKS_PER_SAVE", 1)
+    monkeypatch.setattr(word_problems, "CHUNK_DOCUMENTS", 150)
+    monkeypatch.setattr(arithmetic, "CHUNK_DOCUMENTS", 150)
     monkeypatch.setenv("TOKENIZERS_PARALLELISM", "false")
     trace = tmp_path / "trace"
     assert (
@@ -255,7 +259,7 @@ def test_a_build_killed_at_any_point_ends_with_the_same_bytes(
     expected = _bytes(tmp_path / "whole")
     assert not any(name.endswith((".progress.json", ".tmp")) for name in expected)
     assert sum(name.startswith("prose-") for name in expected) > 6, "several shards"
-    for count in [*range(1, len(points) - 10, 9), *range(len(points) - 9, len(points) + 1)]:
+    for count in [*range(1, len(points) - 10, 17), *range(len(points) - 9, len(points) + 1)]:
         folder = tmp_path / f"killed-{count}"
         status = _run_in_fork(lambda f=folder: _build(tokenizer, f), {"ECHOCHAMBER_FAULT": f"*:{count}"})
         assert status == signal.SIGKILL

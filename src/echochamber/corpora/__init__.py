@@ -14,6 +14,7 @@ from echochamber.corpora.mixtures import (
     PlannedSource,
     plan_mixture,
 )
+from echochamber.corpora.overlap import OverlapIndex, refuse_evaluation_files
 from echochamber.corpora.sources import BaseSource, Example, SourceConfig, open_source, register_source
 from echochamber.corpora.tasks import (
     BaseTask,
@@ -40,6 +41,7 @@ __all__ = [
     "Mixture",
     "MixtureConfig",
     "MixturePlan",
+    "OverlapIndex",
     "ParquetSource",
     "ParquetTask",
     "PassesMixture",
@@ -56,6 +58,7 @@ __all__ = [
     "open_source",
     "plan_mixture",
     "read_problems",
+    "refuse_evaluation_files",
     "register_source",
     "register_task",
     "reserve_problems",

@@ -101,6 +101,13 @@ class PlannedSource:
     passes: float | None
     estimated: bool = False
 
+    @property
+    def tokens_on_disk(self) -> int | None:
+        """Tokens that are stored: repeated passes are stored once."""
+        if self.tokens is None or self.passes is None:
+            return self.tokens
+        return round(self.tokens / self.passes)
+
 
 @dataclass(frozen=True, slots=True)
 class MixturePlan:

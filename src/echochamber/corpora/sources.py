@@ -133,11 +133,15 @@ def limited_chunks(
             return
 
 
-def normalise(text: str) -> str:
-    """Text reduced to lower-case words and numbers, for comparing wordings."""
-    return " ".join(re.findall(r"[a-z]+|\d+(?:[.,]\d+)*", text.lower()))
+_WORD = re.compile(r"[a-z]+|\d+(?:[.,]\d+)*")
+
+
+def words_of(text: str) -> list[str]:
+    """The words and numbers of a text in lower case, for comparing wordings."""
+    return _WORD.findall(text.lower())
 
 
 def text_key(text: str) -> str:
-    """Identity of a text that has no operation tree: a digest of its normalised words."""
-    return "text:" + hashlib.blake2b(normalise(text).encode(), digest_size=12).hexdigest()
+    """Identity of a text that has no operation tree: a digest of its words, or of the text if it has none."""
+    words = " ".join(words_of(text)) or text
+    return "text:" + hashlib.blake2b(words.encode(), digest_size=12).hexdigest()

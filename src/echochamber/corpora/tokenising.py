@@ -1,0 +1,247 @@
+"""One source to token shards, up to a quota, in a way that goes on after a kill at any moment."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from echochamber.base import fault_point, read_json, write_json
+from echochamber.corpora.overlap import Hits, OverlapIndex
+from echochamber.corpora.shards import ShardWriter, Written, token_dtype
+from echochamber.corpora.sources import BaseSource, Example, limited_chunks
+from echochamber.corpora.tokenizer import BLANK_LINE, Tokenizer
+
+T = TypeVar("T")
+
+HELDOUT_DOCUMENTS = 128
+"""Documents of each source that are kept out of training, to measure loss on."""
+
+# One key in this many may be held out. Decided by the key alone, so that a generated problem
+# that is held out in one source is in no other source's training documents.
+_HELDOUT_ONE_IN = 32
+
+# Chunks between two saved states; a kill costs the work since the last one.
+_CHUNKS_PER_SAVE = 64
+
+# Chunks that are read ahead while others are tokenised; bounds the memory.
+_CHUNKS_AHEAD = 2
+
+
+@dataclass(slots=True)
+class SourceState:
+    """How far a source has come; everything that is needed to go on from its last save.
+
+    Attributes:
+        identity: digest of what is being built; a state of another build is not continued.
+        chunk, read: chunks and documents read so far.
+        done: the source is finished. full: it ended because the quota was reached.
+        heldout_keys: keys of the documents held out of a source that reads files.
+        written, heldout_written: what is on disk.
+        formats: training documents by format. wrong: those with a wrong solution.
+        hits: overlap with each evaluation set.
+    """
+
+    identity: str
+    chunk: int = 0
+    read: int = 0
+    done: bool = False
+    full: bool = False
+    heldout_keys: dict[str, None] = field(default_factory=dict)
+    written: Written = field(default_factory=Written)
+    heldout_written: Written = field(default_factory=Written)
+    formats: dict[str, int] = field(default_factory=dict)
+    wrong: int = 0
+    hits: dict[str, Hits] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, path: Path, identity: str) -> SourceState:
+        """The saved state of the same build, or a fresh one."""
+        if not path.exists():
+            return cls(identity)
+        saved = read_json(path)
+        if saved["identity"] != identity:
+            return cls(identity)
+        saved["heldout_keys"] = dict.fromkeys(saved["heldout_keys"])
+        saved["written"], saved["heldout_written"] = (
+            Written(**saved["written"]),
+            Written(**saved["heldout_written"]),
+        )
+        saved["hits"] = {name: Hits(*map(set, numbers)) for name, numbers in saved["hits"].items()}
+        return cls(**saved)
+
+    def save(self, path: Path) -> None:
+        """Write the state, atomically."""
+        saved = {name: getattr(self, name) for name in self.__slots__}
+        saved["heldout_keys"] = list(self.heldout_keys)
+        saved["written"], saved["heldout_written"] = asdict(self.written), asdict(self.heldout_written)
+        saved["hits"] = {name: [sorted(hits.exact), sorted(hits.partial)] for name, hits in self.hits.items()}
+        write_json(path, saved)
+
+
+class SourceBuilder:
+    """Tokenises one source up to its quota.
+
+    Args:
+        name: of the source; its shards are called after it.
+        folder: where shards and the saved state lie.
+        identity: digest of what is being built.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        source: BaseSource,
+        tokenizer: Tokenizer,
+        folder: Path,
+        *,
+        identity: str,
+        overlap: OverlapIndex,
+    ) -> None:
+        self.name, self.source, self.tokenizer, self.overlap = name, source, tokenizer, overlap
+        self.path = folder / f"{name}.progress.json"
+        self.state = SourceState.load(self.path, identity)
+        self.state.hits = self.state.hits or overlap.empty_hits()
+        dtype = token_dtype(tokenizer.vocab_size)
+        self._training = ShardWriter(folder, name, dtype, self.state.written)
+        self._heldout = ShardWriter(folder, f"{name}.heldout", dtype, self.state.heldout_written)
+
+    def build(
+        self, quota: int | None, *, seed: int, excluded: frozenset[str], shown: Callable[[int], None]
+    ) -> None:
+        """Read and tokenise until the quota is reached or the source ends.
+
+        Args:
+            quota: training tokens; None reads the whole source.
+            shown: told the training tokens written so far, after every chunk.
+        """
+        state = self.state
+        if state.done:
+            return
+        if state.chunk == 0:
+            self._training.clear()
+            self._heldout.clear()
+        chunks = limited_chunks(self.source, seed=seed, excluded=excluded, start=state.chunk, read=state.read)
+        with closing(Ahead(chunks, _CHUNKS_AHEAD)) as ahead:
+            for read, chunk in ahead:
+                state.full = self._add(chunk, quota)
+                state.chunk, state.read = state.chunk + 1, read
+                shown(state.written.tokens)
+                if state.full:
+                    break
+                if state.chunk % _CHUNKS_PER_SAVE == 0:
+                    self._save()
+        state.done = True
+        self._save()
+        self._training.close()
+        self._heldout.close()
+
+    def _save(self) -> None:
+        self._training.sync()
+        self._heldout.sync()
+        self.state.save(self.path)
+        fault_point("mixture.after_save")
+
+    def _add(self, chunk: Sequence[Example], quota: int | None) -> bool:
+        """Append a chunk's documents; True once the quota is reached."""
+        training: list[Example] = []
+        heldout: list[Example] = []
+        for example in chunk:
+            (heldout if self._hold_out(example.key) else training).append(example)
+        if self.source.endless:
+            heldout = heldout[: HELDOUT_DOCUMENTS - self.state.heldout_written.documents]
+        self._heldout.append(encode_documents(self.tokenizer, heldout))
+        documents = encode_documents(self.tokenizer, training)
+        count = len(documents)
+        if quota is not None:
+            # A prefix, even if a shorter document further on would fit: quotas nest.
+            room, count = quota - self.state.written.tokens, 0
+            while count < len(documents) and len(documents[count]) <= room:
+                room -= len(documents[count])
+                count += 1
+        self._training.append(documents[:count])
+        self.overlap.scan(training[:count], self.state.hits, generated=self.source.endless)
+        for example in training[:count]:
+            label = example.format or "text"
+            self.state.formats[label] = self.state.formats.get(label, 0) + 1
+            self.state.wrong += not example.correct
+        return count < len(documents)
+
+    def _hold_out(self, key: str) -> bool:
+        if zlib.crc32(key.encode()) % _HELDOUT_ONE_IN:
+            return False
+        keys = self.state.heldout_keys
+        if self.source.endless or key in keys:
+            return True
+        if len(keys) < HELDOUT_DOCUMENTS:
+            keys[key] = None
+            return True
+        return False
+
+
+def encode_documents(tokenizer: Tokenizer, examples: Sequence[Example]) -> list[list[int]]:
+    """Ids of question, blank line, solution, end of text; raw text has the last two only."""
+    asked = [example.question for example in examples if example.question is not None]
+    ids = tokenizer.encode_texts(
+        [question.rstrip() + BLANK_LINE for question in asked] + [example.solution for example in examples]
+    )
+    prompts, solutions = iter(ids[: len(asked)]), ids[len(asked) :]
+    end = [tokenizer.eos_id]
+    return [
+        (next(prompts) if example.question is not None else []) + solution + end
+        for example, solution in zip(examples, solutions, strict=True)
+    ]
+
+
+class Ahead(Generic[T]):
+    """Iterates over `items` while a thread already fetches the next ones.
+
+    Reading and generating hold the interpreter, tokenising does not: the two
+    overlap. `close` ends the thread.
+
+    Args:
+        depth: items that may wait.
+    """
+
+    def __init__(self, items: Iterator[T], depth: int) -> None:
+        self._queue: queue.Queue[tuple[T | None, BaseException | None]] = queue.Queue(depth)
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._fetch, args=(items,), daemon=True)
+        self._thread.start()
+
+    def _put(self, item: T | None, error: BaseException | None) -> bool:
+        while not self._stopped.is_set():
+            try:
+                self._queue.put((item, error), timeout=0.1)
+                return True
+            except queue.Full:
+                continue
+        return False
+
+    def _fetch(self, items: Iterator[T]) -> None:
+        try:
+            for item in items:
+                if not self._put(item, None):
+                    return
+            self._put(None, StopIteration())
+        except BaseException as error:  # noqa: BLE001 - raised again where the items are used
+            self._put(None, error)
+
+    def __iter__(self) -> Iterator[T]:
+        while True:
+            item, error = self._queue.get()
+            if isinstance(error, StopIteration):
+                return
+            if error is not None:
+                raise error
+            yield item  # type: ignore[misc]
+
+    def close(self) -> None:
+        """Stop fetching and wait for the thread."""
+        self._stopped.set()
+        self._thread.join()
