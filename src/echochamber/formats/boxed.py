@@ -27,7 +27,10 @@ class Boxed:
         if "boxed" not in completion:
             return False
         found = layout(completion)
-        return not found.blocks and bool(boxes(found.prose))
+        if found.blocks:
+            return False
+        complete, is_cut = boxes(found.prose)
+        return is_cut or bool(complete)
 
     def extract(self, completion: str) -> Extracted:
         """Content of the last complete box outside code."""

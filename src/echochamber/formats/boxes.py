@@ -4,51 +4,38 @@ from __future__ import annotations
 
 import re
 
-_BOX = re.compile(r"\\f?boxed[ \t]*\{")
+# An escaped character is markup of its own: `\{` and `\}` are signs of a set, not braces.
+_TOKEN = re.compile(r"(?P<box>\\f?boxed[ \t]*\{)|\\.|[{}]", re.DOTALL)
 
 
-def balanced_end(text: str, start: int) -> int | None:
-    r"""Index of the brace that closes the one just before `start`; None if the text ends first.
+def boxes(text: str) -> tuple[list[tuple[int, int]], bool]:
+    r"""The complete `\boxed{...}` of a text, in one pass over it.
 
-    `\{` and `\}` are characters of a set, not braces of the markup.
+    Returns:
+        (start, end) of each content, in the order in which the boxes close, and
+        whether another box was opened and never closed.
     """
-    depth, position = 1, start
-    while position < len(text):
-        character = text[position]
-        if character == "\\":
-            position += 2
-            continue
-        if character == "{":
-            depth += 1
-        elif character == "}":
-            depth -= 1
-            if depth == 0:
-                return position
-        position += 1
-    return None
-
-
-def boxes(text: str) -> list[str | None]:
-    r"""Contents of the outermost `\boxed{...}` of a text; None stands for one that was cut off."""
-    found: list[str | None] = []
-    position = 0
-    while match := _BOX.search(text, position):
-        end = balanced_end(text, match.end())
-        if end is None:
-            found.append(None)
-            position = match.end()
-            continue
-        found.append(text[match.end() : end])
-        position = end + 1
-    return found
+    complete: list[tuple[int, int]] = []
+    # Starts of open boxes; 0 for any other open brace.
+    stack: list[int] = []
+    for match in _TOKEN.finditer(text):
+        if match["box"]:
+            stack.append(match.end())
+        elif match[0] == "{":
+            stack.append(0)
+        elif match[0] == "}" and stack and (start := stack.pop()):
+            complete.append((start, match.start()))
+    return complete, any(stack)
 
 
 def last_box(text: str) -> str | None:
     r"""Content of the last complete `\boxed{...}`, a box within a box unwrapped; None if there is none."""
     if "boxed" not in text:
         return None
-    complete = [box for box in boxes(text) if box is not None]
+    complete, _ = boxes(text)
     if not complete:
         return None
-    inner = last_box(complete[-1])
-    return complete[-1] if inner is None else inner
+    start, end = complete.pop()
+    while complete and complete[-1][0] > start:
+        start, end = complete.pop()
+    return text[start:end]

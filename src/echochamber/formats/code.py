@@ -8,7 +8,7 @@ import warnings
 from functools import lru_cache
 
 # Longer programs are refused by the grader; parsing them would only cost time.
-MAX_PROGRAM_CHARACTERS = 65_536
+MAX_PROGRAM_CHARACTERS = 262_144
 _MAX_CUTS = 8
 
 _HEADER = re.compile(
@@ -35,8 +35,12 @@ class ParseError(Exception):
         self.line = line
 
 
+@lru_cache(maxsize=32)
 def parse_python(source: str) -> ast.Module:
     """Parse without warnings and with one kind of error.
+
+    The last trees are kept, since a program is looked at both to find it and to
+    run it: callers must not change them.
 
     Raises:
         ParseError: not a program: a syntax error, a null byte, or nesting deeper than the parser allows.
@@ -119,7 +123,7 @@ def split_program(text: str) -> tuple[str, str]:
     start = _code_start(text, definition)
     body = text[start:]
     end = _program_end(body)
-    return body[:end].rstrip() + "\n", text[:start] + "\n" + body[end:]
+    return body[:end], text[:start] + "\n" + body[end:]
 
 
 def _program_end(body: str) -> int:

@@ -20,18 +20,19 @@ _MAX_EXPONENT = 400
 _FLOAT_DIGITS = 15
 
 _INTEGER = re.compile(r"-?[0-9]{1,15}")
-_GROUPED = re.compile(r"(?<![\d.])\d{1,3}(?:,\d{3})+(?![\d,])")
-_SPACED = re.compile(r"(?<![\d.])(\d{1,3}(?: \d{3})+)(?!\d)")
-_DECIMAL = r"(?:\d+(?:\.\d*)?|\.\d+)"
-_PLAIN = re.compile(rf"(?P<sign>[-+]?)(?P<number>{_DECIMAL})(?:[eE](?P<exponent>[-+]?\d{{1,4}}))?")
+_GROUPED = re.compile(r"(?<![0-9.])[0-9]{1,3}(?:,[0-9]{3})+(?![0-9,])")
+_SPACED = re.compile(r"(?<![0-9.])([0-9]{1,3}(?: [0-9]{3})+)(?![0-9])")
+_DECIMAL = r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)"
+_PLAIN = re.compile(rf"(?P<sign>[-+]?)(?P<number>{_DECIMAL})(?:[eE](?P<exponent>[-+]?[0-9]{{1,4}}))?")
 _RATIO = re.compile(rf"(?P<sign>[-+]?)(?P<top>{_DECIMAL}) ?/ ?(?P<bottom>[-+]?{_DECIMAL})")
-_MIXED = re.compile(r"(?P<sign>[-+]?)(?P<whole>\d+)(?: |\+| \+ |-)(?P<top>\d+) ?/ ?(?P<bottom>\d+)")
+_MIXED = re.compile(r"(?P<sign>[-+]?)(?P<whole>[0-9]+)(?: |\+| \+ )(?P<top>[0-9]+) ?/ ?(?P<bottom>[0-9]+)")
 _POWER = re.compile(
     rf"(?P<sign>[-+]?)(?P<number>{_DECIMAL}) ?(?:\\times|\\cdot|\*|×) ?10 ?(?:\^|\*\*) ?"
-    r"\{?(?P<exponent>[-+]?\d{1,4})\}?"
+    r"\{?(?P<exponent>[-+]?[0-9]{1,4})\}?"
 )
 _FRACTION = re.compile(
-    r"\\[dtc]?frac ?(?:\{([^{}]*)\} ?\{([^{}]*)\}|(\d) ?(\d)|\{([^{}]*)\} ?(\d)|(\d) ?\{([^{}]*)\})"
+    r"\\[dtc]?frac ?"
+    r"(?:\{([^{}]*)\} ?\{([^{}]*)\}|([0-9]) ?([0-9])|\{([^{}]*)\} ?([0-9])|([0-9]) ?\{([^{}]*)\})"
 )
 _TEXT = re.compile(r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mbox|hbox|operatorname) ?\{([^{}]*)\}")
 _SPACING = re.compile(r"\\[,;:! ]|\\(?:quad|qquad|left|right|displaystyle|limits)(?![a-zA-Z])|~")
@@ -39,7 +40,7 @@ _ASSIGNMENT = re.compile(
     r"^(?:\\?[a-zA-Z]{1,12}|[a-zA-Z]_\{?\w{1,3}\}?|[a-zA-Z]\([a-zA-Z0-9]{1,3}\)) ?= ?(?=[^=]*$)"
 )
 _UNIT = re.compile(
-    r"(?P<space> ?)(?P<words>(?:[a-zA-Z°µ]+\.?(?:\^\{?[-\d]+\}?|[²³])?(?: ?[/·*-] ?| |, ?)?)+)$"
+    r"(?P<space> ?)(?P<words>(?:[a-zA-Z°µ]+\.?(?: ?\^ ?\{?[-0-9]+\}?|[²³])?(?: ?[/·*-] ?| |, ?)?)+)$"
 )
 # These change the number they follow, so they are no units.
 _VALUE_WORDS = re.compile(
@@ -93,7 +94,7 @@ def _cleaned(text: str) -> str:
     text = text.replace("$", " ").replace("£", " ").replace("€", " ")
     if "\\" in text:
         # `1\,234` separates thousands.
-        text = re.sub(r"(?<=\d)\\[,;:] ?(?=\d{3}(?!\d))", "", text)
+        text = re.sub(r"(?<=[0-9])\\[,;:] ?(?=[0-9]{3}(?![0-9]))", "", text)
         text = _SPACING.sub(" ", text)
         text = re.sub(r"\^ ?(?:\\circ|\{ ?\\circ ?\})|\\(?:degree|degrees)(?![a-zA-Z])", " degrees", text)
         text = _TEXT.sub(r" \1 ", text)
@@ -102,7 +103,7 @@ def _cleaned(text: str) -> str:
     while len(text) > 1 and text[0] == "{" and text[-1] == "}":
         text = text[1:-1].strip()
     text = _ASSIGNMENT.sub("", text)
-    text = re.sub(r"^([-+]) (?=[\d.])", r"\1", text)
+    text = re.sub(r"^([-+]) (?=[0-9.])", r"\1", text)
     if text.endswith(".") and not text.endswith(".."):
         text = text[:-1].rstrip()
     return _SPACED.sub(lambda match: match[0].replace(" ", ""), _GROUPED.sub(_ungrouped, text))
@@ -127,7 +128,7 @@ def _without_percent(text: str) -> tuple[str, bool]:
 
 def _without_unit(text: str) -> str:
     """A trailing unit removed: words after a space, never a letter glued to the number."""
-    match = re.match(r"[-+]?[\d./ ]*\d\.?(?=[ °]|$)", text)
+    match = re.match(r"[-+]?[0-9./ ]*[0-9]\.?(?=[ °]|$)", text)
     if not match:
         return ""
     unit = _UNIT.fullmatch(text[match.end() :])

@@ -25,18 +25,30 @@ _CUT_OFF = (Outcome.no_answer, Outcome.syntax_error)
 
 
 @dataclass(frozen=True, slots=True)
+class _Offer:
+    """A program whose value is the answer, or an answer in text; beside a program text is only recorded."""
+
+    program: Prepared | None
+    answer: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class _Reading:
-    """One completion read: its label and what each format found in it offers."""
+    """One completion read: its label and what each format found in it offers, programs prepared."""
 
     label: str
-    offers: tuple[Extracted, ...]
+    offers: tuple[_Offer, ...]
 
 
 @lru_cache(maxsize=4096)
 def _read(completion: str) -> _Reading:
     found = detected(completion)
     label = NONE if not found else found[0] if len(found) == 1 else AMBIGUOUS
-    return _Reading(label, tuple(get_format(name).extract(completion) for name in found))
+    return _Reading(label, tuple(_offer(get_format(name).extract(completion)) for name in found))
+
+
+def _offer(extracted: Extracted) -> _Offer:
+    return _Offer(prepare(extracted.program) if extracted.program else None, extracted.answer)
 
 
 class Grader:
@@ -113,14 +125,14 @@ class Grader:
             _relabelled(verdict) if cut else verdict for verdict, cut in zip(verdicts, truncated, strict=True)
         ]
 
-    def _execute(self, offers: Sequence[Extracted]) -> dict[Prepared, Execution]:
+    def _execute(self, offers: Sequence[_Offer]) -> dict[Prepared, Execution]:
         """Run every distinct program once; results that are known already are not measured again."""
         executions: dict[Prepared, Execution] = {}
         missing: dict[int, list[tuple[Prepared, str]]] = {}
         for offer in offers:
             if offer.program is None:
                 continue
-            program = prepare(offer.program)
+            program = offer.program
             if program in executions:
                 continue
             tier = self._tier(program)
@@ -165,12 +177,12 @@ class _TextComparisons:
         self._rules = rules
         self._asked: dict[tuple[str, str], bool] = {}
 
-    def ask(self, offer: Extracted, executions: dict[Prepared, Execution], gold: str) -> None:
+    def ask(self, offer: _Offer, executions: dict[Prepared, Execution], gold: str) -> None:
         """Note the comparisons that grading this offer will need."""
         if offer.answer is not None:
             self._asked[offer.answer, gold] = False
         if offer.program is not None:
-            execution = executions[prepare(offer.program)]
+            execution = executions[offer.program]
             if execution.status == "ok" and self._rules.value_equals(execution, gold) is None:
                 self._asked[shown_value(execution), gold] = False
 
@@ -206,7 +218,7 @@ def _verdict(
 
 def _grade_offer(
     label: str,
-    offer: Extracted,
+    offer: _Offer,
     gold: str,
     rules: Benchmark,
     executions: dict[Prepared, Execution],
@@ -218,7 +230,7 @@ def _grade_offer(
         return _judged(label, offer.answer, texts.equal(offer.answer, gold))
     stated = offer.answer
     stated_correct = None if stated is None else texts.equal(stated, gold)
-    execution = executions[prepare(offer.program)]
+    execution = executions[offer.program]
     if execution.status != "ok":
         return Verdict(label, Outcome(execution.status), None, 0.0, stated, stated_correct)
     value = shown_value(execution)

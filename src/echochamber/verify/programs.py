@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import textwrap
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -32,7 +33,10 @@ class Prepared:
 @lru_cache(maxsize=8192)
 def prepare(program: Program) -> Prepared:
     """Check a program's syntax, choose its tier and add the call of its function."""
-    source = "\n".join(dedented(part) for part in program.sources)
+    if program.calls_function:
+        source = program.sources[0] if len(program.sources) == 1 else "\n".join(program.sources)
+    else:
+        source = "\n".join(dedented(part) for part in program.sources)
     if len(source) > MAX_PROGRAM_CHARACTERS:
         return Prepared("", 0, "unsupported")
     try:
@@ -50,9 +54,9 @@ def prepare(program: Program) -> Prepared:
 
 def dedented(source: str) -> str:
     """A block without the indentation that all of its lines share, and without notebook commands."""
-    import textwrap
-
-    source = textwrap.dedent(source.strip("\n"))
+    source = source.strip("\n")
+    if source[:1] in (" ", "\t"):
+        source = textwrap.dedent(source)
     if "%" in source or "!" in source:
         lines = [line for line in source.split("\n") if not line.startswith(("%", "!"))]
         source = "\n".join(lines)
