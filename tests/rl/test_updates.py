@@ -1,4 +1,4 @@
-"""Facts about one update on a real (small) transformer in float64: what it computes and what must not matter."""
+"""One update on a real (small) transformer in float64: what it computes and what must not matter."""
 
 from collections.abc import Sequence
 from pathlib import Path
