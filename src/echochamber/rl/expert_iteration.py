@@ -185,6 +185,7 @@ class ExpertIterationLearner(SupervisedLearner):
     def sample(self, number: int, path: Path) -> None:
         """Draw a round's completions with the current policy and write down what is kept."""
         context, asked = self.context, self.questions(number)
+        self.check_weights()
         context.engine.load_weights(context.policy, number)
         rng = np.random.default_rng(derive_seed(context.seed, "keep", number))
         lines: list[str] = []

@@ -17,6 +17,7 @@ from echochamber.base import Problem
 from echochamber.corpora import Tokenizer
 from echochamber.model import Transformer
 from echochamber.rollout import Engine
+from echochamber.train import NonFiniteError
 from echochamber.verify import Grader
 
 
@@ -82,6 +83,16 @@ class Learner(ABC):
         Raises:
             NonFiniteError: a loss or gradient is NaN or infinite; nothing was updated.
         """
+
+    def check_weights(self) -> None:
+        """Sampling from weights that are not finite would fail far from the cause.
+
+        Raises:
+            NonFiniteError: a weight of the policy is NaN or infinite.
+        """
+        for name, parameter in self.context.policy.named_parameters():
+            if not bool(torch.isfinite(parameter.sum())) and not bool(torch.isfinite(parameter).all()):
+                raise NonFiniteError(f"the policy's {name} holds values that are not finite")
 
     @contextmanager
     def timed(self, name: str) -> Iterator[None]:

@@ -149,9 +149,10 @@ class PolicyGradientLearner(Learner):
     def rollout(self, step: int) -> Rollouts:
         """Ask this step's questions."""
         context, config = self.context, self.config
-        context.engine.load_weights(self.policy, step)
         indices = questions_of_step(context.seed, step, config.prompts_per_step, len(context.problems))
         self.batch = f"{len(indices)} questions, the first being {context.problems[indices[0]].key!r}"
+        self.check_weights()
+        context.engine.load_weights(self.policy, step)
         return collect(self, config, [context.problems[i] for i in indices], step=step)
 
     def with_signal(self, step: int, rollouts: Rollouts) -> Rollouts:

@@ -9,6 +9,7 @@ Shape suffixes: P prompts, G samples a prompt, B = P x G completions, T response
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -117,13 +118,20 @@ def rewards_of(config: RewardConfig, graded: Sequence[Graded]) -> list[float]:
     """The configured reward of each completion, with bonus and penalty.
 
     Raises:
-        InputError: the reward gave another number of values than there are completions.
+        InputError: the reward gave another number of values than there are completions, or one that is
+            not finite.
     """
     paid = [float(value) for value in REWARDS.get(config.reward)(graded)]
     if len(paid) != len(graded):
         raise InputError(
             f"the reward '{config.reward}' returned {len(paid)} values for {len(graded)} completions; "
             "it must return one for each, in order"
+        )
+    bad = next((i for i, value in enumerate(paid) if not math.isfinite(value)), None)
+    if bad is not None:
+        raise InputError(
+            f"the reward '{config.reward}' returned {paid[bad]} for the completion "
+            f"{graded[bad].completion[:80]!r}; it must return finite numbers"
         )
     return [
         value
