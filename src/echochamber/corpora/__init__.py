@@ -3,8 +3,10 @@
 from echochamber.corpora.arithmetic import ArithmeticSource
 from echochamber.corpora.batches import TokenData
 from echochamber.corpora.build import build_mixture
+from echochamber.corpora.catalogue import BENCHMARKS, CORPORA
 from echochamber.corpora.files import JsonlSource, JsonlTask, ParquetSource, ParquetTask
 from echochamber.corpora.gsm8k import Conversion, Gsm8kSource, Gsm8kTask, conversion_report
+from echochamber.corpora.hub import HubSource, HubTask
 from echochamber.corpora.mixtures import (
     ControlledMixture,
     Mixture,
@@ -28,6 +30,8 @@ from echochamber.corpora.tokenizer import Tokenizer, TokenizerConfig, train_toke
 from echochamber.corpora.word_problems import WordProblemsSource, WordProblemsTask
 
 __all__ = [
+    "BENCHMARKS",
+    "CORPORA",
     "ArithmeticSource",
     "BaseSource",
     "BaseTask",
@@ -36,6 +40,8 @@ __all__ = [
     "Example",
     "Gsm8kSource",
     "Gsm8kTask",
+    "HubSource",
+    "HubTask",
     "JsonlSource",
     "JsonlTask",
     "Mixture",

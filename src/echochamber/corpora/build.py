@@ -14,7 +14,6 @@ from echochamber.base import (
     Problem,
     Progress,
     digest,
-    digest_file,
     explained_write,
     fault_point,
     progress,
@@ -65,7 +64,7 @@ def build_mixture(
     check_sources(config, sources)
     chosen = {name: sources[name] for name in config.source_names}
     overlap = OverlapIndex(evaluations or {})
-    digests = _input_digests(chosen)
+    digests = {name: source.fingerprint() for name, source in chosen.items()}
     identity = digest(
         {
             "mixture": config, "sources": dict(chosen), "tokenizer": tokenizer.fingerprint(), "seed": seed,
@@ -141,17 +140,6 @@ def _check_amount(builder: SourceBuilder, quota: int | None) -> None:
         raise InputError(
             f"the source '{builder.name}' has no document that fits its quota of {quota} tokens; raise it"
         )
-
-
-def _input_digests(sources: Mapping[str, BaseSource]) -> dict[str, dict[str, str]]:
-    digests: dict[str, dict[str, str]] = {}
-    for name, source in sources.items():
-        for path in source.inputs():
-            try:
-                digests.setdefault(name, {})[path.name] = digest_file(path)
-            except OSError as error:
-                raise InputError(f"source '{name}': cannot read {path}: {error.strerror}") from error
-    return digests
 
 
 def _describe(builder: SourceBuilder, quota: int | None, config: Mixture, folder: Path) -> dict[str, Any]:

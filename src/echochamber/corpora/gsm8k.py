@@ -22,7 +22,8 @@ from typing import Literal
 from pydantic import field_validator
 
 from echochamber.base import InputError, Problem, did_you_mean
-from echochamber.corpora.files import FILE_CHUNK_ROWS, Row, read_json_lines, text_field
+from echochamber.corpora.files import FILE_CHUNK_ROWS
+from echochamber.corpora.rows import Row, read_files, text_field
 from echochamber.corpora.sources import BaseSource, Example, register_source, text_key
 from echochamber.corpora.tasks import BaseTask, register_task, take_problems
 from echochamber.formats import Step, Worked, format_names, get_format
@@ -230,8 +231,7 @@ def convert(question: str, answer: str, place: str = "solution") -> Worked:
 
 
 def _rows(path: Path, start: int = 0) -> Iterator[tuple[str, Row]]:
-    for number, row in read_json_lines(path, start):
-        yield f"{path}:{number}", row
+    return read_files((path,), ("question", "answer"), start)
 
 
 @register_source
@@ -239,7 +239,7 @@ class Gsm8kSource(BaseSource):
     """GSM8K training questions with their solutions in one format.
 
     Attributes:
-        path: the published `train.jsonl`.
+        path: the published `train.jsonl`, or the hub's Parquet file.
         format: `gsm8k` keeps the published solutions, annotations included; any other format is
             rendered from the annotations, and questions that do not convert are left out and counted.
     """
@@ -314,7 +314,7 @@ class Gsm8kTask(BaseTask):
     """GSM8K questions to be solved, in the order of the file.
 
     Attributes:
-        path: the published `train.jsonl` or `test.jsonl`.
+        path: the published `train.jsonl` or `test.jsonl`, or the hub's Parquet file.
     """
 
     kind: Literal["gsm8k"] = "gsm8k"

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from echochamber.base import InputError, Problem, digest, digest_file
+from echochamber.base import InputError, Problem, digest
 from echochamber.corpora.sources import BaseSource, Example, text_key, words_of
 from echochamber.corpora.tasks import BaseTask
 
@@ -144,23 +144,17 @@ def refuse_evaluation_files(sources: Mapping[str, BaseSource], evaluations: Mapp
     Raises:
         InputError: it does; or a file cannot be read.
     """
-    known: dict[str, str] = {}
-    for name, task in evaluations.items():
-        for path in task.inputs():
-            known[_digest(path)] = name
+    known = {content: name for name, task in evaluations.items() for content in _contents(task.fingerprint())}
     for name, source in sources.items() if known else ():
-        for path in source.inputs():
-            if (owner := known.get(_digest(path))) is not None:
+        fingerprint = source.fingerprint()
+        for file in fingerprint:
+            if (owner := known.get(_contents({file: fingerprint[file]})[0])) is not None:
                 raise InputError(
-                    f"the source '{name}' reads {path}, which is the evaluation set '{owner}'; an "
+                    f"the source '{name}' reads {file}, which is the evaluation set '{owner}'; an "
                     "evaluation set must not be trained on. Point the source at the training file"
                 )
 
 
-def _digest(path: Any) -> str:
-    try:
-        return digest_file(path)
-    except OSError as error:
-        raise InputError(
-            f"cannot read {path}: {error.strerror}. Give the path of an existing file"
-        ) from error
+def _contents(fingerprint: Mapping[str, str]) -> list[str]:
+    """Digests of local files, which find copies too; names of files on the hub."""
+    return [value if len(value) == 64 else name for name, value in fingerprint.items()]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from echochamber.base import Config, Registry, Variants
+from echochamber.base import Config, InputError, Registry, Variants, digest_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +70,14 @@ class BaseSource(Config):
         """Files that the documents come from; their digests enter stage keys and manifests."""
         return ()
 
+    def fingerprint(self) -> dict[str, str]:
+        """What identifies the data behind the config: SHA-256 by name of every file.
+
+        Raises:
+            InputError: a file cannot be read.
+        """
+        return digest_files(self.inputs())
+
     def estimated_tokens(self) -> int | None:
         """Tokens of one pass, by a rule of thumb that needs no reading; None if there is none.
 
@@ -85,6 +93,23 @@ class BaseSource(Config):
     def notes(self) -> dict[str, int | str]:
         """What a manifest should say about the source beyond its config, e.g. rows left out and why."""
         return {}
+
+
+def digest_files(paths: Iterable[Path]) -> dict[str, str]:
+    """SHA-256 by name of files.
+
+    Raises:
+        InputError: one cannot be read.
+    """
+    digests: dict[str, str] = {}
+    for path in paths:
+        try:
+            digests[path.name if path.name not in digests else str(path)] = digest_file(path)
+        except OSError as error:
+            raise InputError(
+                f"cannot read {path}: {error.strerror}. Give the path of an existing file"
+            ) from error
+    return digests
 
 
 SOURCES: Registry[type[BaseSource]] = Registry("source kind")

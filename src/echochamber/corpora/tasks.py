@@ -11,6 +11,7 @@ from typing import Annotated
 from pydantic import Field
 
 from echochamber.base import Config, InputError, Problem, Registry, Variants, derive_seed, write_file
+from echochamber.corpora.sources import digest_files
 
 
 class BaseTask(Config):
@@ -36,6 +37,14 @@ class BaseTask(Config):
     def inputs(self) -> tuple[Path, ...]:
         """Files that the problems come from."""
         return ()
+
+    def fingerprint(self) -> dict[str, str]:
+        """What identifies the data behind the config: SHA-256 by name of every file.
+
+        Raises:
+            InputError: a file cannot be read.
+        """
+        return digest_files(self.inputs())
 
 
 TASKS: Registry[type[BaseTask]] = Registry("task kind")
@@ -117,7 +126,7 @@ def read_problems(path: Path) -> list[Problem]:
     Raises:
         InputError: missing file, broken line or missing field, with file and line.
     """
-    from echochamber.corpora.files import read_json_lines
+    from echochamber.corpora.rows import read_json_lines
 
     problems = []
     for number, row in read_json_lines(path):

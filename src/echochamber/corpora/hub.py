@@ -1,0 +1,228 @@
+"""Corpora and benchmarks of the Hugging Face hub as sources and tasks, by name or spelled out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from echochamber.base import InputError, Problem, did_you_mean
+from echochamber.corpora.catalogue import BENCHMARKS, CORPORA, Benchmark, Corpus
+from echochamber.corpora.files import FILE_CHUNK_ROWS, document_of, problem_of
+from echochamber.corpora.hub_repo import HubRepo, check_content, open_repo
+from echochamber.corpora.rows import read_files
+from echochamber.corpora.sources import BaseSource, Example, register_source
+from echochamber.corpora.tasks import BaseTask, register_task, take_problems
+
+# Files downloaded while an earlier one is read.
+_FILES_AHEAD = 2
+
+
+@lru_cache(maxsize=64)
+def _repo(name: str, revision: str | None, mirror: Path | None) -> HubRepo:
+    return open_repo(name, revision, mirror=mirror)
+
+
+def _fetched(repo: HubRepo, patterns: tuple[str, ...]) -> Iterator[Path]:
+    """Local paths of the matching files in order; the next ones are fetched meanwhile."""
+    files = repo.files(patterns)
+    pool = ThreadPoolExecutor(_FILES_AHEAD)
+    try:
+        waiting = [pool.submit(repo.fetch, file) for file in files[: _FILES_AHEAD + 1]]
+        for index in range(len(files)):
+            yield waiting[index].result()
+            if index + _FILES_AHEAD + 1 < len(files):
+                waiting.append(pool.submit(repo.fetch, files[index + _FILES_AHEAD + 1]))
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _described(repo: HubRepo, patterns: tuple[str, ...]) -> dict[str, int | str]:
+    """Repository, commit, and size and SHA-256 of every file, for the manifest."""
+    notes: dict[str, int | str] = {"repository": repo.name, "revision": repo.commit}
+    for file in repo.files(patterns):
+        notes[f"sha256 {file.name}"] = check_content(repo.fetch(file), file)
+        notes[f"bytes {file.name}"] = file.bytes
+    return notes
+
+
+def _identity(repo: HubRepo, patterns: tuple[str, ...]) -> dict[str, str]:
+    """Names with their commit, and sizes: digests of tens of gigabytes are taken once, after reading."""
+    return {f"{repo.name}@{repo.commit}/{file.name}": f"{file.bytes} bytes" for file in repo.files(patterns)}
+
+
+def _known(name: str, table: Mapping[str, object], kind: str) -> None:
+    if name not in table:
+        raise ValueError(
+            f"unknown {kind} '{name}': expected one of {', '.join(table)}, or set repo and files."
+            f"{did_you_mean(name, table)}"
+        )
+
+
+@register_source
+class HubSource(BaseSource):
+    """A corpus of the hub: one of the catalogue, or any repository with its files and fields.
+
+    Attributes:
+        corpus: name in the catalogue; the fields below override its entries.
+        repo: `owner/name` of a dataset.
+        revision: commit to read; the catalogue's, or the newest one, which is then pinned.
+        files: patterns of file names; the first that matches any counts.
+        question: field of the question; an empty string for raw text.
+        solution: field of the solution or of the raw text.
+        format: label of the solutions' format.
+        mirror: folder with repositories in the hub's layout, read instead of the hub.
+    """
+
+    kind: Literal["hub"] = "hub"
+    corpus: str | None = None
+    repo: str | None = Field(default=None, pattern=r"^[^/\s]+/[^/\s]+$")
+    revision: str | None = None
+    files: tuple[str, ...] | None = None
+    question: str | None = None
+    solution: str | None = None
+    format: str | None = None
+    mirror: Path | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> HubSource:
+        if self.corpus is not None:
+            _known(self.corpus, CORPORA, "corpus")
+        elif self.repo is None or not self.files or self.solution is None:
+            raise ValueError("expected corpus, or repo with files and solution")
+        return self
+
+    @property
+    def card(self) -> Corpus:
+        """The catalogue's entry with this config's changes."""
+        base = CORPORA[self.corpus] if self.corpus is not None else None
+        question = self.question if self.question is not None else (base.question if base else None)
+        return Corpus(
+            repo=self.repo or (base.repo if base else ""),
+            files=self.files or (base.files if base else ()),
+            question=question or None,
+            solution=self.solution or (base.solution if base else ""),
+            format=self.format or (base.format if base else None),
+            licence=base.licence if base else "",
+            tokens=base.tokens if base else 0,
+            revision=self.revision or (base.revision if base and self.repo in (None, base.repo) else None),
+        )
+
+    def _open(self) -> HubRepo:
+        return _repo(self.card.repo, self.card.revision, self.mirror)
+
+    def chunks(self, *, seed: int, excluded: frozenset[str], start: int = 0) -> Iterator[list[Example]]:
+        """See `BaseSource.chunks`.
+
+        Raises:
+            InputError: the dataset is missing, gated or changed, or a row lacks a field.
+        """
+        card = self.card
+        columns = [field for field in (card.question, card.solution) if field is not None]
+        paths = _fetched(self._open(), card.files)
+        rows = read_files(paths, columns, start * FILE_CHUNK_ROWS)
+        while chunk := [
+            document_of(row, place, card.question, card.solution, card.format)
+            for place, row in islice(rows, FILE_CHUNK_ROWS)
+        ]:
+            yield chunk
+
+    def fingerprint(self) -> dict[str, str]:
+        """See `BaseSource.fingerprint`: the commit, and name and size of every file."""
+        return _identity(self._open(), self.card.files)
+
+    def notes(self) -> dict[str, int | str]:
+        """See `BaseSource.notes`."""
+        return {**_described(self._open(), self.card.files), "licence": self.card.licence}
+
+    def estimated_tokens(self) -> int | None:
+        """See `BaseSource.estimated_tokens`: the catalogue's figure, or by the size of the mirrored files.
+
+        Never asks the hub: a plan is made without a connection.
+        """
+        if self.mirror is not None or self.card.tokens == 0:
+            try:
+                sizes = (file.bytes * _inflation(file.name) for file in self._open().files(self.card.files))
+                return round(sum(sizes) / 3.2)
+            except InputError:
+                return self.card.tokens or None
+        return self.card.tokens
+
+
+def _inflation(name: str) -> float:
+    """About how much larger the text is than its file."""
+    return 4.0 if name.endswith((".parquet", ".gz", ".zst")) else 1.0
+
+
+@register_task
+class HubTask(BaseTask):
+    """Problems from the hub: one of the catalogue's benchmarks, or any repository.
+
+    Attributes:
+        problems: name in the catalogue; the fields below override its entries.
+        repo, revision, files, mirror: as for a source.
+        question, answer, answer_pattern, benchmark, level, family: as for a file.
+    """
+
+    kind: Literal["hub"] = "hub"
+    problems: str | None = None
+    repo: str | None = Field(default=None, pattern=r"^[^/\s]+/[^/\s]+$")
+    revision: str | None = None
+    files: tuple[str, ...] | None = None
+    question: str | None = None
+    answer: str | None = None
+    answer_pattern: str | None = None
+    benchmark: str | None = None
+    level: str | None = None
+    family: str | None = None
+    mirror: Path | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> HubTask:
+        if self.problems is not None:
+            _known(self.problems, BENCHMARKS, "benchmark")
+        elif None in (self.repo, self.files, self.question, self.answer):
+            raise ValueError("expected problems, or repo with files, question and answer")
+        return self
+
+    @property
+    def card(self) -> Benchmark:
+        """The catalogue's entry with this config's changes."""
+        base = BENCHMARKS[self.problems] if self.problems is not None else None
+        return Benchmark(
+            repo=self.repo or (base.repo if base else ""),
+            files=self.files or (base.files if base else ()),
+            question=self.question or (base.question if base else ""),
+            answer=self.answer or (base.answer if base else ""),
+            answer_pattern=self.answer_pattern or (base.answer_pattern if base else None),
+            benchmark=self.benchmark or (base.benchmark if base else "gsm8k"),
+            licence=base.licence if base else "",
+            level=self.level or (base.level if base else None),
+            family=self.family or (base.family if base else None),
+            revision=self.revision or (base.revision if base else None),
+        )
+
+    def fingerprint(self) -> dict[str, str]:
+        """See `BaseTask.fingerprint`."""
+        return _identity(_repo(self.card.repo, self.card.revision, self.mirror), self.card.files)
+
+    def draw(self, *, seed: int, taken: frozenset[str]) -> list[Problem]:
+        """See `BaseTask.draw`; rows are taken in the order of the files."""
+        return take_problems(self._problems(), self.num_problems, taken)
+
+    def _problems(self) -> Iterator[Problem]:
+        card = self.card
+        columns = [
+            field for field in (card.question, card.answer, card.level, card.family) if field is not None
+        ]
+        repo = _repo(card.repo, card.revision, self.mirror)
+        for place, row in read_files(_fetched(repo, card.files), columns):
+            yield problem_of(
+                row, place, question=card.question, answer=card.answer, answer_pattern=card.answer_pattern,
+                benchmark=card.benchmark, level=card.level, family=card.family,
+            )  # fmt: skip
