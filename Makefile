@@ -1,0 +1,47 @@
+# Two commands for a fresh machine: `make demo` and `make test`.
+# TORCH_INDEX=<url>  where pip finds torch, e.g. the CPU-only wheel index named in the README.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+TORCH_INDEX ?=
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.PHONY: demo test check smoke clean help
+
+help:
+	@echo "make demo    install into $(VENV), run the default study, print where the report is"
+	@echo "make test    install with the dev extra, run lint, types, import rules, tests and the smoke study"
+	@echo "make smoke   run the smoke study only"
+	@echo "make clean   remove the environment and caches; runs/ is kept"
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python >= 3.11 is needed; name one with: make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml | $(BIN)/python
+	$(if $(TORCH_INDEX),$(PIP) install --quiet --index-url $(TORCH_INDEX) 'torch>=2.6,<2.14')
+	$(PIP) install --quiet --editable .
+	touch $@
+
+$(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
+	$(if $(TORCH_INDEX),$(PIP) install --quiet --index-url $(TORCH_INDEX) 'torch>=2.6,<2.14')
+	$(PIP) install --quiet --editable '.[dev]'
+	touch $@ $(VENV)/.installed
+
+demo: $(VENV)/.installed
+	$(BIN)/echochamber run studies/demo.yaml
+
+smoke: $(VENV)/.installed
+	$(BIN)/echochamber run studies/smoke.yaml --force
+
+test: $(VENV)/.installed-dev check
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,57 @@
+"""`grade`: any file of completions, whoever wrote them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def grade(
+    file: Annotated[
+        Path, typer.Argument(help="JSONL or Parquet file, one completion a row.", show_default=False)
+    ],
+    completion: Annotated[str, typer.Option(help="Key of the completion.")] = "completion",
+    gold: Annotated[str, typer.Option(help="Key of the correct answer.")] = "gold",
+    benchmark: Annotated[str, typer.Option(help="Rules of comparison.")] = "gsm8k",
+    out: Annotated[
+        Path | None, typer.Option(help="Write one JSON line a row: format, outcome, answer, reward.")
+    ] = None,
+    tier: Annotated[
+        list[int] | None,
+        typer.Option("--tier", min=1, max=2, help="Sandbox tiers that programs may use. Repeatable."),
+    ] = None,
+) -> None:
+    """Grade a file of completions and print the share and accuracy of each format."""
+    from echochamber.cli.tables import print_rows
+    from echochamber.verify import grade_file
+
+    summary = grade_file(
+        file, completion=completion, gold=gold, benchmark=benchmark, out=out, tiers=tuple(tier or (1,))
+    )
+    rows = [
+        {
+            "format": name,
+            "completions": summary.counts[name],
+            "share": f"{summary.share[name]:.4f}",
+            "accuracy": "" if summary.accuracy[name] is None else f"{summary.accuracy[name]:.4f}",
+        }
+        for name in summary.counts
+        if summary.counts[name]
+    ]
+    rows.append(
+        {
+            "format": "all",
+            "completions": summary.total,
+            "share": "1.0000",
+            "accuracy": f"{summary.mean_reward:.4f}",
+        }
+    )
+    print_rows(rows, title=str(file))
+    print_rows([{"outcome": k, "completions": v} for k, v in summary.outcomes.items() if v], title="Outcomes")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands of this file."""
+    app.command()(grade)

@@ -1,0 +1,81 @@
+"""Entry point `echochamber`: commands, exit codes, errors as sentences.
+
+Rooms that need torch are imported inside the commands, so that `--help`
+answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from echochamber import __version__
+from echochamber.base import EchoError
+from echochamber.cli import config_commands, data_commands, grading, runs
+
+app = typer.Typer(
+    name="echochamber",
+    help="What does RL post-training do to behaviours that pretraining put there?\n\n"
+    "Describe a study in one YAML file; echochamber trains the models from scratch, post-trains them, "
+    "measures what moved and writes a report.\n\n"
+    "First steps:  echochamber run studies/demo.yaml   then open the report it names.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+runs.add_to(app)
+grading.add_to(app)
+data_commands.add_to(app)
+config_commands.add_to(app)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit: 0 done, 1 failed, 2 the user's input, 130 interrupted."""
+    sys.exit(run_cli(sys.argv[1:] if arguments is None else arguments))
+
+
+def run_cli(arguments: list[str]) -> int:
+    """Run one command and return its exit code; `EchoError` becomes a sentence on stderr."""
+    try:
+        result = app(args=arguments, prog_name="echochamber", standalone_mode=False)
+    except typer.Exit as stop:
+        return stop.exit_code
+    except EchoError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted; run the same command again to go on", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        return 1
+    except typer.Abort:
+        return 130
+    except Exception as error:
+        # Typer vendors or imports click depending on its version; its usage errors carry exit code and context.
+        if hasattr(error, "format_message") and hasattr(error, "exit_code"):
+            context = getattr(error, "ctx", None)
+            command = context.command_path if context is not None else "echochamber"
+            print(f"error: {error.format_message()} (see {command} --help)", file=sys.stderr)
+            return int(error.exit_code)
+        raise
+    return int(result) if isinstance(result, int) else 0

@@ -1,0 +1,90 @@
+"""`run`, `status`, `report`, `sample`: everything about a study's run folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+STUDY = typer.Argument(help="Study file (YAML), e.g. studies/demo.yaml.", show_default=False)
+SET = typer.Option(
+    "--set", metavar="KEY=VALUE", help="Override one value of the study, e.g. --set seed=7. Repeatable."
+)
+RUNS = typer.Option("--runs", help="Folder that holds the run folders.")
+
+
+def run(
+    study: Annotated[Path, STUDY],
+    overrides: Annotated[list[str] | None, SET] = None,
+    runs: Annotated[Path, RUNS] = Path("runs"),
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the plan with tokens, FLOPs and minutes; do nothing.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Start over instead of continuing.")] = False,
+) -> None:
+    """Run a study: train, post-train, measure, report. Continues where it stopped."""
+    from echochamber.cli.tables import print_rows
+    from echochamber.study import estimate, open_study, run_study
+
+    opened = open_study(study, overrides or [], runs)
+    if dry_run:
+        result = estimate(opened)
+        print_rows(result.mixtures, title="Mixtures")
+        print_rows(result.models, title="Models")
+        print_rows(result.stages, title=f"Plan of {opened.name}")
+        for line in result.notes:
+            typer.echo(line)
+        return
+    run_study(opened, force=force, say=typer.echo)
+
+
+def status(
+    study: Annotated[Path, STUDY],
+    overrides: Annotated[list[str] | None, SET] = None,
+    runs: Annotated[Path, RUNS] = Path("runs"),
+) -> None:
+    """Show which stages of a study are done, started or waiting, and what each took."""
+    from echochamber.cli.tables import print_rows
+    from echochamber.study import open_study, status_rows
+
+    opened = open_study(study, overrides or [], runs)
+    print_rows(status_rows(opened), title=f"{opened.name} in {opened.folder}")
+
+
+def report(
+    run: Annotated[str, typer.Argument(help="Run folder, study name or study file.", show_default=False)],
+    runs: Annotated[Path, RUNS] = Path("runs"),
+) -> None:
+    """Write a run's report again from its results: report.html and figures/."""
+    from echochamber.report import render
+    from echochamber.study import run_folder
+
+    typer.echo(f"report: {render(run_folder(run, runs))}")
+
+
+def sample(
+    study: Annotated[Path, STUDY],
+    question: Annotated[str, typer.Argument(help="The question to ask.", show_default=False)],
+    arm: Annotated[str, typer.Option(help="Arm to sample from, or 'base'.")] = "base",
+    num_samples: Annotated[int, typer.Option(min=1, help="Completions to draw.")] = 4,
+    temperature: Annotated[float, typer.Option(min=0.0, help="0 is greedy.")] = 1.0,
+    seed: Annotated[int, typer.Option(help="Seed of the sampling.")] = 0,
+    overrides: Annotated[list[str] | None, SET] = None,
+    runs: Annotated[Path, RUNS] = Path("runs"),
+) -> None:
+    """Ask a trained model of a study a question of your own."""
+    from echochamber.study import open_study
+    from echochamber.study.sampling import sample_completions
+
+    opened = open_study(study, overrides or [], runs)
+    for text, label in sample_completions(
+        opened, question, arm=arm, num_samples=num_samples, temperature=temperature, seed=seed
+    ):
+        typer.echo(f"--- {label}\n{text}")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands of this file."""
+    for command in (run, status, report, sample):
+        app.command()(command)

@@ -1,0 +1,29 @@
+"""Studies: a file becomes a plan of stages, a content-addressed store keeps what is made, a run folder shows it."""
+
+from echochamber.study.config import ModelChoice, StudyConfig, VerifyConfig, load_study
+from echochamber.study.estimate import Estimate, estimate
+from echochamber.study.plan import Measured, Plan, make_plan
+from echochamber.study.results import Result, run
+from echochamber.study.runner import Study, open_study, run_folder, run_study, status_rows
+from echochamber.study.store import Stage, Store
+
+__all__ = [
+    "Estimate",
+    "Measured",
+    "ModelChoice",
+    "Plan",
+    "Result",
+    "Stage",
+    "Store",
+    "Study",
+    "StudyConfig",
+    "VerifyConfig",
+    "estimate",
+    "load_study",
+    "make_plan",
+    "open_study",
+    "run",
+    "run_folder",
+    "run_study",
+    "status_rows",
+]

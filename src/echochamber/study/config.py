@@ -1,0 +1,203 @@
+"""The study file: everything a study is, in one frozen config."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Sequence
+from copy import deepcopy
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+
+from echochamber.analysis import Endpoint
+from echochamber.base import Config, Document, InputError, did_you_mean, read_yaml, set_value, validate
+from echochamber.corpora import MixtureConfig, SourceConfig, TaskConfig, TokenizerConfig
+from echochamber.evaluation import EvaluationConfig
+from echochamber.model import SIZES
+from echochamber.rl import AlgorithmConfig
+from echochamber.study.modules import import_modules
+from echochamber.train import PretrainConfig
+
+
+class ModelChoice(Config):
+    """Which model sizes are trained, each from scratch on each mixture.
+
+    Attributes:
+        sizes: names from `echochamber.model.SIZES`.
+        context_length: longest sequence (prompt and completion) in tokens.
+    """
+
+    sizes: tuple[str, ...] = Field(min_length=1)
+    context_length: int = Field(default=256, ge=8)
+
+    @field_validator("sizes")
+    @classmethod
+    def _known(cls, sizes: tuple[str, ...]) -> tuple[str, ...]:
+        for size in sizes:
+            if size not in SIZES:
+                raise ValueError(
+                    f"unknown model size '{size}': expected one of {', '.join(SIZES)}.{did_you_mean(size, SIZES)}"
+                )
+        return sizes
+
+
+class VerifyConfig(Config):
+    """How programs in completions are run.
+
+    Attributes:
+        tiers: 1 is the interpreter in a worker process; 2 is confined CPython, for sympy and numpy.
+    """
+
+    tiers: tuple[Literal[1, 2], ...] = (1,)
+
+
+class StudyConfig(Config):
+    """One study: data, models, post-training arms, measurements.
+
+    Attributes:
+        study: name of the run folder under `runs/`.
+        description: one paragraph for the report.
+        seed: root seed, or a list of them; each repeats pretraining, post-training and sampling.
+        data_seed: seed of problems, tokenizer and mixtures, which all seeds share; the first seed if unset.
+        modules: Python files, relative to this one, that register formats, rewards or sources.
+        tasks: named problem sets, for evaluation and for post-training.
+        sources: named streams of training documents.
+        tokenizer: how the tokenizer is trained or where it is loaded from.
+        mixtures: named recipes over the sources; every size is pretrained on every mixture.
+        model: sizes and context.
+        pretrain: optimisation of pretraining.
+        evaluation: what is measured, at which steps.
+        verify: sandbox tiers that programs may use.
+        arms: named post-training runs, each from the same base model.
+        sweep: dotted keys to lists of values; the study runs once for each combination.
+        endpoints: comparisons named before the run.
+    """
+
+    study: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    description: str = ""
+    seed: int | tuple[int, ...] = 0
+    data_seed: int | None = None
+    modules: tuple[str, ...] = ()
+    tasks: dict[str, TaskConfig]
+    sources: dict[str, SourceConfig]
+    tokenizer: TokenizerConfig = TokenizerConfig()
+    mixtures: dict[str, MixtureConfig] = Field(min_length=1)
+    model: ModelChoice
+    pretrain: PretrainConfig
+    evaluation: EvaluationConfig
+    verify: VerifyConfig = VerifyConfig()
+    arms: dict[str, AlgorithmConfig] = {}
+    sweep: dict[str, tuple[Any, ...]] = {}
+    endpoints: tuple[Endpoint, ...] = ()
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Every root seed of the study."""
+        return (self.seed,) if isinstance(self.seed, int) else self.seed
+
+    @property
+    def shared_data_seed(self) -> int:
+        """Seed of everything that the seeds of a study share."""
+        return self.seeds[0] if self.data_seed is None else self.data_seed
+
+
+def _must_exist(
+    document: Document, key: tuple[str | int, ...], name: str, known: Sequence[str], kind: str
+) -> None:
+    if name not in known:
+        listed = ", ".join(known) or "none"
+        raise InputError(
+            f"{document.place(key)}: {'.'.join(map(str, key))}: no {kind} is named '{name}'; "
+            f"this study has {listed}.{did_you_mean(name, known)}"
+        )
+
+
+def _check_references(study: StudyConfig, document: Document) -> None:
+    """Names that point at other parts of the file point at something."""
+    tasks = list(study.tasks)
+    for i, name in enumerate(study.evaluation.benchmarks):
+        _must_exist(document, ("evaluation", "benchmarks", i), name, tasks, "task")
+    for label, arm in study.arms.items():
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", label) or label == "base":
+            raise InputError(
+                f"{document.place(('arms', label))}: arms.{label}: expected a name of letters, digits, '.', '_' "
+                "or '-' other than 'base'"
+            )
+        if arm.task:
+            _must_exist(document, ("arms", label, "task"), arm.task, tasks, "task")
+        if arm.task in study.evaluation.benchmarks:
+            raise InputError(
+                f"{document.place(('arms', label, 'task'))}: arms.{label}.task: '{arm.task}' is an evaluation set; "
+                "post-training on it would measure memory. Name another task"
+            )
+        if arm.start_from is not None:
+            others = [other for other in study.arms if other != label]
+            _must_exist(document, ("arms", label, "start_from"), arm.start_from, others, "other arm")
+    for label, mixture in study.mixtures.items():
+        for source in mixture.source_names:
+            _must_exist(document, ("mixtures", label), source, list(study.sources), "source")
+    if len(set(study.seeds)) != len(study.seeds) or not study.seeds:
+        raise InputError(
+            f"{document.place(('seed',))}: seed: {study.seed}: expected one seed or a list of different ones"
+        )
+    if study.pretrain.sequence_length > study.model.context_length:
+        raise InputError(
+            f"{document.place(('pretrain', 'sequence_length'))}: pretrain.sequence_length: "
+            f"{study.pretrain.sequence_length} is longer than model.context_length {study.model.context_length}; "
+            "lower the first or raise the second"
+        )
+
+
+def expand_sweep(document: Document) -> list[tuple[str, Document]]:
+    """One document for each point of the `sweep` grid, with the label that tells it apart (empty without one)."""
+    sweep = document.data.get("sweep") or {}
+    if not isinstance(sweep, dict) or not all(
+        isinstance(values, list) and values for values in sweep.values()
+    ):
+        raise InputError(
+            f"{document.place(('sweep',))}: sweep: expected dotted keys, each with a list of values"
+        )
+    points = []
+    for values in itertools.product(*sweep.values()):
+        data = deepcopy(document.data)
+        point = Document(data, dict(document.places))
+        for key, value in zip(sweep, values, strict=True):
+            set_value(point, f"{key}={value!r}" if isinstance(value, str) else f"{key}={_as_yaml(value)}")
+        label = ",".join(
+            f"{key.rsplit('.', 1)[-1]}={value}" for key, value in zip(sweep, values, strict=True)
+        )
+        points.append((label, point))
+    return points
+
+
+def _as_yaml(value: Any) -> str:
+    import json
+
+    return json.dumps(value)
+
+
+def load_study(path: Path, overrides: Sequence[str] = ()) -> list[tuple[str, StudyConfig]]:
+    """Read a study file into one config for each point of its sweep.
+
+    Returns:
+        Pairs of sweep label (empty without a sweep) and config.
+
+    Raises:
+        InputError: with `file:line: key: ...` for each mistake.
+    """
+    document = read_yaml(path)
+    for assignment in overrides:
+        set_value(document, assignment)
+    modules = document.data.get("modules") or []
+    if isinstance(modules, list):
+        resolved = [str((path.parent / str(module)).resolve()) for module in modules]
+        document.data["modules"] = resolved
+        import_modules(resolved)
+    studies = []
+    for label, point in expand_sweep(document):
+        study = validate(point, StudyConfig)
+        _check_references(study, point)
+        studies.append((label, study))
+    return studies

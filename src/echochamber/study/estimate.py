@@ -1,0 +1,193 @@
+"""What a study will cost, before anything runs: tokens, FLOPs, minutes on this machine."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from echochamber import model, rl
+from echochamber.corpora import plan_mixture
+from echochamber.study.config import StudyConfig
+from echochamber.study.runner import Study
+from echochamber.study.sampling import first_examples
+from echochamber.study.store import Stage
+
+# Shares of the measured matrix-product rate that each kind of work reached on a 2-core CPU, by width:
+# (pretraining, post-training with its sampling and evaluation). Small matrices keep the cores less busy.
+_EFFICIENCY = ((64, 0.40, 0.10), (128, 0.60, 0.15), (256, 0.70, 0.25), (512, 0.80, 0.40))
+# Characters of question and solution that one token covers, measured on generated problems and GSM8K.
+_CHARACTERS_PER_TOKEN = 4.0
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Tables of a dry run; each is a list of rows with equal keys."""
+
+    mixtures: list[dict[str, Any]]
+    models: list[dict[str, Any]]
+    stages: list[dict[str, Any]]
+    notes: list[str]
+
+
+def matmul_flops_per_second(seconds: float = 0.3) -> float:
+    """Measured float32 matrix-product rate of this machine's CPU, in FLOP/s."""
+    a = torch.ones(512, 512)
+    torch.mm(a, a)
+    start, count = time.perf_counter(), 0
+    while time.perf_counter() - start < seconds:
+        torch.mm(a, a)
+        count += 1
+    return 2.0 * 512**3 * count / (time.perf_counter() - start)
+
+
+def _efficiency(width: int) -> tuple[float, float]:
+    for limit, pretrain, post_train in _EFFICIENCY:
+        if width <= limit:
+            return pretrain, post_train
+    return _EFFICIENCY[-1][1:]
+
+
+class _Costs:
+    """Arithmetic of one study config."""
+
+    def __init__(self, study: Study, config: StudyConfig) -> None:
+        self.config = config
+        examples = [example for group in first_examples(study, 200).values() for example in group]
+        solved = [example for example in examples if example.question is not None] or examples
+        characters = (
+            sum(len(example.question or "") for example in solved),
+            sum(len(e.solution) for e in solved),
+        )
+        self.prompt_tokens = characters[0] / len(solved) / _CHARACTERS_PER_TOKEN
+        self.solution_tokens = characters[1] / len(solved) / _CHARACTERS_PER_TOKEN
+
+    def model(self, size: str) -> model.ModelConfig:
+        return model.size_config(
+            size, vocab_size=self.config.tokenizer.vocab_size, context_length=self.config.model.context_length
+        )
+
+    def train_flops(self, size: str, tokens: float) -> float:
+        return tokens * model.flops_per_token(self.model(size), self.config.pretrain.sequence_length)
+
+    def sample_flops(self, size: str, prompts: float, samples: float) -> tuple[float, float]:
+        """Tokens and FLOPs of sampling: each prompt once, each sample's own tokens."""
+        tokens = prompts * (self.prompt_tokens + samples * self.solution_tokens)
+        return tokens, self.train_flops(size, tokens) / 3
+
+    def evaluation(self, size: str, points: int) -> tuple[float, float]:
+        settings = self.config.evaluation
+        problems = sum(self.config.tasks[name].num_problems or 1319 for name in settings.benchmarks)
+        if settings.num_problems is not None:
+            problems = min(problems, settings.num_problems * len(settings.benchmarks))
+        return self.sample_flops(size, problems * points, settings.num_samples + int(settings.greedy))
+
+    def arm(self, size: str, config: rl.RLConfig) -> tuple[float, float]:
+        """Tokens and FLOPs of one arm with its evaluations."""
+        prompts, samples, passes = _workload(config)
+        sampled, sample_flops = self.sample_flops(size, prompts, samples)
+        trained = prompts * samples * (self.prompt_tokens + self.solution_tokens) * passes
+        measured, measure_flops = self.evaluation(
+            size, min(self.config.evaluation.num_points, config.total_steps)
+        )
+        return sampled + trained + measured, sample_flops + self.train_flops(size, trained) + measure_flops
+
+
+def estimate(study: Study) -> Estimate:
+    """Tokens, FLOPs and minutes of every stage, from the arithmetic and this machine's measured rate.
+
+    Raises:
+        InputError: a mixture or source cannot be planned.
+    """
+    rate = matmul_flops_per_second()
+    mixtures: dict[str, dict[str, Any]] = {}
+    models: dict[str, dict[str, Any]] = {}
+    costs: dict[str, tuple[float, float, float]] = {}
+    tokens_by_mixture: dict[str, int | None] = {}
+    for label, config in study.variants:
+        arithmetic = _Costs(study, config)
+        for name, mixture in config.mixtures.items():
+            plan = plan_mixture(mixture, config.sources)
+            tokens_by_mixture[name] = plan.tokens
+            for source in plan.sources:
+                mixtures[f"{label}/{name}/{source.name}"] = {
+                    "mixture": name,
+                    "source": source.name,
+                    "kind": source.kind,
+                    "tokens": source.tokens,
+                    "share": source.share,
+                    "passes": source.passes,
+                    "": "estimated" if source.estimated else "",
+                }
+        for size in config.model.sizes:
+            shape = arithmetic.model(size)
+            models[size] = {
+                "size": size,
+                "parameters": model.num_parameters(shape),
+                "d_model": shape.d_model,
+                "layers": shape.num_layers,
+                "training FLOPs a token": model.flops_per_token(shape, config.pretrain.sequence_length),
+            }
+        for item in study.plan.measured:
+            labels, stage = item.labels, item.stage
+            pretrain, post_train = _efficiency(arithmetic.model(labels.size).d_model)
+            if stage.kind == "pretrain":
+                tokens = _pretrain_tokens(config, tokens_by_mixture[labels.mixture])
+                if tokens is None:
+                    continue
+                flops = arithmetic.train_flops(labels.size, tokens)
+                costs[stage.key] = (tokens, flops, flops / (rate * pretrain))
+            else:
+                arm = config.arms.get(labels.arm.partition("[")[0])
+                tokens, flops = (
+                    arithmetic.evaluation(labels.size, 1) if arm is None else arithmetic.arm(labels.size, arm)
+                )
+                costs[stage.key] = (tokens, flops, flops / (rate * post_train))
+    rows = [_row(study, stage, costs.get(stage.key)) for stage in study.plan.stages]
+    left = sum(row["minutes"] or 0.0 for row in rows if row["state"] != "done")
+    notes = [
+        f"about {left:.1f} minutes left on this machine, at {rate / 1e9:.0f} GFLOP/s measured; "
+        "sampled tokens are a guess from the length of the sources' solutions"
+    ]
+    if len(set(tokens_by_mixture.values())) > 1:
+        shown = ", ".join(
+            f"{name} {'unknown' if tokens is None else format(tokens, ',')}"
+            for name, tokens in tokens_by_mixture.items()
+        )
+        notes.append(
+            f"warning: the mixtures differ in training tokens ({shown}), so they differ in compute too"
+        )
+    return Estimate(list(mixtures.values()), list(models.values()), rows, notes)
+
+
+def _workload(config: rl.RLConfig) -> tuple[float, float, float]:
+    """Prompts and samples a prompt that an arm draws, and training passes over each sample.
+
+    A forward pass without gradient (old and reference log-probs) counts as a third.
+    """
+    if isinstance(config, rl.PolicyGradientConfig):
+        forwards = 1.0 if config.updates_per_step > 1 else 0.0
+        forwards += 1.0 if config.reference == "start" else 0.0
+        return config.steps * config.prompts_per_step, config.samples_per_prompt, config.epochs + forwards / 3
+    return 0.0, 0.0, 0.0
+
+
+def _pretrain_tokens(config: StudyConfig, mixture_tokens: int | None) -> float | None:
+    """Tokens that one pretraining run reads; None where only tokenising can tell."""
+    if config.pretrain.steps is not None:
+        return float(config.pretrain.steps * config.pretrain.batch_size * config.pretrain.sequence_length)
+    return None if mixture_tokens is None else float(mixture_tokens)
+
+
+def _row(study: Study, stage: Stage, cost: tuple[float, float, float] | None) -> dict[str, Any]:
+    tokens, flops, seconds = cost if cost is not None else (None, None, None)
+    return {
+        "stage": stage.title,
+        "state": study.store.state(stage),
+        "tokens": None if tokens is None else round(tokens),
+        "FLOPs": flops,
+        "minutes": None if seconds is None else seconds / 60,
+        "key": stage.key,
+    }

@@ -1,0 +1,204 @@
+"""A study file as stages: what must be made, in which order, and what is shared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from echochamber.base import Config, InputError, digest_file
+from echochamber.corpora import BaseSource, BaseTask
+from echochamber.evaluation import Labels
+from echochamber.study.config import StudyConfig
+from echochamber.study.modules import module_digests
+from echochamber.study.stages import STAGES
+from echochamber.study.store import Stage
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A stage whose metrics or completions belong to one cell of the study.
+
+    Attributes:
+        labels: arm (`"pretrain"` rows carry `"base"`), size, mixture, seed.
+        stage: the stage that holds them.
+    """
+
+    labels: Labels
+    stage: Stage
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Stages in an order in which each finds its inputs, and the cells they fill."""
+
+    stages: tuple[Stage, ...]
+    measured: tuple[Measured, ...]
+
+
+def _plain(value: Config) -> Any:
+    return value.model_dump(mode="json")
+
+
+class _Builder:
+    """Builds the stages of one study config."""
+
+    def __init__(self, study: StudyConfig) -> None:
+        self.study = study
+        self.measured: list[Measured] = []
+        order = [
+            *study.evaluation.benchmarks,
+            *(name for name in study.tasks if name not in study.evaluation.benchmarks),
+        ]
+        self.problems = self.stage(
+            "problems",
+            "draw the problem sets",
+            {
+                "tasks": {name: _plain(study.tasks[name]) for name in order},
+                "order": order,
+                "files": self.files(*(study.tasks[name] for name in order)),
+            },
+            seed=study.shared_data_seed,
+        )
+        self.tokenizer = self.stage(
+            "tokenizer",
+            "train the tokenizer",
+            {
+                "tokenizer": _plain(study.tokenizer),
+                "sources": {name: _plain(source) for name, source in study.sources.items()},
+                "files": self.files(*study.sources.values()),
+            },
+            {"problems": self.problems},
+            study.shared_data_seed,
+        )
+        new_tokens: dict[str, int] = dict.fromkeys(
+            study.evaluation.benchmarks, study.evaluation.max_new_tokens
+        )
+        for arm in study.arms.values():
+            if not arm.task:
+                continue
+            new_tokens[arm.task] = max(new_tokens.get(arm.task, 0), arm.max_new_tokens)
+        self.check = self.stage(
+            "check",
+            "check that prompts fit the context",
+            {"context_length": study.model.context_length, "new_tokens": new_tokens},
+            {"problems": self.problems, "tokenizer": self.tokenizer},
+        )
+        for name in study.mixtures:
+            mixture = self.mixture(name)
+            for size in study.model.sizes:
+                for seed in study.seeds:
+                    self.cell(name, mixture, size, seed)
+
+    def files(self, *configs: BaseSource | BaseTask) -> dict[str, str]:
+        """Digests of the local files that configs read."""
+        paths = sorted({path for config in configs for path in config.inputs()})
+        for path in paths:
+            if not path.is_file():
+                raise InputError(f"cannot read {path}: no such file. Give the path of an existing file")
+        return {path.name: digest_file(path) for path in paths}
+
+    def stage(
+        self,
+        kind: str,
+        title: str,
+        config: dict[str, Any],
+        inputs: dict[str, Stage] | None = None,
+        seed: int = 0,
+    ) -> Stage:
+        if self.study.modules:
+            config = {**config, "modules": module_digests(self.study.modules)}
+        return Stage(kind, title, STAGES[kind].version, config, inputs or {}, seed, self.study.modules)
+
+    def mixture(self, name: str) -> Stage:
+        config = self.study.mixtures[name]
+        sources = {source: self.study.sources[source] for source in config.source_names}
+        return self.stage(
+            "mixture",
+            f"tokenise the mixture {name}",
+            {
+                "mixture": _plain(config),
+                "sources": {source: _plain(value) for source, value in sources.items()},
+                "files": self.files(*sources.values()),
+            },
+            {"problems": self.problems, "tokenizer": self.tokenizer},
+            self.study.shared_data_seed,
+        )
+
+    def cell(self, name: str, mixture: Stage, size: str, seed: int) -> None:
+        study = self.study
+        where = f"{size} on {name}, seed {seed}"
+        pretrain = self.stage(
+            "pretrain",
+            f"pretrain {where}",
+            {"size": size, "context_length": study.model.context_length, "pretrain": _plain(study.pretrain)},
+            {"mixture": mixture, "tokenizer": self.tokenizer, "check": self.check},
+            seed,
+        )
+        measure = {
+            "evaluation": _plain(study.evaluation),
+            "verify": _plain(study.verify),
+            "root_seed": seed,
+        }
+        data = {"problems": self.problems, "tokenizer": self.tokenizer}
+        base = self.stage("evaluate", f"evaluate base {where}", measure, {"pretrain": pretrain, **data}, seed)
+        self.measured.append(Measured(Labels("base", size, name, seed), pretrain))
+        self.measured.append(Measured(Labels("base", size, name, seed), base))
+        made: dict[str, Stage] = {}
+        for arm in _in_order(study):
+            config = study.arms[arm]
+            inputs = dict(data)
+            if config.start_from is None:
+                inputs |= {"start": pretrain, "evaluate": base}
+            else:
+                inputs["start"] = made[config.start_from]
+            made[arm] = self.stage("arm", f"{arm} {where}", {**measure, "arm": _plain(config)}, inputs, seed)
+            self.measured.append(Measured(Labels(arm, size, name, seed), made[arm]))
+
+
+def _in_order(study: StudyConfig) -> list[str]:
+    """Arms after the arms they start from.
+
+    Raises:
+        InputError: arms start from each other in a circle.
+    """
+    order: list[str] = []
+    waiting = list(study.arms)
+    while waiting:
+        ready = [arm for arm in waiting if study.arms[arm].start_from in (None, *order)]
+        if not ready:
+            raise InputError(
+                f"arms: {', '.join(waiting)} start from each other; one of them must start from the base"
+            )
+        order += ready
+        waiting = [arm for arm in waiting if arm not in ready]
+    return order
+
+
+def make_plan(studies: Sequence[tuple[str, StudyConfig]]) -> Plan:
+    """Merge the stages of all sweep points; a stage that two points share is made once.
+
+    Arms whose stage differs between sweep points carry the point's label.
+    """
+    stages: dict[str, Stage] = {}
+    builders = [(label, _Builder(study)) for label, study in studies]
+    keys: dict[Labels, set[str]] = {}
+    for _, builder in builders:
+        for item in builder.measured:
+            for stage in _with_inputs(item.stage):
+                stages.setdefault(stage.key, stage)
+            keys.setdefault(item.labels, set()).add(f"{item.stage.kind}-{item.stage.key}")
+    measured: dict[tuple[Labels, str], Measured] = {}
+    for label, builder in builders:
+        for item in builder.measured:
+            kinds = {key for key in keys[item.labels] if key.startswith(item.stage.kind + "-")}
+            labels = (
+                item.labels if len(kinds) == 1 else replace(item.labels, arm=f"{item.labels.arm}[{label}]")
+            )
+            measured.setdefault((labels, item.stage.key), Measured(labels, item.stage))
+    return Plan(tuple(stages.values()), tuple(measured.values()))
+
+
+def _with_inputs(stage: Stage) -> list[Stage]:
+    """A stage after everything it needs."""
+    return [*(item for other in stage.inputs.values() for item in _with_inputs(other)), stage]

@@ -1,0 +1,229 @@
+"""Run a study: make the stages that are missing, then gather, then report."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from echochamber.base import (
+    InputError,
+    Interrupted,
+    RunLock,
+    explained_write,
+    read_json,
+    stop_requested,
+    stop_signals,
+    write_file,
+    write_json,
+)
+from echochamber.study.config import StudyConfig, load_study
+from echochamber.study.gather import gather, read_seconds
+from echochamber.study.modules import import_modules
+from echochamber.study.plan import Plan, make_plan
+from echochamber.study.stages import STAGES, StageContext
+from echochamber.study.store import Stage, Store, environment
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Study:
+    """A loaded study with its plan and its place on disk."""
+
+    name: str
+    variants: tuple[tuple[str, StudyConfig], ...]
+    plan: Plan
+    folder: Path
+    store: Store
+
+    @property
+    def config(self) -> StudyConfig:
+        """The config of the first sweep point."""
+        return self.variants[0][1]
+
+
+def open_study(path: Path | str, overrides: Sequence[str] = (), runs: Path | str = "runs") -> Study:
+    """Load and plan a study without doing any work.
+
+    Raises:
+        InputError: anything wrong with the file, its references or the files it names.
+    """
+    variants = tuple(load_study(Path(path), overrides))
+    name = variants[0][1].study
+    folder = Path(runs) / name
+    return Study(name, variants, make_plan(variants), folder, Store(folder / "store"))
+
+
+def execute_stage(stage: Stage, store: Store) -> float:
+    """Make one stage in this process and return the compute seconds it took, over all its runs.
+
+    Raises:
+        InputError: the stage found the user's input unusable; nothing of it is left.
+    """
+    folder = store.begin(stage)
+    if store.complete(stage):
+        store.promote(stage)
+        return read_seconds(store.path(stage))
+    clock = folder / "seconds.json"
+    before = float(read_json(clock)["seconds"]) if clock.exists() else 0.0
+    start = time.monotonic()
+    import_modules(stage.modules)
+    context = StageContext(
+        config=stage.config,
+        inputs={name: store.path(other) for name, other in stage.inputs.items()},
+        folder=folder,
+        seed=stage.seed,
+    )
+    try:
+        STAGES[stage.kind].run(context)
+    except InputError:
+        store.discard(stage)
+        raise
+    except BaseException:
+        if folder.is_dir():
+            write_json(clock, {"seconds": before + time.monotonic() - start})
+        raise
+    seconds = round(before + time.monotonic() - start, 3)
+    write_json(clock, {"seconds": seconds})
+    store.finish(stage)
+    return seconds
+
+
+def _describe(study: Study) -> None:
+    """Make the run folder explain itself: resolved config, plan, versions, commit."""
+    resolved = [{"sweep": label, **config.model_dump(mode="json")} for label, config in study.variants]
+    text = "---\n".join(yaml.safe_dump(item, sort_keys=False, allow_unicode=True) for item in resolved)
+    write_file(study.folder / "study.yaml", text if len(resolved) > 1 else _without_sweep(resolved[0]))
+    write_json(
+        study.folder / "plan.json",
+        [
+            {
+                "stage": s.kind,
+                "title": s.title,
+                "key": s.key,
+                "seed": s.seed,
+                "folder": f"store/{s.folder_name}",
+            }
+            for s in study.plan.stages
+        ],
+    )
+    write_json(
+        study.folder / "environment.json", {**environment(), "commit": _commit(), "host": platform.node()}
+    )
+
+
+def _without_sweep(resolved: dict[str, Any]) -> str:
+    return yaml.safe_dump(
+        {k: v for k, v in resolved.items() if k != "sweep"}, sort_keys=False, allow_unicode=True
+    )
+
+
+def _commit() -> str | None:
+    """The git commit of the code, if it lies in a repository."""
+    try:
+        answer = subprocess.run(
+            ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40"],
+            capture_output=True, text=True, timeout=10, check=False,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout.strip() or None
+
+
+def run_study(
+    study: Study, *, force: bool = False, only: Sequence[str] | None = None, say: Say = print
+) -> list[dict[str, Any]]:
+    """Make every missing stage, gather the results, write the report.
+
+    Args:
+        study: from `open_study`.
+        force: forget finished and half-finished stages of this plan first.
+        only: make only stages of these kinds, and neither gather nor report.
+        say: receives one line for each stage.
+
+    Returns:
+        The rows of `summary.json`.
+
+    Raises:
+        EchoError: a stage failed; finished stages are kept.
+    """
+    from echochamber.report import render
+
+    existed = study.folder.exists()
+    with explained_write(study.folder):
+        study.store.folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with RunLock(study.folder / "lock"), stop_signals():
+            if force:
+                for stage in study.plan.stages:
+                    study.store.discard(stage)
+            _describe(study)
+            _make_stages(study, [s for s in study.plan.stages if only is None or s.kind in only], say)
+            if only is not None:
+                return []
+            rows = gather(study.name, study.plan, study.store, study.folder, study.config.evaluation)
+            say(f"report: {render(study.folder)}")
+            return rows
+    except InputError:
+        if not existed:
+            shutil.rmtree(study.folder, ignore_errors=True)
+        raise
+
+
+def _make_stages(study: Study, stages: Sequence[Stage], say: Say) -> None:
+    """Bring every stage into the store, in order.
+
+    Raises:
+        Interrupted: a signal asked to stop; what is finished stays, and the current stage can go on.
+    """
+    for number, stage in enumerate(stages, 1):
+        head = f"[{number}/{len(stages)}] {stage.title}"
+        if study.store.state(stage) == "done":
+            study.store.verify(stage)
+            say(f"{head}: in the store")
+            continue
+        if name := stop_requested():
+            raise Interrupted(f"{name}: stopped before '{stage.title}'; run the same command again to go on")
+        say(f"{head} ...")
+        say(f"{head}: done in {execute_stage(stage, study.store):.1f} s")
+
+
+def status_rows(study: Study) -> list[dict[str, Any]]:
+    """One row for each stage of the plan: title, state, seconds, folder; then older folders that no stage owns."""
+    rows = []
+    for stage in study.plan.stages:
+        state = study.store.state(stage)
+        clock = (study.store.path(stage) if state == "done" else study.store.partial(stage)) / "seconds.json"
+        seconds = float(read_json(clock)["seconds"]) if clock.exists() else None
+        rows.append({"stage": stage.title, "state": state, "seconds": seconds, "folder": stage.folder_name})
+    for path in study.store.leftovers(list(study.plan.stages)):
+        rows.append(
+            {"stage": "made by another config", "state": "unused", "seconds": None, "folder": path.name}
+        )
+    return rows
+
+
+def run_folder(text: str, runs: Path = Path("runs")) -> Path:
+    """The run folder a user means: a folder, a study's name, or a study file.
+
+    Raises:
+        InputError: there is none.
+    """
+    candidates = [Path(text), runs / text]
+    if text.endswith((".yaml", ".yml")) and Path(text).is_file():
+        candidates.append(runs / load_study(Path(text))[0][1].study)
+    for candidate in candidates:
+        if (candidate / "summary.json").is_file():
+            return candidate
+    raise InputError(
+        f"no finished run found at {text} (looked in {', '.join(map(str, candidates))}); "
+        "give a folder under runs/, or make one with: echochamber run STUDY.yaml"
+    )

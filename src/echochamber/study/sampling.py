@@ -1,0 +1,54 @@
+"""A quick look at a study's documents and models."""
+
+from __future__ import annotations
+
+import itertools
+
+from echochamber import corpora, formats, model, rollout
+from echochamber.base import InputError, derive_seed
+from echochamber.study.runner import Study
+
+
+def first_examples(study: Study, num: int) -> dict[str, list[corpora.Example]]:
+    """The first `num` documents of each source, as training reads them (problem sets not yet excluded)."""
+    seed = derive_seed(study.config.shared_data_seed, "sources")
+    return {
+        name: list(itertools.islice(corpora.open_source(source, seed=seed, excluded=frozenset()), num))
+        for name, source in study.config.sources.items()
+    }
+
+
+def sample_completions(
+    study: Study, question: str, *, arm: str, num_samples: int, temperature: float, seed: int
+) -> list[tuple[str, str]]:
+    """Completions of `question` by the first model of the study whose arm has that name, with their formats.
+
+    Raises:
+        InputError: no such arm, or it is not trained yet.
+    """
+    kind = "pretrain" if arm == "base" else "arm"
+    stages = [
+        item.stage for item in study.plan.measured if item.labels.arm == arm and item.stage.kind == kind
+    ]
+    if not stages:
+        known = ", ".join(dict.fromkeys(item.labels.arm for item in study.plan.measured))
+        raise InputError(f"study '{study.name}' has no arm '{arm}': expected one of {known}")
+    stage = stages[0]
+    if study.store.state(stage) != "done":
+        raise InputError(f"'{stage.title}' is not finished; run the study first: echochamber run")
+    policy = model.load(study.store.path(stage) / "model")
+    tokenizer = corpora.Tokenizer.load(study.store.path(stage.inputs["tokenizer"]) / "tokenizer")
+    prompt = tokenizer.encode_prompt(question)
+    room = policy.config.context_length - len(prompt)
+    if room < 1:
+        raise InputError(
+            f"the question has {len(prompt)} tokens and the model's context is "
+            f"{policy.config.context_length}; ask a shorter one"
+        )
+    engine = rollout.NativeEngine(policy, eos_id=tokenizer.eos_id, pad_id=tokenizer.pad_id)
+    sampling = rollout.Sampling(
+        temperature=temperature, max_new_tokens=min(room, study.config.evaluation.max_new_tokens)
+    )
+    completions = engine.generate([prompt], sampling, num_samples=num_samples, seed=seed, step=0)[0]
+    texts = [tokenizer.decode(completion.token_ids.tolist()) for completion in completions]
+    return [(text, formats.classify(text)) for text in texts]

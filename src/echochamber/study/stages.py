@@ -1,0 +1,243 @@
+"""What each kind of stage does: a function of (config, input folders, output folder).
+
+Stage functions take plain data, so that the same call runs in this process,
+in a Ray task or in a SLURM job. Each may be entered again in a folder that an
+interrupted run left behind and must then end with the same bytes.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter
+
+from echochamber import corpora, evaluation, model, rl, rollout, train, verify
+from echochamber.base import InputError, derive_seed, read_json, write_json
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pyarrow as pa
+
+TABLES = "completions"
+
+
+@dataclass(frozen=True)
+class StageContext:
+    """What a stage function is given.
+
+    Attributes:
+        config: plain data that affects the results.
+        inputs: finished folders of the stages it depends on.
+        folder: where to write; may hold what an interrupted run left.
+        seed: root of the stage's randomness.
+    """
+
+    config: Mapping[str, Any]
+    inputs: Mapping[str, Path]
+    folder: Path
+    seed: int
+
+
+@dataclass(frozen=True)
+class StageKind:
+    """A stage function with the version of its results."""
+
+    version: int
+    run: Callable[[StageContext], None]
+
+
+def _sources(config: Mapping[str, Any]) -> dict[str, corpora.SourceConfig]:
+    adapter: TypeAdapter[dict[str, corpora.SourceConfig]] = TypeAdapter(dict[str, corpora.SourceConfig])
+    return adapter.validate_python(config)
+
+
+def _excluded(problems: Path) -> frozenset[str]:
+    return frozenset(
+        problem.key for path in sorted(problems.glob("*.jsonl")) for problem in corpora.read_problems(path)
+    )
+
+
+def run_problems(context: StageContext) -> None:
+    """Draw every problem set of the study, disjoint by key, evaluation sets first."""
+    adapter: TypeAdapter[dict[str, corpora.TaskConfig]] = TypeAdapter(dict[str, corpora.TaskConfig])
+    tasks = adapter.validate_python(context.config["tasks"])
+    for name, problems in corpora.reserve_problems(tasks, seed=derive_seed(context.seed, "problems")).items():
+        corpora.write_problems(context.folder / f"{name}.jsonl", problems)
+
+
+def run_tokenizer(context: StageContext) -> None:
+    """Train (or load) the tokenizer."""
+    tokenizer = corpora.train_tokenizer(
+        TypeAdapter(corpora.TokenizerConfig).validate_python(context.config["tokenizer"]),
+        _sources(context.config["sources"]),
+        seed=derive_seed(context.seed, "sources"),
+        excluded=_excluded(context.inputs["problems"]),
+    )
+    tokenizer.save(context.folder / "tokenizer")
+
+
+def run_check(context: StageContext) -> None:
+    """Refuse prompts that leave no room for their completions, before anything is trained."""
+    tokenizer = corpora.Tokenizer.load(context.inputs["tokenizer"] / "tokenizer")
+    longest = {}
+    for name, new_tokens in context.config["new_tokens"].items():
+        problems = corpora.read_problems(context.inputs["problems"] / f"{name}.jsonl")
+        lengths = [len(ids) for ids in tokenizer.encode_prompts([problem.question for problem in problems])]
+        longest[name] = max(lengths)
+        limit = context.config["context_length"]
+        if longest[name] + new_tokens > limit:
+            raise InputError(
+                f"the longest prompt of task '{name}' has {longest[name]} tokens; with {new_tokens} new tokens it "
+                f"exceeds model.context_length {limit}. Raise model.context_length to at least "
+                f"{longest[name] + new_tokens} or lower max_new_tokens"
+            )
+    write_json(context.folder / "longest_prompt_tokens.json", longest)
+
+
+def run_mixture(context: StageContext) -> None:
+    """Tokenise the mixture into shards."""
+    corpora.build_mixture(
+        TypeAdapter(corpora.MixtureConfig).validate_python(context.config["mixture"]),
+        _sources(context.config["sources"]),
+        corpora.Tokenizer.load(context.inputs["tokenizer"] / "tokenizer"),
+        context.folder / "data",
+        seed=derive_seed(context.seed, "sources"),
+        excluded=_excluded(context.inputs["problems"]),
+    )
+
+
+def run_pretrain(context: StageContext) -> None:
+    """Train one model from scratch on one mixture."""
+    tokenizer = corpora.Tokenizer.load(context.inputs["tokenizer"] / "tokenizer")
+    model_config = model.size_config(
+        context.config["size"],
+        vocab_size=tokenizer.vocab_size,
+        context_length=context.config["context_length"],
+    )
+    policy = model.build(model_config, seed=derive_seed(context.seed, "init"))
+    train.fit(
+        policy,
+        corpora.TokenData(context.inputs["mixture"] / "data"),
+        train.PretrainConfig.model_validate(context.config["pretrain"]),
+        context.folder,
+        seed=derive_seed(context.seed, "pretrain"),
+    )
+    model.save(policy, context.folder / "model")
+
+
+class Measurement:
+    """Evaluates a policy at one step and keeps the completions as Parquet, once each."""
+
+    def __init__(self, context: StageContext, tokenizer: corpora.Tokenizer, grader: verify.Grader) -> None:
+        self.config = evaluation.EvaluationConfig.model_validate(context.config["evaluation"])
+        self.context, self.tokenizer, self.grader = context, tokenizer, grader
+        self.labels = evaluation.Labels(arm="", size="", mixture="", seed=context.config["root_seed"])
+
+    def __call__(self, step: int, policy: model.Transformer) -> None:
+        for benchmark in self.config.benchmarks:
+            target = self.context.folder / TABLES / f"{benchmark}-{step:08d}.parquet"
+            if target.exists():
+                continue
+            engine = rollout.NativeEngine(policy, eos_id=self.tokenizer.eos_id, pad_id=self.tokenizer.pad_id)
+            problems = corpora.read_problems(self.context.inputs["problems"] / f"{benchmark}.jsonl")
+            table = evaluation.evaluate(
+                engine,
+                problems,
+                self.tokenizer,
+                self.grader,
+                self.config,
+                benchmark=benchmark,
+                step=step,
+                seed=derive_seed(self.context.config["root_seed"], "evaluate"),
+                labels=self.labels,
+            )
+            write_table(table, target)
+
+
+def write_table(table: pa.Table, path: Path) -> None:
+    """Write a Parquet file atomically."""
+    import pyarrow.parquet as pq
+
+    from echochamber.base import explained_write, fault_point
+
+    temporary = path.with_name(path.name + ".tmp")
+    with explained_write(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(table, temporary, compression="zstd")
+        fault_point("table.before_rename")
+        temporary.replace(path)
+
+
+def _grader(context: StageContext) -> verify.Grader:
+    return verify.Grader(
+        tiers=tuple(context.config["verify"]["tiers"]), journal=context.folder / "verdicts.jsonl"
+    )
+
+
+def run_evaluate(context: StageContext) -> None:
+    """Measure the base model."""
+    tokenizer = corpora.Tokenizer.load(context.inputs["tokenizer"] / "tokenizer")
+    policy = model.load(context.inputs["pretrain"] / "model")
+    with _grader(context) as grader:
+        Measurement(context, tokenizer, grader)(0, policy)
+
+
+def run_arm(context: StageContext) -> None:
+    """Post-train one arm and measure it at log-spaced steps."""
+    tokenizer = corpora.Tokenizer.load(context.inputs["tokenizer"] / "tokenizer")
+    adapter: TypeAdapter[rl.AlgorithmConfig] = TypeAdapter(rl.AlgorithmConfig)
+    config = adapter.validate_python(context.config["arm"])
+    policy = model.load(context.inputs["start"] / "model")
+    problems = (
+        corpora.read_problems(context.inputs["problems"] / f"{config.task}.jsonl") if config.task else []
+    )
+    with _grader(context) as grader:
+        measure = Measurement(context, tokenizer, grader)
+
+        def on_step(step: int, current: model.Transformer) -> None:
+            if step > 0 or "evaluate" not in context.inputs:
+                measure(step, current)
+
+        if "evaluate" in context.inputs:
+            # Step 0 is the base model, measured already with the same seed.
+            (context.folder / TABLES).mkdir(exist_ok=True)
+            for path in sorted((context.inputs["evaluate"] / TABLES).glob("*.parquet")):
+                shutil.copyfile(path, context.folder / TABLES / path.name)
+        rl.post_train(
+            config,
+            policy=policy,
+            tokenizer=tokenizer,
+            problems=problems,
+            grader=grader,
+            folder=context.folder,
+            seed=derive_seed(context.seed, "post-train"),
+            evaluation_steps=evaluation.evaluation_steps(config.total_steps, measure.config.num_points),
+            on_step=on_step,
+        )
+
+
+STAGES: dict[str, StageKind] = {
+    "problems": StageKind(1, run_problems),
+    "tokenizer": StageKind(1, run_tokenizer),
+    "check": StageKind(1, run_check),
+    "mixture": StageKind(1, run_mixture),
+    "pretrain": StageKind(1, run_pretrain),
+    "evaluate": StageKind(1, run_evaluate),
+    "arm": StageKind(1, run_arm),
+}
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a finished stage folder."""
+    manifest: dict[str, Any] = read_json(folder / "manifest.json")
+    return manifest
+
+
+def table_paths(folder: Path) -> Sequence[Path]:
+    """Completion tables of a finished stage, in order."""
+    return sorted((folder / TABLES).glob("*.parquet"))

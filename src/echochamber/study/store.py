@@ -1,0 +1,187 @@
+"""The content-addressed store: a finished stage is a folder named by everything that determines it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+from echochamber.base import (
+    EchoError,
+    digest,
+    digest_file,
+    explained_write,
+    fault_point,
+    publish_folder,
+    read_json,
+    write_json,
+)
+
+MANIFEST = "manifest.json"
+# Wall-clock time: kept beside the results, part of none of them.
+CLOCK_FILES = ("timing.jsonl", "seconds.json")
+# What an interrupted stage needs to go on and a finished one does not.
+SCRATCH = ("checkpoints", "verdicts.jsonl")
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """One step of a plan.
+
+    Attributes:
+        kind: name of the stage function, e.g. `"pretrain"`.
+        title: how people see it, e.g. `"pretrain pico on even, seed 0"`.
+        version: raised when the function's results change.
+        config: plain data that affects the results.
+        inputs: stages whose folders it reads.
+        seed: root of its randomness.
+        modules: user modules to import before it runs (their digests are in `config`).
+    """
+
+    kind: str
+    title: str
+    version: int
+    config: dict[str, Any]
+    inputs: dict[str, Stage] = field(default_factory=dict)
+    seed: int = 0
+    modules: tuple[str, ...] = ()
+
+    @cached_property
+    def key(self) -> str:
+        """Digest of kind, version, config, input keys and seed."""
+        return digest(
+            {
+                "stage": self.kind,
+                "version": self.version,
+                "config": self.config,
+                "inputs": {name: stage.key for name, stage in self.inputs.items()},
+                "seed": self.seed,
+            }
+        )[:16]
+
+    @property
+    def folder_name(self) -> str:
+        """`<stage>-<key>`."""
+        return f"{self.kind}-{self.key}"
+
+
+@lru_cache(maxsize=1)
+def environment() -> dict[str, Any]:
+    """What could make the same config give other bits on another machine."""
+    import numpy
+    import torch
+
+    from echochamber import __version__
+
+    return {
+        "echochamber": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": numpy.__version__,
+        "threads": torch.get_num_threads(),
+        "machine": platform.machine(),
+        "system": platform.system(),
+        "cores": os.cpu_count(),
+    }
+
+
+class Store:
+    """The stage folders of one study.
+
+    Args:
+        folder: `runs/<study>/store`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def path(self, stage: Stage) -> Path:
+        """Where a finished stage lies."""
+        return self.folder / stage.folder_name
+
+    def partial(self, stage: Stage) -> Path:
+        """Where an unfinished stage lies; it survives restarts."""
+        return self.folder / (stage.folder_name + ".partial")
+
+    def state(self, stage: Stage) -> str:
+        """`"done"`, `"started"` or `"waiting"`."""
+        if (self.path(stage) / MANIFEST).is_file():
+            return "done"
+        return "started" if self.partial(stage).is_dir() else "waiting"
+
+    def verify(self, stage: Stage) -> None:
+        """Check every file of a finished stage against its manifest.
+
+        Raises:
+            EchoError: a file is missing or its content has changed.
+        """
+        folder = self.path(stage)
+        for name, facts in read_json(folder / MANIFEST)["files"].items():
+            path = folder / name
+            if not path.is_file():
+                raise EchoError(f"{path} is missing; remove {folder} to make that stage again")
+            if path.stat().st_size != facts["bytes"] or digest_file(path) != facts["sha256"]:
+                raise EchoError(f"{path} is damaged; remove {folder} to make that stage again")
+
+    def begin(self, stage: Stage) -> Path:
+        """The folder to work in, with whatever an interrupted run left there."""
+        partial = self.partial(stage)
+        with explained_write(partial):
+            partial.mkdir(parents=True, exist_ok=True)
+        return partial
+
+    def finish(self, stage: Stage) -> Path:
+        """Write the manifest, then give the folder its final name."""
+        partial = self.partial(stage)
+        for path in sorted(partial.rglob("*.tmp")):
+            # Left by a kill in the middle of an atomic write.
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        files = {}
+        for path in sorted(partial.rglob("*")):
+            name = path.relative_to(partial)
+            if path.is_file() and name.parts[0] not in (MANIFEST, *CLOCK_FILES, *SCRATCH):
+                files[str(name)] = {"bytes": path.stat().st_size, "sha256": digest_file(path)}
+        manifest = {
+            "stage": stage.kind,
+            "title": stage.title,
+            "version": stage.version,
+            "key": stage.key,
+            "config": stage.config,
+            "inputs": {name: other.folder_name for name, other in stage.inputs.items()},
+            "seed": stage.seed,
+            "files": files,
+            "environment": environment(),
+        }
+        fault_point("stage.before_manifest")
+        write_json(partial / MANIFEST, manifest)
+        return self.promote(stage)
+
+    def complete(self, stage: Stage) -> bool:
+        """Whether the unfinished folder lacks nothing but its final name."""
+        return (self.partial(stage) / MANIFEST).is_file()
+
+    def promote(self, stage: Stage) -> Path:
+        """Remove what only an interrupted run needs and rename a complete folder."""
+        partial = self.partial(stage)
+        for name in SCRATCH:
+            fault_point("stage.before_discard")
+            path = partial / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        publish_folder(partial, self.path(stage))
+        return self.path(stage)
+
+    def discard(self, stage: Stage) -> None:
+        """Forget a stage, finished or not."""
+        for folder in (self.path(stage), self.partial(stage)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def leftovers(self, stages: list[Stage]) -> list[Path]:
+        """Folders in the store that no stage of the plan owns: an older config's results."""
+        if not self.folder.is_dir():
+            return []
+        owned = {stage.folder_name for stage in stages} | {stage.folder_name + ".partial" for stage in stages}
+        return sorted(path for path in self.folder.iterdir() if path.is_dir() and path.name not in owned)
