@@ -4,57 +4,35 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import selectors
-import signal
 import struct
-import subprocess
 import sys
 import time
 from collections import deque
 from collections.abc import Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from echochamber.base import EchoError
 from echochamber.verify.outcomes import Execution, Limits
+from echochamber.verify.processes import end_process, start_process
+from echochamber.verify.sandboxed.frames import frame
 
-# Programs sent ahead of the one that runs, bounded so that neither side can block on a full pipe.
+# Programs sent ahead of the one that runs, bounded so that neither side can block on a full socket.
 _WINDOW, _WINDOW_BYTES = 12, 32_768
-_START_SECONDS = 60.0
+_START_SECONDS, _SEND_SECONDS = 60.0, 5.0
 # How long past its limit a program may keep its process; after that the process is killed.
 _GRACE_SECONDS = 0.9
 _MAX_FAILED_STARTS = 3
-
-# Nothing of the user's environment is passed on but what Python needs to start.
-_ENVIRONMENT = (
-    "PATH",
-    "PYTHONPATH",
-    "PYTHONHOME",
-    "VIRTUAL_ENV",
-    "MONTY_BIN",
-    "SYSTEMROOT",
-    "LD_LIBRARY_PATH",
-)
 
 
 class _Child:
     """One worker process and the jobs it was given, oldest first."""
 
-    def __init__(self, command: Sequence[str], config: dict[str, Any]) -> None:
-        environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
-        self.process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            bufsize=0,
-            env=environment,
-            start_new_session=True,
-        )
-        assert self.process.stdin is not None and self.process.stdout is not None
-        self.requests, self.replies = self.process.stdin, self.process.stdout
+    def __init__(self, config: dict[str, Any]) -> None:
+        self.process, self.connection = start_process("monty_worker")
+        # A worker that does not read for so long is stuck; `_step` then replaces it.
+        self.connection.settimeout(_SEND_SECONDS)
         self.received = bytearray()
         self.jobs: deque[tuple[int, int]] = deque()
         self.pending_bytes = 0
@@ -63,13 +41,11 @@ class _Child:
         self._send(config)
 
     def _send(self, message: dict[str, Any]) -> int:
-        body = json.dumps(message).encode()
-        # A broken pipe shows as the end of the replies, where it is handled.
-        with contextlib.suppress(BrokenPipeError):
-            view = memoryview(struct.pack("<I", len(body)) + body)
-            while view:
-                view = view[self.requests.write(view) or 0 :]
-        return len(body)
+        data = frame(message)
+        # A broken connection shows as the end of the replies, where it is handled.
+        with contextlib.suppress(OSError):
+            self.connection.sendall(data)
+        return len(data)
 
     def give(self, job: int, source: str, seconds: float) -> None:
         """Send a program."""
@@ -86,7 +62,7 @@ class _Child:
 
     def take(self) -> list[dict[str, Any]] | None:
         """The replies that have arrived; None if the process is gone."""
-        data = os.read(self.replies.fileno(), 1 << 16)
+        data = self._receive()
         if not data:
             return None
         self.received += data
@@ -99,14 +75,15 @@ class _Child:
             del self.received[: 4 + length]
         return messages
 
+    def _receive(self) -> bytes:
+        try:
+            return self.connection.recv(1 << 16)
+        except OSError:
+            return b""
+
     def kill(self) -> None:
         """End the process with everything it started, and wait for it."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.kill()
-        self.process.wait()
-        self.requests.close()
-        self.replies.close()
+        end_process(self.process, self.connection)
 
 
 class Pool:
@@ -120,7 +97,6 @@ class Pool:
 
     def __init__(self, limits: Limits, size: int) -> None:
         self.limits, self.size = limits, size
-        self._command = [sys.executable, "-P", str(Path(__file__).with_name("monty_worker.py"))]
         self._config = {
             "seconds": limits.seconds,
             "memory_bytes": limits.memory_mib << 20,
@@ -141,7 +117,7 @@ class Pool:
             return []
         wanted = min(self.size, max(1, len(sources) // 4))
         while len(self._children) < wanted:
-            self._children.append(_Child(self._command, self._config))
+            self._children.append(_Child(self._config))
         while waiting or any(child.jobs for child in self._children):
             for child in self._children:
                 while waiting and child.has_room():
@@ -155,7 +131,7 @@ class Pool:
         watched = [child for child in self._children if child.jobs or (waiting and not child.ready)]
         with selectors.DefaultSelector() as selector:
             for child in watched:
-                selector.register(child.replies, selectors.EVENT_READ, child)
+                selector.register(child.connection, selectors.EVENT_READ, child)
             patience = min(child.deadline for child in watched) - time.monotonic()
             ready = {key.data for key, _ in selector.select(max(0.0, patience))}
         now = time.monotonic()
@@ -197,7 +173,7 @@ class Pool:
             job, _ = child.jobs.popleft()
             results[job] = Execution(status)
             waiting.extendleft(job for job, _ in reversed(child.jobs))
-        self._children[self._children.index(child)] = _Child(self._command, self._config)
+        self._children[self._children.index(child)] = _Child(self._config)
 
     def close(self) -> None:
         """End all workers."""

@@ -1,0 +1,73 @@
+"""Starting the processes of the sandbox, with nothing in them that a program should not find."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+# Nothing of the user's environment is passed on but what Python needs to start.
+_ENVIRONMENT = (
+    "PATH",
+    "PYTHONPATH",
+    "PYTHONHOME",
+    "VIRTUAL_ENV",
+    "MONTY_BIN",
+    "SYSTEMROOT",
+    "LD_LIBRARY_PATH",
+)
+_FIXED = {
+    # One thread, so that forking is safe; a fixed order of sets and dicts; no cache files.
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "PYTHONHASHSEED": "0",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "PYTHONUTF8": "1",
+}
+
+# Makes the sandboxed modules importable under their names without running the package around them.
+_BOOTSTRAP = """
+import importlib, sys, types
+for name, folder in (("echochamber", {package!r}), ("echochamber.verify", {room!r})):
+    module = types.ModuleType(name)
+    module.__path__ = [folder]
+    sys.modules[name] = module
+importlib.import_module("echochamber.verify.sandboxed." + {module!r}).main()
+"""
+
+
+def start_process(module: str) -> tuple[subprocess.Popen[bytes], socket.socket]:
+    """Start `main()` of a module of `verify.sandboxed`.
+
+    Returns:
+        The process, in a session of its own, and our end of the socket that is its standard input and output.
+    """
+    room = Path(__file__).parent
+    code = _BOOTSTRAP.format(package=str(room.parent), room=str(room), module=module)
+    environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ} | _FIXED
+    ours, theirs = socket.socketpair()
+    with theirs:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-c", code],
+            stdin=theirs.fileno(),
+            stdout=theirs.fileno(),
+            stderr=subprocess.DEVNULL,
+            env=environment,
+            cwd="/",
+            start_new_session=True,
+        )
+    return process, ours
+
+
+def end_process(process: subprocess.Popen[bytes], connection: socket.socket) -> None:
+    """Kill a process with everything it started, and wait for it."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
+    process.wait()
+    connection.close()
