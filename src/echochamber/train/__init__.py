@@ -4,6 +4,7 @@ from echochamber.train.checkpoints import Checkpoint, Retention, discard, newest
 from echochamber.train.logs import LogMark, MetricsLog, TimingLog, total_seconds
 from echochamber.train.objectives import LossSum, cross_entropy, linear_cross_entropy, token_logprobs
 from echochamber.train.optimizer import OptimizerConfig, learning_rate_at, make_optimizer, set_learning_rate
+from echochamber.train.parallel import ParallelConfig, ParallelModel, World, start_world
 from echochamber.train.pretrain import (
     Corpus,
     FitResult,
@@ -25,11 +26,14 @@ __all__ = [
     "MetricsLog",
     "NonFiniteError",
     "OptimizerConfig",
+    "ParallelConfig",
+    "ParallelModel",
     "PretrainConfig",
     "Retention",
     "Run",
     "StepStats",
     "TimingLog",
+    "World",
     "autocast",
     "cross_entropy",
     "discard",
@@ -43,6 +47,7 @@ __all__ = [
     "restore",
     "save_checkpoint",
     "set_learning_rate",
+    "start_world",
     "token_logprobs",
     "total_seconds",
     "train_step",

@@ -249,12 +249,7 @@ def _load(path: Path, step: int, fingerprints: Mapping[str, str]) -> Checkpoint:
         if manifest["step"] != step:
             raise _Damaged(f"it is named step {step} and holds step {manifest['step']}")
         _check_fingerprints(path, manifest["fingerprints"], fingerprints)
-        tensors = {
-            name.removesuffix(".safetensors"): read_tensors(path / name)
-            for name in manifest["files"]
-            if name.endswith(".safetensors")
-        }
-        values = json.loads((path / VALUES).read_bytes())
+        checkpoint = load_checkpoint(path)
     except OSError as error:
         if error.errno != errno.EIO:
             raise EchoError(f"cannot read {path}: {os.strerror(error.errno or 0)}") from error
@@ -266,7 +261,14 @@ def _load(path: Path, step: int, fingerprints: Mapping[str, str]) -> Checkpoint:
             + " and ".join(f"{k} {manifest['environment'].get(k)} (now {_environment()[k]})" for k in changed)
             + "; the run goes on, but is not byte-identical to an undisturbed one"
         )
-    return Checkpoint(step, tensors, values, path)
+    return checkpoint
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint that is known to be whole."""
+    tensors = {file.stem: read_tensors(file) for file in sorted(path.glob("*.safetensors"))}
+    values = json.loads((path / VALUES).read_bytes())
+    return Checkpoint(int(path.name.removeprefix("step-")), tensors, values, path)
 
 
 def restore(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import json
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -18,12 +19,17 @@ from pydantic import Field
 from torch import Tensor
 
 from echochamber.base import Config, Progress, digest, progress
-from echochamber.model import Transformer
+from echochamber.model import Transformer, flops_per_token
+from echochamber.train.hardware import peak_flops
 from echochamber.train.logs import total_seconds
 from echochamber.train.objectives import LossSum, linear_cross_entropy
 from echochamber.train.optimizer import OptimizerConfig, learning_rate_at, make_optimizer, set_learning_rate
+from echochamber.train.parallel import ParallelConfig, ParallelModel, World, start_world
 from echochamber.train.run import METRICS, TIMING, Run
 from echochamber.train.step import train_step
+
+# Tokens (B, T + 1) and the weight of each predicted token, None for all ones.
+Batch = tuple[Tensor, Tensor | None]
 
 # Steps between updates of the progress display; each costs a fraction of a millisecond.
 SHOW_EVERY = 5
@@ -56,8 +62,8 @@ class PretrainConfig(Config):
     Attributes:
         batch_size: sequences per optimiser step.
         sequence_length: tokens predicted per sequence.
-        microbatch_size: sequences per forward pass; None is the whole batch. Gradients accumulate, so
-            only memory and rounding depend on it.
+        microbatch_size: sequences per forward pass of one process; None is its whole share. Gradients
+            accumulate, so only memory and rounding depend on it.
         steps: optimiser steps; None is one pass over the mixture.
         optimizer: AdamW and its schedule.
         evaluate_every: steps between measurements of the held-out loss; the first and the last step
@@ -65,6 +71,7 @@ class PretrainConfig(Config):
         heldout_documents: documents measured per source.
         checkpoint_every: steps between checkpoints; does not affect the result.
         precision: `auto` is bfloat16 autocast on a GPU and float32 elsewhere.
+        parallel: how the model is spread over the processes of a torchrun job.
     """
 
     batch_size: int = Field(default=16, gt=0)
@@ -76,6 +83,7 @@ class PretrainConfig(Config):
     heldout_documents: int = Field(default=64, gt=0)
     checkpoint_every: int = Field(default=200, gt=0)
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    parallel: ParallelConfig = ParallelConfig()
 
 
 @dataclass(frozen=True)
@@ -123,9 +131,14 @@ class SpikeDetector:
         return spike
 
 
+def uses_bfloat16(device: torch.device, precision: str) -> bool:
+    """Whether matrix products run in bfloat16."""
+    return precision == "bfloat16" or (precision == "auto" and device.type == "cuda")
+
+
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:
     """The context for forward passes: bfloat16 matrix products, or nothing."""
-    if precision == "bfloat16" or (precision == "auto" and device.type == "cuda"):
+    if uses_bfloat16(device, precision):
         return torch.autocast(device.type, dtype=torch.bfloat16)
     return contextlib.nullcontext()
 
@@ -139,7 +152,6 @@ def next_token_loss(model: Transformer, tokens_BT: Tensor, weight_BT: Tensor | N
     return linear_cross_entropy(hidden_BTD, model.head_weight, tokens_BT[:, 1:], weight_BT)
 
 
-@torch.no_grad()
 def heldout_loss(
     model: Transformer, documents: Iterable[np.ndarray], *, sequence_length: int, batch_size: int
 ) -> float:
@@ -148,6 +160,22 @@ def heldout_loss(
     Documents are cut after `sequence_length` predicted tokens; NaN if there is nothing to predict.
     """
     device = next(model.parameters()).device
+
+    def loss(batch: Batch) -> LossSum:
+        return next_token_loss(model, *batch)
+
+    return _mean_loss(loss, documents, device, sequence_length=sequence_length, batch_size=batch_size)
+
+
+@torch.no_grad()
+def _mean_loss(
+    loss: Callable[[Batch], LossSum],
+    documents: Iterable[np.ndarray],
+    device: torch.device,
+    *,
+    sequence_length: int,
+    batch_size: int,
+) -> float:
     ordered = sorted((d[: sequence_length + 1] for d in documents if len(d) > 1), key=len)
     total, count = 0.0, 0
     for start in range(0, len(ordered), batch_size):
@@ -158,7 +186,7 @@ def heldout_loss(
             tokens[i, : len(row)] = torch.from_numpy(np.asarray(row, dtype=np.int64))
             weights[i, : len(row) - 1] = 1.0
             count += len(row) - 1
-        total += next_token_loss(model, tokens.to(device), weights.to(device)).total.item()
+        total += loss((tokens.to(device), weights.to(device))).total.item()
     return total / count if count else math.nan
 
 
@@ -195,6 +223,8 @@ def fit(
         Interrupted: SIGINT or SIGTERM; the finished step is in a checkpoint.
         InputError: `folder` holds checkpoints of another config, data or seed.
     """
+    world = start_world()
+    rows = world.rows(config.batch_size, "pretrain.batch_size")
     total_steps = config.steps or data.steps(config.batch_size, config.sequence_length)
 
     def batch(step: int) -> np.ndarray:
@@ -202,34 +232,43 @@ def fit(
             step, batch_size=config.batch_size, sequence_length=config.sequence_length, seed=seed
         )
 
-    trainer = _Trainer(model, data, config, total_steps)
-    model.train()
+    trainer = _Trainer(model, data, config, total_steps, world)
     run = Run(
         folder,
         total_steps=total_steps,
-        modules={"model": model},
+        modules={"model": trainer.parallel.trained},
         optimizers={"model": trainer.optimizer},
         extras={"spike": {}},
         fingerprints=_fingerprints(config, data, batch(0), seed),
         checkpoint_every=config.checkpoint_every,
+        world=world,
     )
-    with run, show("pretrain", total_steps) as display:
+    run.memory_advice = trainer.memory_advice()
+    with run, show("pretrain", total_steps) if world.is_main else _silent() as display:
         if run.step == 0:
             run.log({"step": 0, "tokens": 0, "heldout": trainer.measure()})
         detector = SpikeDetector(run.extras["spike"])
         seconds = 0.0
         for step in run.steps():
             run.batch = f"batch {step} of seed {seed} ({config.batch_size} x {config.sequence_length} tokens)"
-            row = trainer.step(step, batch(step))
+            row = trainer.step(step, batch(step)[rows])
             row["loss_spike"] = detector(row["loss"])
             run.log(row)
             took = run.log_timing({"step": step + 1, "tokens": trainer.tokens_per_step})
             seconds = took if seconds == 0 else 0.9 * seconds + 0.1 * took
             if (step + 1) % SHOW_EVERY == 0 or step + 1 == total_steps:
-                speed = trainer.tokens_per_step / seconds
-                display.update(step + 1, loss=row["loss"], tokens_per_second=speed)
-    model.eval()
-    return _result(folder, total_steps, trainer.tokens_per_step)
+                display.update(step + 1, loss=row["loss"], **trainer.speed(seconds))
+    trainer.parallel.finish()
+    return world.on_main(lambda: _result(folder, total_steps, trainer.tokens_per_step))
+
+
+class _Silent:
+    def update(self, completed: int, **fields: float | str) -> None:
+        """Only the main process shows progress."""
+
+
+def _silent() -> AbstractContextManager[Progress]:
+    return contextlib.nullcontext(_Silent())
 
 
 def _result(folder: Path, num_steps: int, tokens_per_step: int) -> FitResult:
@@ -246,36 +285,40 @@ def _result(folder: Path, num_steps: int, tokens_per_step: int) -> FitResult:
 class _Trainer:
     """One step of pretraining and one measurement, with what they share."""
 
-    def __init__(self, model: Transformer, data: Corpus, config: PretrainConfig, total_steps: int) -> None:
-        self.model, self.config, self.total_steps = model, config, total_steps
-        self.optimizer = make_optimizer(model, config.optimizer)
-        self.device = next(model.parameters()).device
+    def __init__(
+        self, model: Transformer, data: Corpus, config: PretrainConfig, total_steps: int, world: World
+    ) -> None:
+        self.config, self.total_steps, self.world = config, total_steps, world
+        self.parallel = ParallelModel(model, self._loss, config.parallel, world)
+        self.optimizer = make_optimizer(self.parallel.trained, config.optimizer)
+        self.device = next(self.parallel.trained.parameters()).device
+        self.local_batch = config.batch_size // world.size
         self.tokens_per_step = config.batch_size * config.sequence_length
+        self.flops_per_token = flops_per_token(model.config, config.sequence_length)
         self.documents = {
-            source: [
-                row for row, _ in zip(data.heldout(source), range(config.heldout_documents), strict=False)
-            ]
+            source: list(itertools.islice(data.heldout(source), config.heldout_documents))
             for source in data.sources
         }
 
-    def loss(self, tokens_BT: Tensor) -> LossSum:
+    def _loss(self, model: Transformer, batch: Batch) -> LossSum:
         with autocast(self.device, self.config.precision):
-            return next_token_loss(self.model, tokens_BT)
+            return next_token_loss(model, *batch)
 
-    def step(self, step: int, batch: np.ndarray) -> dict[str, Any]:
-        """Train on one batch; returns the row to log."""
+    def step(self, step: int, rows: np.ndarray) -> dict[str, Any]:
+        """Train on this process's rows of one batch; returns the row to log."""
         config = self.config
         learning_rate = learning_rate_at(step, config.optimizer, self.total_steps)
         set_learning_rate(self.optimizer, learning_rate)
-        size = config.microbatch_size or config.batch_size
-        tokens_BT = torch.from_numpy(batch).to(self.device, non_blocking=True)
+        size = config.microbatch_size or self.local_batch
+        tokens_BT = torch.from_numpy(rows).to(self.device, non_blocking=True)
         stats = train_step(
-            self.model,
+            self.parallel.trained,
             self.optimizer,
-            [tokens_BT[i : i + size] for i in range(0, config.batch_size, size)],
-            self.loss,
+            [(tokens_BT[i : i + size], None) for i in range(0, self.local_batch, size)],
+            self.parallel.loss,
             normalizer=self.tokens_per_step,
             max_grad_norm=config.optimizer.clip,
+            collective=self.parallel,
         )
         done = step + 1
         row: dict[str, Any] = {
@@ -290,14 +333,38 @@ class _Trainer:
         return row
 
     def measure(self) -> dict[str, float]:
-        """Held-out loss of each source."""
-        with autocast(self.device, self.config.precision):
-            return {
-                source: heldout_loss(
-                    self.model,
-                    rows,
-                    sequence_length=self.config.sequence_length,
-                    batch_size=self.config.batch_size,
-                )
-                for source, rows in self.documents.items()
-            }
+        """Held-out loss of each source; every process measures all of it."""
+        return {
+            source: _mean_loss(
+                self.parallel.loss,
+                documents,
+                self.device,
+                sequence_length=self.config.sequence_length,
+                batch_size=self.config.batch_size,
+            )
+            for source, documents in self.documents.items()
+        }
+
+    def speed(self, seconds_per_step: float) -> dict[str, float | str]:
+        """What the progress display shows: tokens/s and, on a known GPU, model FLOPs utilisation."""
+        rate = self.tokens_per_step / seconds_per_step
+        shown: dict[str, float | str] = {"tokens_per_second": rate}
+        bfloat16 = uses_bfloat16(self.device, self.config.precision)
+        peak = peak_flops(self.device, bfloat16=bfloat16)
+        if peak is not None:
+            shown["MFU"] = f"{rate * self.flops_per_token / (peak * self.world.size):.1%}"
+        return shown
+
+    def memory_advice(self) -> str:
+        """The settings that would make this fit."""
+        size = self.config.microbatch_size or self.local_batch
+        advice = []
+        if size > 1:
+            advice.append(
+                f"set pretrain.microbatch_size to {size // 2} (now {size}; the result stays the same)"
+            )
+        if not self.config.parallel.activation_checkpointing:
+            advice.append("set pretrain.parallel.activation_checkpointing to true")
+        if self.config.parallel.strategy == "ddp":
+            advice.append("shard over several GPUs with pretrain.parallel.strategy fsdp")
+        return ", or ".join(advice) or "use a GPU with more memory or a smaller model"

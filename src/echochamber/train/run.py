@@ -21,8 +21,17 @@ import torch
 from torch import Tensor, nn
 
 from echochamber.base import EchoError, Interrupted, fault_point, stop_requested, stop_signals
-from echochamber.train.checkpoints import Checkpoint, Retention, newest, restore, save_checkpoint, tell
+from echochamber.train.checkpoints import (
+    Checkpoint,
+    Retention,
+    load_checkpoint,
+    newest,
+    restore,
+    save_checkpoint,
+    tell,
+)
 from echochamber.train.logs import LogMark, MetricsLog, TimingLog, disagreement
+from echochamber.train.parallel import World, gather_tensors, like, load_tensors
 from echochamber.train.step import NonFiniteError
 
 CHECKPOINTS = "checkpoints"
@@ -48,10 +57,12 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 def load_optimizer_tensors(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
     """Put back what `optimizer_tensors` gave; learning rate, betas and decay stay as constructed."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         index, _, name = key.partition(".")
-        state.setdefault(int(index), {})[name] = value
+        parameter = parameters[int(index)]
+        state.setdefault(int(index), {})[name] = like(value, parameter) if value.dim() else value
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
@@ -68,10 +79,12 @@ class Run:
         checkpoint_every: steps between checkpoints; the last step always leaves one.
         retention: which checkpoints stay on disk.
         logs: names of further JSON-lines files under the same contract as `metrics.jsonl`.
+        world: the processes of a torchrun job; only the main one reads and writes files.
 
     Attributes:
         step: number of completed steps.
         batch: what the current step works on, named in the error if the loss is not finite.
+        memory_advice: what to change when memory runs out.
 
     Raises:
         InputError: a checkpoint with other fingerprints is in the way, or the folder is not writable.
@@ -90,13 +103,16 @@ class Run:
         checkpoint_every: int = 100,
         retention: Retention | None = None,
         logs: tuple[str, ...] = (),
+        world: World | None = None,
     ) -> None:
         self.folder, self.total_steps = folder, total_steps
         self.modules, self.optimizers = dict(modules), dict(optimizers)
         self.extras: dict[str, Any] = dict(extras or {})
         self.fingerprints = dict(fingerprints or {})
         self.checkpoint_every, self.retention = checkpoint_every, retention or Retention()
+        self.world = world or World()
         self.step, self.batch = 0, ""
+        self.memory_advice = "use smaller microbatches, activation checkpointing or a smaller model"
         self.logs: dict[str, MetricsLog] = {}
         self._log_names = (METRICS, *logs)
         self._signals = stop_signals()
@@ -117,14 +133,20 @@ class Run:
         return self
 
     def _resume(self) -> None:
-        found = restore(self.checkpoints, fingerprints=self.fingerprints, objection=self._objection)
-        self.logs = {name: MetricsLog(self.folder / name) for name in self._log_names}
-        self._timing = TimingLog(self.folder / TIMING)
-        if found is None:
-            for log in self.logs.values():
-                log.truncate(0)
-        else:
-            self._load(found)
+        found: Checkpoint | None = None
+
+        def find() -> Path | None:
+            nonlocal found
+            found = restore(self.checkpoints, fingerprints=self.fingerprints, objection=self._objection)
+            self.logs = {name: MetricsLog(self.folder / name) for name in self._log_names}
+            self._timing = TimingLog(self.folder / TIMING)
+            for name, log in self.logs.items():
+                log.truncate(found.values["logs"][name]["num_bytes"] if found else 0)
+            return found.path if found else None
+
+        path = self.world.on_main(find)
+        if path is not None:
+            self._load(found or load_checkpoint(path))
         self._clock = time.perf_counter()
 
     def _objection(self, found: Checkpoint) -> str:
@@ -135,14 +157,12 @@ class Run:
 
     def _load(self, found: Checkpoint) -> None:
         for name, module in self.modules.items():
-            module.load_state_dict(found.tensors[name])
+            load_tensors(module, found.tensors[name])
         for name, optimizer in self.optimizers.items():
             load_optimizer_tensors(optimizer, found.tensors[f"{name}.optimizer"])
         self.extras = found.values["extras"]
         self.step = self._last_saved = found.step
-        for name, mark in found.values["logs"].items():
-            self.logs[name].truncate(mark["num_bytes"])
-        if 0 < self.step < self.total_steps:
+        if 0 < self.step < self.total_steps and self.world.is_main:
             tell(f"{self.folder}: going on after step {self.step} of {self.total_steps}")
 
     def steps(self) -> Iterator[int]:
@@ -157,31 +177,39 @@ class Run:
             self.step += 1
             if self.step % self.checkpoint_every == 0 or self.step == self.total_steps:
                 self.save()
-            if name := stop_requested():
+            if self.world.any(bool(stop_requested())):
                 self.save()
+                who = stop_requested() or "another process was asked to end"
                 raise Interrupted(
-                    f"{name}: stopped after step {self.step} of {self.total_steps}; "
+                    f"{who}: stopped after step {self.step} of {self.total_steps}; "
                     "run the same command again to go on from there"
                 )
 
     def log(self, row: Mapping[str, Any], log: str = METRICS) -> None:
         """Append a row of deterministic values to a log."""
-        self.logs[log].append(row)
+        if self.world.is_main:
+            self.logs[log].append(row)
 
     def log_timing(self, row: Mapping[str, Any]) -> float:
         """Append a row of wall-clock values; `seconds` since the row before it is added and returned."""
         now = time.perf_counter()
         seconds, self._clock = now - self._clock, now
-        self._timing.append({**row, "seconds": seconds})
+        if self.world.is_main:
+            self._timing.append({**row, "seconds": seconds})
         return seconds
 
     def save(self) -> None:
         """Write a checkpoint of the steps completed so far, unless there is one."""
         if self.step == self._last_saved:
             return
+        tensors = {n: gather_tensors(m.state_dict(), self.world) for n, m in self.modules.items()}
+        for name, optimizer in self.optimizers.items():
+            tensors[f"{name}.optimizer"] = gather_tensors(optimizer_tensors(optimizer), self.world)
+        self.world.on_main(lambda: self._write(tensors))
+        self._last_saved = self.step
+
+    def _write(self, tensors: Mapping[str, Mapping[str, Tensor]]) -> None:
         marks = {name: log.mark() for name, log in self.logs.items()}
-        tensors: dict[str, dict[str, Tensor]] = {n: dict(m.state_dict()) for n, m in self.modules.items()}
-        tensors.update({f"{name}.optimizer": optimizer_tensors(o) for name, o in self.optimizers.items()})
         values = {
             "extras": self.extras,
             "logs": {n: {"num_bytes": m.num_bytes, "sha256": m.sha256} for n, m in marks.items()},
@@ -194,20 +222,17 @@ class Run:
             fingerprints=self.fingerprints,
             retention=self.retention,
         )
-        self._last_saved = self.step
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for log in self.logs.values():
             log.close()
-        self._timing.close()
+        if self.world.is_main:
+            self._timing.close()
         self._signals.__exit__(kind, error, trace)
         if isinstance(error, NonFiniteError):
             last = newest(self.checkpoints)
             raise error.located(step=self.step, batch=self.batch, checkpoint=str(last or "")) from error
         if isinstance(error, torch.OutOfMemoryError):
-            raise EchoError(
-                f"out of memory at step {self.step}; use smaller microbatches (the result stays the same), "
-                "activation checkpointing, or a smaller model"
-            ) from error
+            raise EchoError(f"out of memory at step {self.step}; {self.memory_advice}") from error

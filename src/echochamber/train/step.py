@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from echochamber.base import EchoError
 from echochamber.train.objectives import LossSum
+from echochamber.train.parallel import full_tensor
 
 M = TypeVar("M")
 
@@ -58,11 +60,28 @@ class NonFiniteError(EchoError):
         )
 
 
-def _floats(values: list[Tensor]) -> list[float]:
-    """0-d tensors as numbers with one transfer from the device."""
-    if not values:
-        return []
-    return [float(v) for v in torch.stack([v.detach().to(torch.float64) for v in values]).tolist()]
+class Collective(Protocol):
+    """How the processes that share one step work together; `ParallelModel` is one."""
+
+    @property
+    def gradient_scale(self) -> float:
+        """Number of processes over whose gradients the backward pass averages."""
+
+    def accumulating(self, last: bool) -> AbstractContextManager[Any]:
+        """Entered around each microbatch."""
+
+    def sum(self, values: Tensor) -> Tensor:
+        """Elementwise sum over processes."""
+
+
+class _Alone:
+    gradient_scale = 1.0
+
+    def accumulating(self, last: bool) -> AbstractContextManager[Any]:
+        return nullcontext()
+
+    def sum(self, values: Tensor) -> Tensor:
+        return values
 
 
 def train_step(
@@ -73,6 +92,7 @@ def train_step(
     *,
     normalizer: float,
     max_grad_norm: float,
+    collective: Collective | None = None,
 ) -> StepStats:
     """One optimiser step on the gradient of (sum of all microbatch totals) / normalizer.
 
@@ -84,6 +104,8 @@ def train_step(
         microbatches: passed to `loss_fn` one by one; gradients accumulate over them.
         normalizer: e.g. the number of loss tokens of the whole batch, over all microbatches.
         max_grad_norm: the gradient is scaled down to this Euclidean norm; `math.inf` never clips.
+        collective: the other processes of this step; each passes its own microbatches, equally many,
+            and the same global normalizer, and all get the same statistics.
 
     Raises:
         NonFiniteError: loss or gradient is not finite; nothing was updated, gradients are cleared.
@@ -91,28 +113,34 @@ def train_step(
     """
     if not (normalizer > 0 and math.isfinite(normalizer)):
         raise ValueError(f"normalizer {normalizer}: expected a positive finite number")
+    together = collective or _Alone()
     optimizer.zero_grad(set_to_none=True)
     losses: list[Tensor] = []
     sums: dict[str, Tensor] = {}
-    for microbatch in microbatches:
-        loss = loss_fn(microbatch)
-        (loss.total / normalizer).backward()  # type: ignore[no-untyped-call]
+    parts = list(microbatches)
+    for index, microbatch in enumerate(parts):
+        with together.accumulating(index == len(parts) - 1):
+            loss = loss_fn(microbatch)
+            (loss.total / (normalizer / together.gradient_scale)).backward()  # type: ignore[no-untyped-call]
         losses.append(loss.total.detach())
         for name, value in loss.metrics.items():
             sums[name] = value.detach() if name not in sums else sums[name] + value.detach()
     if not losses:
         raise ValueError("no microbatch was given")
     parameters = [p for p in model.parameters() if p.grad is not None]
-    norm = nn.utils.clip_grad_norm_(parameters, max_grad_norm)
-    *loss_values, grad_norm = _floats([*losses, norm])
+    norm = full_tensor(nn.utils.clip_grad_norm_(parameters, max_grad_norm))
+    # One transfer from the device for all numbers.
+    values = torch.stack([v.to(torch.float64) for v in (*losses, *sums.values())])
+    numbers = [float(v) for v in torch.cat([together.sum(values), norm.to(torch.float64)[None]]).tolist()]
+    loss_values, metric_values, grad_norm = numbers[: len(losses)], numbers[len(losses) : -1], numbers[-1]
     bad = _what_is_not_finite(loss_values, grad_norm)
     if bad:
         optimizer.zero_grad(set_to_none=True)
         raise NonFiniteError(bad)
     optimizer.step()
-    names = list(sums)
-    metrics = dict(zip(names, _floats([sums[name] for name in names]), strict=True))
-    return StepStats(math.fsum(loss_values) / normalizer, grad_norm, metrics)
+    return StepStats(
+        math.fsum(loss_values) / normalizer, grad_norm, dict(zip(sums, metric_values, strict=True))
+    )
 
 
 def _what_is_not_finite(losses: list[float], grad_norm: float) -> str:

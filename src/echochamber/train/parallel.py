@@ -1,0 +1,285 @@
+"""Several processes train one model: torchrun with DDP or FSDP2. Ranks are known here and nowhere else.
+
+    torchrun --nproc-per-node 8 -m echochamber run study.yaml
+
+Every process runs the same program; only the main one (rank 0) writes. Losses are sums over the rows of one
+process; gradients are the sum over all processes divided by the global normalizer, so that the number of
+processes changes rounding only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar, cast
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from echochamber.base import Config, EchoError, InputError
+from echochamber.train.objectives import LossSum
+
+R = TypeVar("R")
+
+
+class ParallelConfig(Config):
+    """How a model is spread over the processes of a torchrun job, and what trades memory for time.
+
+    Attributes:
+        strategy: `ddp` keeps a whole model in each process; `fsdp` shards weights, gradients and
+            optimiser state (FSDP2). Without torchrun neither matters.
+        activation_checkpointing: keep only the input of each block and compute it again on the way
+            back: a third more arithmetic, a fraction of the activations.
+        compile: compile each block with torch.compile.
+    """
+
+    strategy: Literal["ddp", "fsdp"] = "ddp"
+    activation_checkpointing: bool = False
+    compile: bool = False
+
+
+@dataclass(frozen=True)
+class World:
+    """The processes of this job, and which one this is.
+
+    Attributes:
+        device: where this process computes when there are several.
+    """
+
+    rank: int = 0
+    size: int = 1
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process writes files and shows progress."""
+        return self.rank == 0
+
+    def sum(self, values: Tensor) -> Tensor:
+        """Elementwise sum over all processes."""
+        if self.size == 1:
+            return values
+        total = values.to(self.device)
+        dist.all_reduce(total)
+        return total
+
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is set in any process."""
+        return bool(flag) if self.size == 1 else bool(self.sum(torch.tensor([float(flag)])).item())
+
+    def on_main(self, work: Callable[[], R]) -> R:
+        """Do something in the main process; every process gets its result, or raises its `EchoError`."""
+        if self.size == 1:
+            return work()
+        box: list[R | EchoError | None] = [None]
+        if self.is_main:
+            try:
+                box[0] = work()
+            except EchoError as error:
+                box[0] = error
+        dist.broadcast_object_list(box, src=0, device=self.device)
+        if isinstance(box[0], EchoError):
+            raise box[0]
+        return cast(R, box[0])
+
+    def rows(self, batch_size: int, what: str) -> slice:
+        """The rows of a global batch that belong to this process.
+
+        Raises:
+            InputError: the batch cannot be divided evenly.
+        """
+        if batch_size % self.size:
+            raise InputError(
+                f"{what} {batch_size} is not divisible by the {self.size} processes of this job; "
+                f"use a multiple of {self.size}, or another number of processes"
+            )
+        share = batch_size // self.size
+        return slice(self.rank * share, (self.rank + 1) * share)
+
+
+@functools.cache
+def start_world() -> World:
+    """Join the processes that torchrun started (gloo on CPU, NCCL on GPUs); alone without torchrun.
+
+    Raises:
+        InputError: more processes than GPUs on this machine.
+    """
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size == 1 or "RANK" not in os.environ:
+        return World()
+    rank, local = int(os.environ["RANK"]), int(os.environ.get("LOCAL_RANK", "0"))
+    device = torch.device("cpu")
+    if torch.cuda.is_available():
+        if local >= torch.cuda.device_count():
+            raise InputError(
+                f"process {local} of this machine has no GPU: there are {torch.cuda.device_count()}. "
+                f"Use --nproc-per-node {torch.cuda.device_count()}"
+            )
+        device = torch.device("cuda", local)
+        torch.cuda.set_device(device)
+    if not dist.is_initialized():
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    return World(rank, size, device)
+
+
+class _LossModule(nn.Module):
+    """Makes `loss(model, microbatch)` the forward pass, so that the wrappers' hooks see all of it."""
+
+    def __init__(self, model: nn.Module, loss: Callable[[Any, Any], LossSum]) -> None:
+        super().__init__()
+        self.model, self.loss = model, loss
+
+    def forward(self, microbatch: Any) -> tuple[Tensor, dict[str, Tensor]]:
+        # FSDP2 finds the tensors to hook in tuples and dictionaries, not in our dataclass.
+        result = self.loss(self.model, microbatch)
+        return result.total, result.metrics
+
+
+class ParallelModel:
+    """A model prepared for `train_step` in this world; alone and without options it is the model itself.
+
+    Args:
+        model: equal in every process. Under FSDP2 a sharded copy is trained and `finish` copies back.
+        loss: gives the loss sum of one microbatch of this process.
+        config: strategy and options.
+        world: from `start_world`.
+
+    Raises:
+        InputError: compilation is asked for and there is no compiler.
+
+    Attributes:
+        trained: whose parameters the optimiser must own and checkpoints hold, under the model's names.
+        gradient_scale: the wrappers average gradients over processes; sums are wanted.
+    """
+
+    def __init__(
+        self, model: nn.Module, loss: Callable[[Any, Any], LossSum], config: ParallelConfig, world: World
+    ) -> None:
+        self.world, self._model, self._config = world, model, config
+        self.gradient_scale = float(world.size)
+        self.trained = model
+        self._ddp: nn.parallel.DistributedDataParallel | None = None
+        if world.size > 1 and config.strategy == "fsdp":
+            self.trained = _copy(model).to(world.device)
+        elif world.size > 1:
+            model.to(world.device)
+        self._prepare_blocks()
+        self._forward: nn.Module = _LossModule(self.trained, loss)
+        if world.size > 1 and config.strategy == "fsdp":
+            _shard(self._forward, self.trained, world)
+        elif world.size > 1:
+            ids = [world.device.index] if world.device.type == "cuda" else None
+            self._forward = self._ddp = nn.parallel.DistributedDataParallel(
+                self._forward, device_ids=ids, broadcast_buffers=False
+            )
+
+    def _prepare_blocks(self) -> None:
+        if self._config.compile and not any(
+            map(shutil.which, (os.environ.get("CXX", "c++"), "g++", "clang++"))
+        ):
+            raise InputError(
+                "parallel.compile is true and this machine has no C++ compiler (c++, g++, clang++ or $CXX); "
+                "install one or set it to false"
+            )
+        for block in _blocks(self.trained):
+            if self._config.activation_checkpointing:
+                vars(block)["forward"] = functools.partial(checkpoint, block.forward, use_reentrant=False)
+            if self._config.compile:
+                block.compile()
+
+    def loss(self, microbatch: Any) -> LossSum:
+        """The loss sum of one microbatch; what `train_step` takes as `loss_fn`."""
+        total, metrics = self._forward(microbatch)
+        return LossSum(total, metrics)
+
+    def accumulating(self, last: bool) -> AbstractContextManager[Any]:
+        """Context of one microbatch: gradients travel once, with the last one.
+
+        FSDP2 reduces each time, since whole gradients would not fit where it is needed.
+        """
+        if self._ddp is not None and not last:
+            return cast(AbstractContextManager[Any], self._ddp.no_sync())
+        return contextlib.nullcontext()
+
+    def sum(self, values: Tensor) -> Tensor:
+        """Sum of per-process values."""
+        return self.world.sum(values)
+
+    def finish(self) -> None:
+        """Bring the trained weights back into the model as given, and take the preparation off it."""
+        if self.trained is not self._model:
+            state = {name: full_tensor(tensor) for name, tensor in self.trained.state_dict().items()}
+            self._model.load_state_dict(state)
+            return
+        for block in _blocks(self._model):
+            vars(block).pop("forward", None)
+            block._compiled_call_impl = None
+
+
+def _blocks(model: nn.Module) -> Iterable[nn.Module]:
+    blocks = getattr(model, "blocks", ())
+    return list(blocks)
+
+
+def _copy(model: nn.Module) -> nn.Module:
+    import copy
+
+    return copy.deepcopy(model)
+
+
+def _shard(root: nn.Module, model: nn.Module, world: World) -> None:
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
+    mesh = init_device_mesh(world.device.type, (world.size,))
+    for block in _blocks(model):
+        fully_shard(block, mesh=mesh)
+    fully_shard(root, mesh=mesh)
+
+
+def full_tensor(tensor: Tensor) -> Tensor:
+    """The whole of a tensor that may be sharded over processes; every process must ask."""
+    gather = getattr(tensor, "full_tensor", None)
+    return tensor if gather is None else cast(Tensor, gather())
+
+
+def gather_tensors(tensors: Mapping[str, Tensor], world: World) -> dict[str, Tensor]:
+    """Whole tensors, on the CPU where sharding forces a copy, in the main process; empty elsewhere."""
+    gathered: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        sharded = hasattr(tensor, "full_tensor")
+        whole = full_tensor(tensor)
+        if world.is_main:
+            gathered[name] = whole.cpu() if sharded else whole
+    return gathered
+
+
+def like(whole: Tensor, target: Tensor) -> Tensor:
+    """`whole` sharded as `target` is."""
+    if not hasattr(target, "full_tensor"):
+        return whole
+    from torch.distributed.tensor import DTensor, distribute_tensor
+
+    sharded = cast(DTensor, target)
+    return distribute_tensor(whole.to(sharded.device), sharded.device_mesh, sharded.placements)
+
+
+@torch.no_grad()
+def load_tensors(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """`load_state_dict` for modules that may be sharded.
+
+    Raises:
+        EchoError: names or shapes differ.
+    """
+    state = module.state_dict()
+    if state.keys() != tensors.keys() or any(state[n].shape != t.shape for n, t in tensors.items()):
+        raise EchoError("the checkpoint holds tensors of another model; remove it or start over with --force")
+    for name, target in state.items():
+        target.copy_(like(tensors[name], target))
