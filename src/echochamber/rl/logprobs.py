@@ -37,6 +37,10 @@ def _chunks(logits_NV: Tensor) -> list[slice]:
     return [slice(start, min(start + size, num_rows)) for start in range(0, num_rows, size)]
 
 
+def _tempered(z: Tensor, temperature: float) -> Tensor:
+    return z if temperature == 1.0 else z / temperature
+
+
 def _truncated(z: Tensor, rows: slice, kept: tuple[Tensor, Tensor]) -> Tensor:
     """The chunk's logits with everything outside the kept entries at minus infinity."""
     offsets, ids = kept
@@ -60,15 +64,18 @@ class _LogprobsAndEntropy(torch.autograd.Function):
         logsumexp_N = torch.empty(logits_NV.shape[0], dtype=dtype, device=logits_NV.device)
         logp_N, entropy_N = torch.empty_like(logsumexp_N), torch.empty_like(logsumexp_N)
         for rows in _chunks(logits_NV):
-            z = logits_NV[rows].to(dtype) / temperature
+            z = _tempered(logits_NV[rows].to(dtype), temperature)
             if kept is not None:
                 z = _truncated(z, rows, kept)
-            logsumexp_N[rows] = torch.logsumexp(z, dim=1)
+            # One exponential serves the normaliser and the entropy.
+            highest = z.amax(dim=1, keepdim=True)
+            weight = torch.exp(z - highest)
+            total = weight.sum(dim=1)
+            logsumexp_N[rows] = highest[:, 0] + total.log()
             logp_N[rows] = z.gather(1, targets_N[rows, None])[:, 0] - logsumexp_N[rows]
-            probability = torch.exp(z - logsumexp_N[rows, None])
             if kept is not None:
-                z = torch.where(probability > 0, z, 0.0)
-            entropy_N[rows] = logsumexp_N[rows] - (probability * z).sum(dim=1)
+                z = torch.where(weight > 0, z, 0.0)
+            entropy_N[rows] = logsumexp_N[rows] - weight.mul_(z).sum(dim=1) / total
         ctx.save_for_backward(logits_NV, targets_N, logsumexp_N, entropy_N)
         ctx.temperature, ctx.kept = temperature, kept
         return logp_N, entropy_N
@@ -80,7 +87,7 @@ class _LogprobsAndEntropy(torch.autograd.Function):
         grad_NV = torch.empty_like(logits_NV)
         has_entropy = bool((grad_entropy_N != 0).any())
         for rows in _chunks(logits_NV):
-            z = logits_NV[rows].to(logsumexp_N.dtype) / ctx.temperature
+            z = _tempered(logits_NV[rows].to(logsumexp_N.dtype), ctx.temperature)
             if ctx.kept is not None:
                 z = _truncated(z, rows, ctx.kept)
             logp = z - logsumexp_N[rows, None]
@@ -92,7 +99,7 @@ class _LogprobsAndEntropy(torch.autograd.Function):
                 coefficient = coefficient - grad_entropy_N[rows, None] * (logp + entropy_N[rows, None])
             grad = probability.mul_(coefficient)
             grad.scatter_add_(1, targets_N[rows, None], grad_logp_N[rows, None])
-            grad_NV[rows] = grad.div_(ctx.temperature)
+            grad_NV[rows] = grad if ctx.temperature == 1.0 else grad.div_(ctx.temperature)
         return grad_NV, None, None, None
 
 
