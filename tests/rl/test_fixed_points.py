@@ -154,6 +154,7 @@ CASES: dict[str, tuple[PolicyGradientConfig, float]] = {
     "RLOO, k1 in the reward": (RLOOConfig(**COMMON), tilted(BETA)),
     "PPO, k1 in the reward": (PPOConfig(**COMMON), tilted(BETA)),
     "group mean, k1 in the reward": (DrGRPOConfig(**COMMON, **IN_REWARD), tilted(BETA)),
+    "group std, k1 in the reward": (GRPOConfig(**COMMON, **IN_REWARD), tilted(BETA)),
     "REINFORCE++, group mean without KL": (
         # The mean of the group contains the sample: rewards count (G - 1) / G, the KL counts whole.
         ReinforceBaselineConfig(**COMMON), tilted(BETA * GROUP / (GROUP - 1)),
