@@ -11,6 +11,7 @@ from echochamber.analysis.comparison import (
 )
 from echochamber.analysis.dynamics import rl_curves, training_shares
 from echochamber.analysis.endpoints import Endpoint
+from echochamber.analysis.findings import Finding, arm_configs, findings
 from echochamber.analysis.forecast import (
     Comparison,
     Forecast,
@@ -54,6 +55,7 @@ __all__ = [
     "Counts",
     "Endpoint",
     "EndpointResult",
+    "Finding",
     "Forecast",
     "FormatChange",
     "Headline",
@@ -62,6 +64,7 @@ __all__ = [
     "Run",
     "Trajectory",
     "accuracy_by_format",
+    "arm_configs",
     "base_and_final",
     "compare_arms",
     "compare_forecast",
@@ -69,6 +72,7 @@ __all__ = [
     "distinct",
     "endpoint_results",
     "endpoints_of",
+    "findings",
     "forecast",
     "forecasts",
     "format_shares",

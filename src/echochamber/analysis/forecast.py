@@ -65,6 +65,16 @@ class Forecast:
         """The real format expected to be the most frequent."""
         return _most(self.formats, self.share.estimate)
 
+    @property
+    def open(self) -> bool:
+        """Whether the intervals leave it open which format wins: another may end above the winner."""
+        i = self.formats.index(self.winner)
+        return any(
+            self.share.high[f] > self.share.low[i]
+            for f, name in enumerate(self.formats)
+            if f != i and name not in NOT_A_FORMAT
+        )
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -157,7 +167,7 @@ def _policy_gradient(t: Trajectory) -> Bands:
     return bands(estimate, race(written_RF[:FLOW_RESAMPLES], rewarded_RF[:FLOW_RESAMPLES]))
 
 
-def race(written: Array, rewarded: Array, *, step: float = 0.05, max_steps: int = 200_000) -> Array:
+def race(written: Array, rewarded: Array, *, step: float = 0.02, max_steps: int = 200_000) -> Array:
     """Shares (R, F) at the end of the policy-gradient path from base counts (R, F); see the module.
 
     Counts are smoothed by half a success and half a failure a format
@@ -224,12 +234,15 @@ def compare_forecast(expected: Forecast, t: Trajectory) -> Comparison:
 
 
 def kl_coefficients(run: Run) -> dict[str, float]:
-    """The KL coefficient of each arm, where the study states one."""
+    """The KL coefficient of each arm that has its KL in the reward, which is where the tilt is its optimum.
+
+    As a loss it has another fixed point, and so has a reward divided by its group's deviation.
+    """
     found: dict[str, float] = {}
     for study in run.study:
         for name, arm in (study.get("arms") or {}).items():
             value = arm.get("kl_coefficient")
-            if isinstance(value, int | float):
+            if isinstance(value, int | float) and arm.get("kl_in") == "reward":
                 found[name] = float(value)
     return found
 

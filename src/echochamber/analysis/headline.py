@@ -64,9 +64,8 @@ class Headline:
             ]
             text += f"{' and '.join(parts)} of the answers"
         else:
-            text += (
-                f"no format that held {percent(HELD)} of the base model's answers fell below {percent(LOST)}"
-            )
+            text += f"no format that held {100 * HELD:.0f} % of the base model's answers fell below "
+            text += f"{100 * LOST:.0f} %"
         if self.winner is None:
             return f"{text}."
         w = self.winner

@@ -75,6 +75,16 @@ class Run:
         """Every row of `timing.jsonl`, in order; empty if the folder has none."""
         return _read_lines(self.folder / "timing.jsonl")
 
+    @cached_property
+    def alarms(self) -> list[dict[str, Any]]:
+        """Every row of `alarms.jsonl`: what went wrong during training; empty if the folder has none."""
+        return _read_lines(self.folder / "alarms.jsonl")
+
+    @cached_property
+    def format_probabilities(self) -> list[dict[str, Any]]:
+        """Every row of `format_probabilities.jsonl`: teacher-forced formats; empty if the folder has none."""
+        return _read_lines(self.folder / "format_probabilities.jsonl")
+
     @property
     def parts(self) -> list[Path]:
         """The Parquet parts that hold the completions."""

@@ -183,6 +183,12 @@ def trajectories(run: Run) -> list[Trajectory]:
         EchoError: completions and summary do not describe the same run, or the seeds of an arm were
             measured at different steps.
     """
+    if ("trajectories",) not in run.memo:
+        run.memo["trajectories",] = _trajectories(run)
+    return list(run.memo["trajectories",])
+
+
+def _trajectories(run: Run) -> list[Trajectory]:
     table = run.query(_COUNTS)
     seen = set(table["format"].unique().to_pylist())
     formats = tuple(

@@ -13,6 +13,9 @@ from echochamber.analysis import (
     Interval,
     Run,
     Trajectory,
+    compare_arms,
+    endpoint_results,
+    findings,
     headline,
     majority_per_problem,
     minimum_detectable_difference,
@@ -21,7 +24,7 @@ from echochamber.analysis import (
     trajectories,
 )
 from echochamber.base import explained_write, write_file
-from echochamber.report import build, compare, setup
+from echochamber.report import build, compare, setup, theory
 from echochamber.report.build import Group
 from echochamber.report.examples import examples
 from echochamber.report.figures import Figure
@@ -71,6 +74,12 @@ def render(run_folder: Path) -> Path:
         colors=format_colors(shown[0].formats),
         numbers=[_number_rows(run, group, found) for group in every],
         formats=shown[0].formats,
+        endpoints=endpoint_results(run, found),
+        pairs=[{"title": g.title, "rows": compare_arms(g.arms)} for g in every if len(g.arms) > 1],
+        forecasts=[theory.table(run, group) for group in primary if group.arms and not group.arms[0].greedy],
+        probabilities=run.format_probabilities,
+        alarms=run.alarms,
+        findings=findings(run) if arms else [],
         noise=_noise(shown[0]),
         facts=setup.facts(run),
         environment=setup.flat(run.environment),
@@ -94,6 +103,8 @@ def _template() -> Any:
     environment.filters["percent"] = percent
     environment.filters["points"] = points
     environment.filters["interval"] = _interval_text
+    environment.filters["change"] = _change_text
+    environment.filters["p_value"] = lambda p: "< 0.001" if p < 0.001 else f"{p:.3f}"
     environment.filters["embedded"] = embedded_json
     return environment.from_string(_asset("report.html.j2"))
 
@@ -117,6 +128,7 @@ def _sections(run: Run, every: list[Group], primary: list[Group]) -> list[tuple[
         ("shares", "Which formats survive", shares),
         ("accuracy", "Does it get the answers right", [build.accuracy(g) for g in every if g.arms]),
         ("arms", "The arms compared", compared),
+        ("forecast", "What theory expected", [f for g in primary for f in theory.figure(g)]),
         (
             "before-after",
             "Before and after",
@@ -202,6 +214,10 @@ def _interval_text(interval: Interval) -> str:
     if interval.estimate != interval.estimate:
         return "–"
     return f"{percent(interval.estimate)} [{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
+
+
+def _change_text(interval: Interval) -> str:
+    return f"{points(interval.estimate, '')} [{points(interval.low, '')}, {points(interval.high, '')}]"
 
 
 def _number_rows(run: Run, group: Group, found: list[Trajectory]) -> dict[str, Any]:

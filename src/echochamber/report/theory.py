@@ -47,9 +47,10 @@ def figure(group: Group) -> list[Figure]:
         Figure(
             f"forecast-{group.slug}",
             f"Forecast from the base model alone: {group.title}",
-            "Tilt: the optimum of reward minus beta times KL, per problem; pooled tilt: the same on the whole set's "
-            "shares and accuracies. Policy gradient: gradient ascent on a softmax over formats and over being correct "
-            "within each, until 99 % are correct; a format is taught only as often as it is sampled. Nothing is fitted. "
+            "Tilt: the optimum of reward minus beta times KL, problem by problem; pooled tilt: the same "
+            "on the shares and accuracies of the whole set. Policy gradient: gradient ascent on a softmax "
+            "over formats and over being correct within each, until 99 % are correct; a format is taught "
+            "only as often as it is sampled. Nothing is fitted. "
             f"{design(base)}",
             (Panel("Final share of each format", tuple(series), "", "", (), True, (0.0, 1.0)),),
         )
@@ -84,7 +85,7 @@ def _row(t: Trajectory, found: Comparison) -> dict[str, Any]:
     return {
         "arm": t.arm,
         "theory": label(found.forecast),
-        "expected": found.forecast.winner,
+        "expected": found.forecast.winner + (" (open)" if found.forecast.open else ""),
         "measured": found.winner,
         "right": found.right,
         "distance": found.distance,
