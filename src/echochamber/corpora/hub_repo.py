@@ -81,7 +81,7 @@ def check_content(path: Path, file: HubFile) -> str:
     found = digest_file(path)
     if file.sha256 is not None and found != file.sha256:
         raise EchoError(
-            f"{path} is damaged: its SHA-256 is not the hub's; delete it and run the same command again"
+            f"{path} is damaged: its SHA-256 is not the hub's; run the same command again to fetch it anew"
         )
     return found
 
@@ -227,13 +227,19 @@ class RemoteRepo:
                     self.name, file.name, repo_type="dataset", revision=self.commit, cache_dir=self._cache
                 )
             )
-        check_content(path, file)
+        try:
+            check_content(path, file)
+        except EchoError:
+            # Otherwise the next run would take it for the real one.
+            path.resolve().unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
+            raise
         return path
 
 
 def _client() -> Any:
     try:
-        import huggingface_hub
+        import huggingface_hub.constants
     except ImportError as error:
         raise InputError(
             "reading a corpus from the hub needs the hub's client; install it with pip install "

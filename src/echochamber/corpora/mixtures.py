@@ -90,7 +90,7 @@ class PlannedSource:
     Attributes:
         tokens: training tokens; None where only tokenising can tell.
         share: of the mixture's tokens; None likewise.
-        passes: times the source is read; None for a controlled quota of a source of unknown length.
+        passes: times the source is read, estimated for a controlled quota; None where nothing tells.
         estimated: whether the tokens are an estimate.
     """
 
@@ -104,7 +104,7 @@ class PlannedSource:
     @property
     def tokens_on_disk(self) -> int | None:
         """Tokens that are stored: repeated passes are stored once."""
-        if self.tokens is None or self.passes is None:
+        if self.tokens is None or self.passes is None or self.passes <= 1:
             return self.tokens
         return round(self.tokens / self.passes)
 
@@ -150,11 +150,12 @@ def plan_mixture(config: Mixture, sources: Mapping[str, BaseSource]) -> MixtureP
     """
     check_sources(config, sources)
     if isinstance(config, ControlledMixture):
-        quotas = config.quotas()
         return MixturePlan(
             tuple(
-                PlannedSource(name, _kind(sources[name]), quota, quota / config.tokens, None)
-                for name, quota in quotas.items()
+                PlannedSource(
+                    name, _kind(sources[name]), quota, quota / config.tokens, _passes(sources[name], quota)
+                )
+                for name, quota in config.quotas().items()
             )
         )
     tokens = {name: sources[name].estimated_tokens() for name in config.source_names}
@@ -169,6 +170,12 @@ def plan_mixture(config: Mixture, sources: Mapping[str, BaseSource]) -> MixtureP
             for name in config.source_names
         )
     )  # fmt: skip
+
+
+def _passes(source: BaseSource, quota: int) -> float | None:
+    """About how often a quota reads a source that ends; a build refuses more than once."""
+    size = None if source.is_endless else source.estimated_tokens()
+    return quota / size if size else None
 
 
 def _kind(source: BaseSource) -> str:

@@ -1,0 +1,301 @@
+"""Corpora of the hub: a local mirror in the hub's layout, and downloads from a server that answers like "
+"it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from pydantic import ValidationError
+
+from echochamber.base import EchoError, InputError
+from echochamber.corpora import (
+    BENCHMARKS,
+    CORPORA,
+    ControlledMixture,
+    HubSource,
+    HubTask,
+    PassesMixture,
+    TokenizerConfig,
+    build_mixture,
+    hub,
+    open_source,
+    plan_mixture,
+    refuse_evaluation_files,
+    reserve_problems,
+)
+from echochamber.corpora.catalogue import Corpus
+from echochamber.corpora.tokenizer import train_bpe
+
+sys.path.insert(0, str(Path(__file__).parent))
+from hub_server import HubServer
+
+COMMIT = "a" * 40
+
+
+@pytest.fixture(autouse=True)
+def _fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.delenv("ECHOCHAMBER_HUB_MIRROR", raising=False)
+    hub._repo.cache_clear()
+    yield
+    hub._repo.cache_clear()
+
+
+def write_rows(path: Path, rows: list[dict]) -> Path:
+    """Rows in the format that the file's name says."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
+    if path.suffix == ".parquet":
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    elif path.suffix == ".json":
+        path.write_text(json.dumps(rows, indent=1))
+    elif path.suffix == ".csv":
+        names = list(rows[0])
+        quoted = [",".join('"' + str(row[n]).replace('"', '""') + '"' for n in names) for row in rows]
+        path.write_text("\n".join([",".join(names), *quoted]) + "\n")
+    elif path.suffix in (".zst", ".gz"):
+        codec = {".zst": "zstd", ".gz": "gzip"}[path.suffix]
+        with pa.OSFile(str(path), "wb") as raw, pa.CompressedOutputStream(raw, codec) as stream:
+            stream.write(lines.encode())
+    else:
+        path.write_text(lines)
+    return path
+
+
+# One file of each corpus and benchmark, named as on the hub.
+FILES = {
+    "tinygsm": "TinyGSM.jsonl",
+    "openmathinstruct-1": "correct_solutions/train.jsonl",
+    "openmathinstruct-2": "data/train-00000-of-00032.parquet",
+    "metamathqa": "MetaMathQA-395K.json",
+    "finemath-3plus": "finemath-3plus/train-00000-of-00128.parquet",
+    "algebraic-stack": "algebraic-stack/train/agda0000.jsonl.zst",
+    "gsm8k": "main/train-00000-of-00001.parquet",
+    "gsm8k-train": "main/train-00000-of-00001.parquet",
+    "gsm8k-test": "main/test-00000-of-00001.parquet",
+    "math-500": "test.jsonl",
+    "aime-2022-2024": "data/train-00000-of-00001.parquet",
+    "aime-1983-2024": "AIME_Dataset_1983_2024.csv",
+    "aime-2024": "aime_2024_problems.parquet",
+}
+
+
+def _corpus_rows(card: Corpus, count: int = 1100) -> list[dict]:
+    rows = [{card.solution: f'The answer\nis {i}, "said" she.', "unused": i} for i in range(count)]
+    return [{**row, card.question: f"Q {i}?"} for i, row in enumerate(rows)] if card.question else rows
+
+
+@pytest.mark.parametrize("name", list(CORPORA))
+def test_every_corpus_is_read_from_a_mirror(tmp_path: Path, name: str) -> None:
+    card = CORPORA[name]
+    write_rows(tmp_path / card.repo / FILES[name], _corpus_rows(card))
+    source = HubSource(corpus=name, mirror=tmp_path)
+    examples = list(open_source(source, seed=0, excluded=frozenset()))
+    assert len(examples) == 1100 and examples[7].solution == 'The answer\nis 7, "said" she.'
+    assert examples[7].question == ("Q 7?" if card.question else None)
+    assert examples[7].format == card.format
+    late = [e for chunk in source.chunks(seed=0, excluded=frozenset(), start=1) for e in chunk]
+    assert late == examples[1000:]
+    notes = source.notes()
+    assert notes["revision"] == "unrecorded" and notes["licence"] == card.licence
+    assert len(str(notes[f"sha256 {FILES[name]}"])) == 64
+    assert source.estimated_tokens() and next(iter(source.fingerprint())).startswith(
+        f"{card.repo}@unrecorded/"
+    )
+
+
+@pytest.mark.parametrize("name", list(BENCHMARKS))
+def test_every_benchmark_is_read_from_a_mirror(tmp_path: Path, name: str) -> None:
+    card = BENCHMARKS[name]
+    extra = {card.level: "Level 4"} if card.level else {}
+    answer = "work\n#### 1{}" if card.answer_pattern else "1{}"
+    rows = [{card.question: f'P {i}, "why"?', card.answer: answer.format(i), **extra} for i in range(5)]
+    if card.family:
+        rows = [{**row, card.family: "Algebra"} for row in rows]
+    write_rows(tmp_path / card.repo / FILES[name], rows)
+    problems = reserve_problems({"t": HubTask(problems=name, mirror=tmp_path, num_problems=4)}, seed=0)["t"]
+    assert [p.gold for p in problems] == ["10", "11", "12", "13"]
+    assert problems[0].question == 'P 0, "why"?' and problems[0].benchmark == card.benchmark
+    assert problems[0].level == (4 if card.level else 0) and problems[0].family == (
+        "Algebra" if card.family else ""
+    )
+
+
+def test_several_files_are_read_in_order_and_resumed_inside_one(tmp_path: Path) -> None:
+    for suffix in ("parquet", "jsonl.zst", "jsonl.gz", "json"):
+        repo = f"some/{suffix.replace('.', '-')}"
+        for part in range(3):
+            rows = [{"t": f"text {part * 700 + i}"} for i in range(700)]
+            write_rows(tmp_path / repo / f"part-{part}.{suffix}", rows)
+        source = HubSource(repo=repo, files=("part-*",), solution="t", mirror=tmp_path)
+        examples = list(open_source(source, seed=0, excluded=frozenset()))
+        assert [e.solution for e in examples] == [f"text {i}" for i in range(2100)]
+        for start in (1, 2):
+            late = [e for chunk in source.chunks(seed=0, excluded=frozenset(), start=start) for e in chunk]
+            assert late == examples[start * 1000 :]
+
+
+def test_the_clients_cache_is_a_mirror_too(tmp_path: Path) -> None:
+    cached = tmp_path / "datasets--meta-math--MetaMathQA"
+    card = CORPORA["metamathqa"]
+    write_rows(cached / "snapshots" / COMMIT / FILES["metamathqa"], _corpus_rows(card, 3))
+    (cached / "refs").mkdir()
+    (cached / "refs" / "main").write_text(COMMIT)
+    source = HubSource(corpus="metamathqa", revision="main", mirror=tmp_path)
+    assert len(list(open_source(source, seed=0, excluded=frozenset()))) == 3
+    assert source.notes()["revision"] == COMMIT
+    with pytest.raises(InputError, match=f"holds no revision 'aa4f34d.*; it has {COMMIT}"):
+        HubSource(corpus="metamathqa", mirror=tmp_path).fingerprint()
+
+
+def test_a_mirror_of_another_revision_is_refused(tmp_path: Path) -> None:
+    card = CORPORA["metamathqa"]
+    folder = tmp_path / card.repo
+    write_rows(folder / FILES["metamathqa"], _corpus_rows(card, 3))
+    note = folder / ".cache" / "huggingface" / "download" / f"{FILES['metamathqa']}.metadata"
+    note.parent.mkdir(parents=True)
+    note.write_text(f"{COMMIT}\netag\n1.0\n")
+    with pytest.raises(InputError, match=f"holds revision {COMMIT} of .*, the study asks for aa4f"):
+        HubSource(corpus="metamathqa", mirror=tmp_path).fingerprint()
+    assert HubSource(corpus="metamathqa", revision=COMMIT, mirror=tmp_path).notes()["revision"] == COMMIT
+
+
+def test_mistakes_are_sentences(tmp_path: Path) -> None:
+    with pytest.raises(ValidationError, match="unknown corpus 'tinygms'.*Did you mean 'tinygsm'"):
+        HubSource(corpus="tinygms")
+    with pytest.raises(ValidationError, match="expected corpus, or repo with files and solution"):
+        HubSource(repo="a/b")
+    with pytest.raises(ValidationError, match="Did you mean 'gsm8k-test'"):
+        HubTask(problems="gsm8k-tset")
+    with pytest.raises(InputError, match="'TinyGSM/TinyGSM' is not in the mirror"):
+        HubSource(corpus="tinygsm", mirror=tmp_path).fingerprint()
+    with pytest.raises(InputError, match="is no folder"):
+        HubSource(corpus="tinygsm", mirror=tmp_path / "none").fingerprint()
+    write_rows(tmp_path / "TinyGSM/TinyGSM/README.md", [{}])
+    with pytest.raises(InputError, match=r"holds no file like .*it has README\.md"):
+        HubSource(corpus="tinygsm", mirror=tmp_path).fingerprint()
+    card = CORPORA["openmathinstruct-2"]
+    write_rows(tmp_path / card.repo / FILES["openmathinstruct-2"], [{"problem": "p", "solution": "s"}])
+    with pytest.raises(InputError, match="no field 'generated_solution'; it has problem, solution"):
+        list(
+            open_source(HubSource(corpus="openmathinstruct-2", mirror=tmp_path), seed=0, excluded=frozenset())
+        )
+
+
+def test_a_plan_needs_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub, "open_repo", lambda *a, **k: pytest.fail("asked the hub"))
+    sources = {name: HubSource(corpus=name) for name in CORPORA}
+    plan = plan_mixture(PassesMixture(passes={"tinygsm": 4, "openmathinstruct-1": 1}), sources)
+    assert [(s.tokens, s.passes) for s in plan.sources] == [(7_200_000_000, 4.0), (480_000_000, 1.0)]
+    assert plan.sources[0].tokens_on_disk == 1_800_000_000
+    controlled = plan_mixture(ControlledMixture(tokens=3_600_000_000, shares={"tinygsm": 1}), sources)
+    assert controlled.sources[0].passes == 2.0
+
+
+def test_a_disk_too_small_is_refused_before_any_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=10_000_000))
+    monkeypatch.setattr(hub, "open_repo", lambda *a, **k: pytest.fail("asked the hub"))
+    sources = {"tinygsm": HubSource(corpus="tinygsm")}
+    monkeypatch.setattr(HubSource, "fingerprint", lambda self: {})
+    with pytest.raises(InputError, match=r"need about 4\.5 GB in .*, where 0\.0 GB are free"):
+        build_mixture(
+            PassesMixture(passes={"tinygsm": 4}), sources, train_bpe(TokenizerConfig(), iter(["a"])),
+            tmp_path, seed=0, excluded=frozenset(),
+        )  # fmt: skip
+
+
+def test_a_hub_evaluation_set_is_no_source(tmp_path: Path) -> None:
+    rows = [{"question": "Q?", "answer": "#### 1"}]
+    for name in ("gsm8k-train", "gsm8k-test"):
+        write_rows(tmp_path / "openai/gsm8k" / FILES[name], rows)
+    evaluations = {"test": HubTask(problems="gsm8k-test", mirror=tmp_path)}
+    refuse_evaluation_files({"a": HubSource(corpus="gsm8k", mirror=tmp_path)}, evaluations)
+    wrong = HubSource(corpus="gsm8k", files=("main/*.parquet",), mirror=tmp_path)
+    with pytest.raises(InputError, match="which is the evaluation set 'test'"):
+        refuse_evaluation_files({"a": wrong}, evaluations)
+
+
+def _use(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
+    import huggingface_hub
+    from huggingface_hub.hf_api import HfApi as client  # noqa: N813
+
+    monkeypatch.setattr(huggingface_hub, "HfApi", lambda: client(endpoint=endpoint))
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
+    constants = pytest.importorskip("huggingface_hub.constants")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    folder = tmp_path / "served"
+    for part in range(3):
+        write_rows(folder / f"data/train-{part}.parquet", [{"q": f"Q{part}{i}", "s": "S"} for i in range(4)])
+    running = HubServer("some/corpus", folder)
+    _use(monkeypatch, running.endpoint)
+    yield running
+    running.close()
+
+
+def _source(**changed: object) -> HubSource:
+    options: dict = {"repo": "some/corpus", "files": ("data/*.parquet",), "question": "q", "solution": "s"}
+    return HubSource(**{**options, **changed})
+
+
+def test_downloads_are_pinned_checked_and_kept(server: HubServer, tmp_path: Path) -> None:
+    source = _source()
+    assert [e.question for e in open_source(source, seed=0, excluded=frozenset())][::4] == [
+        "Q00",
+        "Q10",
+        "Q20",
+    ]
+    assert source.notes()["revision"] == server.commit
+    fetched = [path for method, path, _ in server.requests if method == "GET" and "/resolve/" in path]
+    assert len(fetched) == 3
+    server.requests.clear()
+    hub._repo.cache_clear()
+    assert len(list(open_source(source, seed=0, excluded=frozenset()))) == 12
+    assert not [path for _, path, _ in server.requests if "/resolve/" in path], "nothing is downloaded twice"
+    # The newest revision moved on: the pinned one is asked for, and here it is gone.
+    server.commit = "2" * 40
+    hub._repo.cache_clear()
+    with pytest.raises(InputError, match=f"'some/corpus' has no revision '{'1' * 40}'"):
+        source.fingerprint()
+    hub._repo.cache_clear()
+    assert next(iter(_source(revision="2" * 40).fingerprint())).startswith(f"some/corpus@{'2' * 40}/")
+
+
+@pytest.mark.parametrize(
+    ("refusal", "message"),
+    [
+        ((403, "GatedRepo"), "is gated: accept its terms at https://huggingface.co/datasets/some/corpus"),
+        ((404, "RepoNotFound"), "the hub has no dataset 'some/corpus', or it is private"),
+        ((404, "RevisionNotFound"), "has no revision 'main'"),
+    ],
+)
+def test_refusals_are_sentences(server: HubServer, refusal: tuple[int, str], message: str) -> None:
+    server.refusal = refusal
+    with pytest.raises(InputError, match=message):
+        _source(revision="main").fingerprint()
+
+
+def test_a_corrupted_download_is_refused(server: HubServer) -> None:
+    server.corrupt = True
+    with pytest.raises(EchoError, match="SHA-256 is not the hub's"):
+        list(open_source(_source(), seed=0, excluded=frozenset()))
+    server.corrupt = False
+    assert len(list(open_source(_source(), seed=0, excluded=frozenset()))) == 12
+
+
+def test_an_unreachable_hub_is_a_sentence(server: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    _use(monkeypatch, "http://127.0.0.1:9")
+    with pytest.raises(InputError, match="the hub cannot be reached for 'some/corpus'"):
+        _source().fingerprint()
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(InputError, match=r"pip install 'echochamber\[hf\]'"):
+        _source().fingerprint()
