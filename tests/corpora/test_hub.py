@@ -96,6 +96,7 @@ def test_every_corpus_is_read_from_a_mirror(tmp_path: Path, name: str) -> None:
     card = CORPORA[name]
     write_rows(tmp_path / card.repo / FILES[name], _corpus_rows(card))
     source = HubSource(corpus=name, mirror=tmp_path)
+    assert source.snapshot() == source.fingerprint()
     examples = list(open_source(source, seed=0, excluded=frozenset()))
     assert len(examples) == 1100 and examples[7].solution == 'The answer\nis 7, "said" she.'
     assert examples[7].question == ("Q 7?" if card.question else None)
@@ -191,6 +192,8 @@ def test_mistakes_are_sentences(tmp_path: Path) -> None:
 def test_a_plan_needs_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub, "open_repo", lambda *a, **k: pytest.fail("asked the hub"))
     sources = {name: HubSource(corpus=name) for name in CORPORA}
+    assert sources["tinygsm"].fingerprint()["TinyGSM/TinyGSM@newest/*.jsonl*"] == "on the hub"
+    assert all(HubTask(problems=name).fingerprint() for name in BENCHMARKS)
     plan = plan_mixture(PassesMixture(passes={"tinygsm": 4, "openmathinstruct-1": 1}), sources)
     assert [(s.tokens, s.passes) for s in plan.sources] == [(7_200_000_000, 4.0), (480_000_000, 1.0)]
     assert plan.sources[0].tokens_on_disk == 1_800_000_000
@@ -203,7 +206,7 @@ def test_a_disk_too_small_is_refused_before_any_work(tmp_path: Path, monkeypatch
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=10_000_000))
     monkeypatch.setattr(hub, "open_repo", lambda *a, **k: pytest.fail("asked the hub"))
     sources = {"tinygsm": HubSource(corpus="tinygsm")}
-    monkeypatch.setattr(HubSource, "fingerprint", lambda self: {})
+    monkeypatch.setattr(HubSource, "snapshot", lambda self: {})
     with pytest.raises(InputError, match=r"need about 4\.5 GB in .*, where 0\.0 GB are free"):
         build_mixture(
             PassesMixture(passes={"tinygsm": 4}), sources, train_bpe(TokenizerConfig(), iter(["a"])),
@@ -265,9 +268,9 @@ def test_downloads_are_pinned_checked_and_kept(server: HubServer, tmp_path: Path
     server.commit = "2" * 40
     hub._repo.cache_clear()
     with pytest.raises(InputError, match=f"'some/corpus' has no revision '{'1' * 40}'"):
-        source.fingerprint()
+        source.snapshot()
     hub._repo.cache_clear()
-    assert next(iter(_source(revision="2" * 40).fingerprint())).startswith(f"some/corpus@{'2' * 40}/")
+    assert next(iter(_source(revision="2" * 40).snapshot())).startswith(f"some/corpus@{'2' * 40}/")
 
 
 @pytest.mark.parametrize(
@@ -281,7 +284,7 @@ def test_downloads_are_pinned_checked_and_kept(server: HubServer, tmp_path: Path
 def test_refusals_are_sentences(server: HubServer, refusal: tuple[int, str], message: str) -> None:
     server.refusal = refusal
     with pytest.raises(InputError, match=message):
-        _source(revision="main").fingerprint()
+        _source(revision="main").snapshot()
 
 
 def test_a_corrupted_download_is_refused(server: HubServer) -> None:
@@ -295,7 +298,7 @@ def test_a_corrupted_download_is_refused(server: HubServer) -> None:
 def test_an_unreachable_hub_is_a_sentence(server: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
     _use(monkeypatch, "http://127.0.0.1:9")
     with pytest.raises(InputError, match="the hub cannot be reached for 'some/corpus'"):
-        _source().fingerprint()
+        _source().snapshot()
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(InputError, match=r"pip install 'echochamber\[hf\]'"):
-        _source().fingerprint()
+        _source().snapshot()

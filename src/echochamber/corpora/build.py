@@ -64,7 +64,7 @@ def build_mixture(
     check_sources(config, sources)
     chosen = {name: sources[name] for name in config.source_names}
     overlap = OverlapIndex(evaluations or {})
-    digests = {name: source.fingerprint() for name, source in chosen.items()}
+    digests = {name: source.snapshot() for name, source in chosen.items()}
     identity = digest(
         {
             "mixture": config, "sources": dict(chosen), "tokenizer": tokenizer.fingerprint(), "seed": seed,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
@@ -14,7 +15,7 @@ from pydantic import Field, model_validator
 from echochamber.base import InputError, Problem, did_you_mean
 from echochamber.corpora.catalogue import BENCHMARKS, CORPORA, Benchmark, Corpus
 from echochamber.corpora.files import FILE_CHUNK_ROWS, document_of, problem_of
-from echochamber.corpora.hub_repo import HubRepo, check_content, open_repo
+from echochamber.corpora.hub_repo import MIRROR_VARIABLE, HubRepo, check_content, open_repo
 from echochamber.corpora.rows import read_files
 from echochamber.corpora.sources import BaseSource, Example, register_source
 from echochamber.corpora.tasks import BaseTask, register_task, take_problems
@@ -51,9 +52,16 @@ def _described(repo: HubRepo, patterns: tuple[str, ...]) -> dict[str, int | str]
     return notes
 
 
-def _identity(repo: HubRepo, patterns: tuple[str, ...]) -> dict[str, str]:
+def _snapshot(repo: HubRepo, patterns: tuple[str, ...]) -> dict[str, str]:
     """Names with their commit, and sizes: digests of tens of gigabytes are taken once, after reading."""
     return {f"{repo.name}@{repo.commit}/{file.name}": f"{file.bytes} bytes" for file in repo.files(patterns)}
+
+
+def _fingerprint(card: Corpus | Benchmark, mirror: Path | None) -> dict[str, str]:
+    """The files of a mirror; without one, what will be asked for, so that a plan needs no connection."""
+    if mirror is not None or os.environ.get(MIRROR_VARIABLE):
+        return _snapshot(_repo(card.repo, card.revision, mirror), card.files)
+    return {f"{card.repo}@{card.revision or 'newest'}/{pattern}": "on the hub" for pattern in card.files}
 
 
 def _known(name: str, table: Mapping[str, object], kind: str) -> None:
@@ -133,8 +141,12 @@ class HubSource(BaseSource):
             yield chunk
 
     def fingerprint(self) -> dict[str, str]:
-        """See `BaseSource.fingerprint`: the commit, and name and size of every file."""
-        return _identity(self._open(), self.card.files)
+        """See `BaseSource.fingerprint`."""
+        return _fingerprint(self.card, self.mirror)
+
+    def snapshot(self) -> dict[str, str]:
+        """See `BaseSource.snapshot`: the commit, and name and size of every file."""
+        return _snapshot(self._open(), self.card.files)
 
     def notes(self) -> dict[str, int | str]:
         """See `BaseSource.notes`."""
@@ -209,7 +221,7 @@ class HubTask(BaseTask):
 
     def fingerprint(self) -> dict[str, str]:
         """See `BaseTask.fingerprint`."""
-        return _identity(_repo(self.card.repo, self.card.revision, self.mirror), self.card.files)
+        return _fingerprint(self.card, self.mirror)
 
     def draw(self, *, seed: int, taken: frozenset[str]) -> list[Problem]:
         """See `BaseTask.draw`; rows are taken in the order of the files."""

@@ -71,12 +71,22 @@ class BaseSource(Config):
         return ()
 
     def fingerprint(self) -> dict[str, str]:
-        """What identifies the data behind the config: SHA-256 by name of every file.
+        """What identifies the data behind the config when a run is planned: SHA-256 by name of every file.
+
+        Needs no connection.
 
         Raises:
             InputError: a file cannot be read.
         """
         return digest_files(self.inputs())
+
+    def snapshot(self) -> dict[str, str]:
+        """What identifies the data exactly when it is read; differs from `fingerprint` for data elsewhere.
+
+        Raises:
+            InputError: the data cannot be had.
+        """
+        return self.fingerprint()
 
     def estimated_tokens(self) -> int | None:
         """Tokens of one pass, by a rule of thumb that needs no reading; None if there is none.
