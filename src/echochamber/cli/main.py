@@ -71,7 +71,7 @@ def run_cli(arguments: list[str]) -> int:
     except typer.Abort:
         return 130
     except Exception as error:
-        # Typer vendors or imports click depending on its version; its usage errors carry exit code and context.
+        # Typer vendors or imports click, depending on its version; usage errors carry code and context.
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):
             context = getattr(error, "ctx", None)
             command = context.command_path if context is not None else "echochamber"

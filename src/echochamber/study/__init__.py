@@ -1,4 +1,4 @@
-"""Studies: a file becomes a plan of stages, a content-addressed store keeps what is made, a run folder shows it."""
+"""Studies: a file becomes a plan of stages, a store keeps what is made, a run folder shows it."""
 
 from echochamber.study.config import ModelChoice, StudyConfig, VerifyConfig, load_study
 from echochamber.study.estimate import Estimate, estimate

@@ -38,7 +38,8 @@ class ModelChoice(Config):
         for size in sizes:
             if size not in SIZES:
                 raise ValueError(
-                    f"unknown model size '{size}': expected one of {', '.join(SIZES)}.{did_you_mean(size, SIZES)}"
+                    f"unknown model size '{size}': expected one of {', '.join(SIZES)}."
+                    f"{did_you_mean(size, SIZES)}"
                 )
         return sizes
 
@@ -88,8 +89,8 @@ class StudyConfig(Config):
     pretrain: PretrainConfig
     evaluation: EvaluationConfig
     verify: VerifyConfig = VerifyConfig()
-    arms: dict[str, AlgorithmConfig] = {}
-    sweep: dict[str, tuple[Any, ...]] = {}
+    arms: dict[str, AlgorithmConfig] = Field(default_factory=dict)
+    sweep: dict[str, tuple[Any, ...]] = Field(default_factory=dict)
     endpoints: tuple[Endpoint, ...] = ()
 
     @property
@@ -122,22 +123,23 @@ def _check_references(study: StudyConfig, document: Document) -> None:
     for label, arm in study.arms.items():
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", label) or label == "base":
             raise InputError(
-                f"{document.place(('arms', label))}: arms.{label}: expected a name of letters, digits, '.', '_' "
-                "or '-' other than 'base'"
+                f"{document.place(('arms', label))}: arms.{label}: expected a name of letters, digits, "
+                "'.', '_' or '-' other than 'base'"
             )
         if arm.task:
             _must_exist(document, ("arms", label, "task"), arm.task, tasks, "task")
         if arm.task in study.evaluation.benchmarks:
             raise InputError(
-                f"{document.place(('arms', label, 'task'))}: arms.{label}.task: '{arm.task}' is an evaluation set; "
-                "post-training on it would measure memory. Name another task"
+                f"{document.place(('arms', label, 'task'))}: arms.{label}.task: '{arm.task}' is an "
+                "evaluation set; post-training on it would measure memory. Name another task"
             )
         if arm.start_from is not None:
             others = [other for other in study.arms if other != label]
             _must_exist(document, ("arms", label, "start_from"), arm.start_from, others, "other arm")
     for label, mixture in study.mixtures.items():
         for source in mixture.source_names:
-            _must_exist(document, ("mixtures", label), source, list(study.sources), "source")
+            key = ("mixtures", label, "shares" if mixture.kind == "controlled" else "passes", source)
+            _must_exist(document, key, source, list(study.sources), "source")
     if len(set(study.seeds)) != len(study.seeds) or not study.seeds:
         raise InputError(
             f"{document.place(('seed',))}: seed: {study.seed}: expected one seed or a list of different ones"
@@ -145,13 +147,13 @@ def _check_references(study: StudyConfig, document: Document) -> None:
     if study.pretrain.sequence_length > study.model.context_length:
         raise InputError(
             f"{document.place(('pretrain', 'sequence_length'))}: pretrain.sequence_length: "
-            f"{study.pretrain.sequence_length} is longer than model.context_length {study.model.context_length}; "
-            "lower the first or raise the second"
+            f"{study.pretrain.sequence_length} is longer than model.context_length "
+            f"{study.model.context_length}; lower the first or raise the second"
         )
 
 
 def expand_sweep(document: Document) -> list[tuple[str, Document]]:
-    """One document for each point of the `sweep` grid, with the label that tells it apart (empty without one)."""
+    """One document for each point of the `sweep` grid, with the label that tells it apart."""
     sweep = document.data.get("sweep") or {}
     if not isinstance(sweep, dict) or not all(
         isinstance(values, list) and values for values in sweep.values()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from echochamber.base import Config, InputError, digest_file
-from echochamber.corpora import BaseSource, BaseTask
+from echochamber.corpora import BaseSource, BaseTask, refuse_evaluation_files
 from echochamber.evaluation import Labels
 from echochamber.study.config import StudyConfig
 from echochamber.study.modules import module_digests
@@ -46,6 +46,9 @@ class _Builder:
     def __init__(self, study: StudyConfig) -> None:
         self.study = study
         self.measured: list[Measured] = []
+        self.fingerprints: dict[str, dict[str, str]] = {}
+        benchmarks = {name: study.tasks[name] for name in study.evaluation.benchmarks}
+        refuse_evaluation_files(study.sources, benchmarks)
         order = [
             *study.evaluation.benchmarks,
             *(name for name in study.tasks if name not in study.evaluation.benchmarks),
@@ -67,6 +70,7 @@ class _Builder:
                 "tokenizer": _plain(study.tokenizer),
                 "sources": {name: _plain(source) for name, source in study.sources.items()},
                 "files": self.files(*study.sources.values()),
+                "tokenizer_files": {path.name: digest_file(path) for path in study.tokenizer.inputs()},
             },
             {"problems": self.problems},
             study.shared_data_seed,
@@ -90,13 +94,10 @@ class _Builder:
                 for seed in study.seeds:
                     self.cell(name, mixture, size, seed)
 
-    def files(self, *configs: BaseSource | BaseTask) -> dict[str, str]:
-        """Digests of the local files that configs read."""
-        paths = sorted({path for config in configs for path in config.inputs()})
-        for path in paths:
-            if not path.is_file():
-                raise InputError(f"cannot read {path}: no such file. Give the path of an existing file")
-        return {path.name: digest_file(path) for path in paths}
+    def files(self, *configs: BaseSource | BaseTask) -> list[dict[str, str]]:
+        """What identifies the data behind each config that reads files."""
+        found = [self.fingerprints.setdefault(repr(config), config.fingerprint()) for config in configs]
+        return [fingerprint for fingerprint in found if fingerprint]
 
     def stage(
         self,
@@ -120,6 +121,7 @@ class _Builder:
                 "mixture": _plain(config),
                 "sources": {source: _plain(value) for source, value in sources.items()},
                 "files": self.files(*sources.values()),
+                "benchmarks": list(self.study.evaluation.benchmarks),
             },
             {"problems": self.problems, "tokenizer": self.tokenizer},
             self.study.shared_data_seed,
@@ -132,7 +134,7 @@ class _Builder:
             "pretrain",
             f"pretrain {where}",
             {"size": size, "context_length": study.model.context_length, "pretrain": _plain(study.pretrain)},
-            {"mixture": mixture, "tokenizer": self.tokenizer, "check": self.check},
+            {"check": self.check, "tokenizer": self.tokenizer, "mixture": mixture},
             seed,
         )
         measure = {

@@ -157,7 +157,7 @@ def run_study(
     """
     from echochamber.report import render
 
-    existed = study.folder.exists()
+    made = [path for path in (study.folder, *study.folder.parents) if not path.exists()]
     with explained_write(study.folder):
         study.store.folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -173,8 +173,10 @@ def run_study(
             say(f"report: {render(study.folder)}")
             return rows
     except InputError:
-        if not existed:
-            shutil.rmtree(study.folder, ignore_errors=True)
+        # A study that cannot be used as written leaves nothing behind, empty folders included.
+        for path in made:
+            if path == study.folder or not any(path.iterdir()):
+                shutil.rmtree(path, ignore_errors=True)
         raise
 
 
@@ -197,7 +199,7 @@ def _make_stages(study: Study, stages: Sequence[Stage], say: Say) -> None:
 
 
 def status_rows(study: Study) -> list[dict[str, Any]]:
-    """One row for each stage of the plan: title, state, seconds, folder; then older folders that no stage owns."""
+    """One row for each stage of the plan, then one for each folder that no stage of it owns."""
     rows = []
     for stage in study.plan.stages:
         state = study.store.state(stage)

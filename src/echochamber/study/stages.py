@@ -7,6 +7,7 @@ interrupted run left behind and must then end with the same bytes.
 
 from __future__ import annotations
 
+import io
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter
 
 from echochamber import corpora, evaluation, model, rl, rollout, train, verify
-from echochamber.base import InputError, derive_seed, read_json, write_json
+from echochamber.base import InputError, derive_seed, read_json, write_file, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -92,8 +93,8 @@ def run_check(context: StageContext) -> None:
         limit = context.config["context_length"]
         if longest[name] + new_tokens > limit:
             raise InputError(
-                f"the longest prompt of task '{name}' has {longest[name]} tokens; with {new_tokens} new tokens it "
-                f"exceeds model.context_length {limit}. Raise model.context_length to at least "
+                f"the longest prompt of task '{name}' has {longest[name]} tokens; {new_tokens} new "
+                f"tokens exceed model.context_length {limit}. Raise model.context_length to at least "
                 f"{longest[name] + new_tokens} or lower max_new_tokens"
             )
     write_json(context.folder / "longest_prompt_tokens.json", longest)
@@ -108,6 +109,10 @@ def run_mixture(context: StageContext) -> None:
         context.folder / "data",
         seed=derive_seed(context.seed, "sources"),
         excluded=_excluded(context.inputs["problems"]),
+        evaluations={
+            name: corpora.read_problems(context.inputs["problems"] / f"{name}.jsonl")
+            for name in context.config["benchmarks"]
+        },
     )
 
 
@@ -160,17 +165,12 @@ class Measurement:
 
 
 def write_table(table: pa.Table, path: Path) -> None:
-    """Write a Parquet file atomically."""
+    """Write a Parquet file atomically and durably."""
     import pyarrow.parquet as pq
 
-    from echochamber.base import explained_write, fault_point
-
-    temporary = path.with_name(path.name + ".tmp")
-    with explained_write(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(table, temporary, compression="zstd")
-        fault_point("table.before_rename")
-        temporary.replace(path)
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd")
+    write_file(path, buffer.getvalue())
 
 
 def _grader(context: StageContext) -> verify.Grader:
@@ -218,6 +218,7 @@ def run_arm(context: StageContext) -> None:
             seed=derive_seed(context.seed, "post-train"),
             evaluation_steps=evaluation.evaluation_steps(config.total_steps, measure.config.num_points),
             on_step=on_step,
+            excluded=_excluded(context.inputs["problems"]),
         )
 
 

@@ -1,0 +1,68 @@
+"""The command line as a user meets it: exit codes, sentences, no tracebacks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from echochamber.cli.main import run_cli
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["--version"], 0, "0.1.0"),
+        (["--help"], 0, "Describe a study in one YAML file"),
+        (["rum"], 2, "Did you mean 'run'"),
+        (["run"], 2, "Missing argument"),
+        (["run", "nowhere.yaml"], 2, "cannot read nowhere.yaml"),
+        (["report", "nowhere"], 2, "no finished run found at nowhere"),
+        (["grade", "nowhere.jsonl"], 2, "nowhere.jsonl"),
+    ],
+)
+def test_answers(arguments: list[str], code: int, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_cli(arguments) == code
+    captured = capsys.readouterr()
+    assert said in captured.out + captured.err
+    assert "Traceback" not in captured.err
+
+
+def test_grade_writes_a_line_for_each_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [
+        {"text": "def simple_math_problem():\n    return 6 * 7", "truth": "42"},
+        {"text": r"6 times 7 is \boxed{41}.", "truth": "42"},
+        {"text": "no idea", "truth": "42"},
+    ]
+    path, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert run_cli(["grade", str(path), "--completion", "text", "--gold", "truth", "--out", str(out)]) == 0
+    graded = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [row["format"] for row in graded] == ["tinygsm", "boxed", "none"]
+    assert [row["outcome"] for row in graded] == ["correct", "wrong", "no_answer"]
+    assert [row["reward"] for row in graded] == [1.0, 0.0, 0.0]
+    assert "0.3333" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ('{"text": "a", "gold": "1"}\n', "in.jsonl:1"),
+        ('{"completion": "a", "gold": "1"}\n{broken\n', "in.jsonl:2"),
+    ],
+)
+def test_grade_names_file_and_line(
+    tmp_path: Path, content: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    path.write_text(content)
+    assert run_cli(["grade", str(path), "--out", str(out)]) == 2
+    assert said in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_schema_of_study_files(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_cli(["config", "schema"]) == 0
+    schema = json.loads(capsys.readouterr().out)
+    assert {"tasks", "sources", "mixtures", "arms"} <= set(schema["properties"])

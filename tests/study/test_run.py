@@ -1,0 +1,144 @@
+"""A study end to end: what a run folder holds, and that its numbers can be recomputed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from echochamber.base import EchoError, InputError, read_json
+from echochamber.study import Result, Study, open_study, run_study, status_rows
+from echochamber.verify import grade_file
+
+ROW_KEYS = {
+    "arm", "size", "mixture", "seed", "step", "benchmark", "num_problems", "num_samples", "temperature", "greedy",
+    "pass_at", "maj_at", "share", "accuracy", "mean_tokens",
+}  # fmt: skip
+
+
+def test_run_folder_explains_itself(finished: Study) -> None:
+    names = {path.name for path in finished.folder.iterdir()}
+    assert names >= {
+        "study.yaml", "environment.json", "plan.json", "metrics.jsonl", "summary.json", "report.html",
+        "completions", "figures", "store",
+    }  # fmt: skip
+    assert "lock" not in names
+    assert read_json(finished.folder / "environment.json")["torch"]
+
+
+def test_summary_rows(finished: Study) -> None:
+    summary = read_json(finished.folder / "summary.json")
+    assert set(summary) == {"study", "rows", "seconds"}
+    assert summary["study"] == "tiny"
+    for row in summary["rows"]:
+        assert set(row) >= ROW_KEYS
+        assert sum(row["share"].values()) == pytest.approx(1.0, abs=1e-9)
+    cells = {(row["arm"], row["step"], row["greedy"]) for row in summary["rows"]}
+    assert cells == {
+        (arm, step, greedy)
+        for arm, step in [("base", 0), ("grpo", 0), ("grpo", 2)]
+        for greedy in (True, False)
+    }
+    assert all(seconds >= 0 for seconds in summary["seconds"].values())
+    assert len(summary["seconds"]) == len(finished.plan.stages)
+
+
+def test_grading_the_parquet_rows_again_gives_the_summary(finished: Study, tmp_path: Path) -> None:
+    rows = {
+        (row["arm"], row["step"], row["greedy"]): row
+        for row in read_json(finished.folder / "summary.json")["rows"]
+    }
+    seen = 0
+    for part in sorted((finished.folder / "completions").glob("*.parquet")):
+        table = pq.read_table(part).to_pylist()
+        for greedy in (True, False):
+            chosen = [row for row in table if row["greedy"] is greedy]
+            path = tmp_path / f"{part.stem}-{greedy}.jsonl"
+            path.write_text("".join(json.dumps(row) + "\n" for row in chosen))
+            graded = grade_file(path, completion="completion", gold="gold")
+            expected = rows[chosen[0]["arm"], chosen[0]["step"], greedy]
+            assert graded.mean_reward == pytest.approx(expected["pass_at"]["1"], abs=1e-12)
+            assert graded.share == pytest.approx(expected["share"], abs=1e-12)
+            seen += 1
+    assert seen == 6
+
+
+def test_second_run_answers_from_the_store_with_the_same_bytes(finished: Study, tmp_path: Path) -> None:
+    before = {p.name: p.read_bytes() for p in (finished.folder / "completions").iterdir()}
+    before |= {name: (finished.folder / name).read_bytes() for name in ("metrics.jsonl", "summary.json")}
+    lines: list[str] = []
+    run_study(finished, say=lines.append)
+    assert sum("in the store" in line for line in lines) == len(finished.plan.stages)
+    after = {p.name: p.read_bytes() for p in (finished.folder / "completions").iterdir()}
+    after |= {name: (finished.folder / name).read_bytes() for name in ("metrics.jsonl", "summary.json")}
+    assert before == after
+
+
+def test_same_study_elsewhere_gives_the_same_bytes(finished: Study, tiny_file: Path, tmp_path: Path) -> None:
+    other = open_study(tiny_file, runs=tmp_path)
+    run_study(other, say=lambda line: None)
+    for stage in finished.plan.stages:
+        for name in read_json(finished.store.path(stage) / "manifest.json")["files"]:
+            mine, theirs = finished.store.path(stage) / name, other.store.path(stage) / name
+            assert mine.read_bytes() == theirs.read_bytes(), f"{stage.title}: {name}"
+    assert (finished.folder / "metrics.jsonl").read_bytes() == (other.folder / "metrics.jsonl").read_bytes()
+
+
+def test_finished_stages_keep_no_scratch(finished: Study) -> None:
+    names = {path.name for path in finished.store.folder.rglob("*")}
+    assert not names & {"checkpoints", "verdicts.jsonl"}
+    assert not [name for name in names if name.endswith((".tmp", ".partial"))]
+
+
+def test_a_damaged_result_is_noticed(finished: Study, tiny_file: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished.folder, tmp_path / "tiny")
+    copy = open_study(tiny_file, runs=tmp_path)
+    stage = next(stage for stage in copy.plan.stages if stage.kind == "pretrain")
+    weights = copy.store.path(stage) / "model" / "model.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(bytes(data))
+    with pytest.raises(EchoError, match=r"model.safetensors is damaged; remove .* to make that stage again"):
+        run_study(copy, say=lambda line: None)
+
+
+def test_status_shows_done_waiting_and_unused(finished: Study, tiny_file: Path) -> None:
+    assert {row["state"] for row in status_rows(finished)} == {"done"}
+    changed = open_study(tiny_file, ["pretrain.optimizer.learning_rate=1e-3"], finished.folder.parent)
+    states = {row["stage"]: row["state"] for row in status_rows(changed)}
+    assert states["draw the problem sets"] == states["tokenise the mixture even"] == "done"
+    assert states["pretrain pico on even, seed 3"] == "waiting"
+    assert states["made by another config"] == "unused"
+
+
+def test_results_as_data_frames(finished: Study) -> None:
+    result = Result(finished.folder)
+    assert len(result.summary()) == 6
+    assert {"share.boxed", "pass_at.1"} <= set(result.summary().columns)
+    assert len(result.completions()) == 3 * 12 * 3
+    assert {"pretrain", "rl"} == set(result.metrics()["stage"])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("tasks.test.num_problems=5000", "asks for about 5000 different problems"),
+        ("evaluation.max_new_tokens=90", "exceed model.context_length 96"),
+    ],
+)
+def test_a_study_that_cannot_run_leaves_nothing(
+    tiny_file: Path, tmp_path: Path, change: str, message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        run_study(open_study(tiny_file, [change], tmp_path / "runs"), say=lambda line: None)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_input_error_keeps_an_earlier_run(finished: Study, tiny_file: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished.folder, tmp_path / "tiny")
+    with pytest.raises(InputError):
+        run_study(open_study(tiny_file, ["evaluation.max_new_tokens=90"], tmp_path), say=lambda line: None)
+    assert {row["state"] for row in status_rows(open_study(tiny_file, runs=tmp_path))} <= {"done", "unused"}
