@@ -116,11 +116,11 @@ def test_microbatches_packing_and_padding_change_nothing(
 ) -> None:
     """Float64: 1e-12, away from the reference and from the sampling policy, so that every term counts."""
     found = {}
-    for name, tokens, row_tokens in (
-        ("whole, packed", 10_000, 256), ("split, packed", 20, 256), ("whole, alone", 10_000, 0),
+    for name, tokens, extra_tokens in (
+        ("whole, packed", 10_000, 99), ("split, packed", 20, 99), ("whole, alone", 10_000, 0),
         ("one by one", 1, 0), ("split, half packed", 30, 10),
     ):  # fmt: skip
-        monkeypatch.setattr(packing, "PACKED_ROW_TOKENS", row_tokens)
+        monkeypatch.setattr(packing, "pays_off", lambda p, row, extra, d, most=extra_tokens: row - p < most)
         learner = learner_of(
             config.model_copy(update={"microbatch_tokens": tokens}), toy_policy(dtype=torch.float64)
         )
@@ -229,7 +229,7 @@ def test_trainer_and_engine_agree_on_log_probs(sampling: Sampling, sharpness: fl
     ]
     assert all((item.nucleus is None) == (not sampling.truncated) for item in completions)
     plan = plan_microbatches(
-        prompts, samples, range(len(samples)), budget_tokens=200, device=torch.device("cpu")
+        prompts, samples, range(len(samples)), budget_tokens=200, device=torch.device("cpu"), width=16
     )
     worst, largest = 0.0, 0.0
     with torch.no_grad():
@@ -252,11 +252,18 @@ def test_plans_cover_every_completion_once_within_the_budget() -> None:
     rng = np.random.default_rng(4)
     prompts = _prompts(rng, 9)
     samples = [Sample(i // 5, rng.integers(0, 8, size=rng.integers(1, 12))) for i in range(45)]
-    for pack in (True, False):
+    for width in (0, 16, 1000):
         plan = plan_microbatches(
-            prompts, samples, range(45), budget_tokens=60, device=torch.device("cpu"), pack=pack
+            prompts, samples, range(45), budget_tokens=60, device=torch.device("cpu"), width=width
         )
         assert _sequences(plan) == list(range(45))
-        assert all(micro.token_RS.numel() <= 60 or len(micro.token_RS) == 1 for micro in plan)
+        assert all(micro.token_RS.numel() <= 60 for micro in plan)
         tokens = sum(int(micro.mask_bT.sum()) for micro in plan)
         assert tokens == sum(len(sample.token_ids) for sample in samples)
+
+
+def test_packing_pays_off_for_long_prompts_and_short_completions() -> None:
+    assert packing.pays_off(20, 20, 5000, 64)  # the first completion of a row is free to join
+    assert packing.pays_off(20, 20 + 7 * 15, 15, 64)
+    assert not packing.pays_off(20, 20 + 500, 500, 64)
+    assert packing.pays_off(150, 150 + 7 * 150, 150, 768)

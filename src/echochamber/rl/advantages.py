@@ -121,7 +121,8 @@ def normalize_over_tokens(advantage_BT: Tensor, mask_BT: Tensor, *, epsilon: flo
 
 def explained_variance(value_BT: Tensor, return_BT: Tensor, mask_BT: Tensor) -> float:
     """1 - Var(return - value) / Var(return) over the mask; NaN when the returns do not vary."""
-    residual, target = (return_BT - value_BT)[mask_BT].double(), return_BT[mask_BT].double()
+    residual = (return_BT - value_BT)[mask_BT].cpu().double()
+    target = return_BT[mask_BT].cpu().double()
     variance = target.var(correction=0)
     if target.numel() == 0 or float(variance) == 0.0:
         return float("nan")

@@ -20,9 +20,6 @@ from torch import Tensor
 
 from echochamber.rl.logprobs import Kept
 
-PACKED_ROW_TOKENS = 256
-"""Rows grow by packing up to here: beyond, attention over the row costs more than repeated prompts."""
-
 
 @dataclass(frozen=True)
 class Sample:
@@ -78,10 +75,25 @@ class _Row:
     num_tokens: int
 
 
+def pays_off(prompt_tokens: int, row_tokens: int, extra_tokens: int, width: int) -> bool:
+    """Whether a completion costs less in a row of its group than in one of its own.
+
+    Alone it repeats the prompt: P tokens through 16 D^2 weights a layer, and attention over (P + L)^2
+    pairs. In a row of S tokens, attention grows from S^2 to (S + L)^2 pairs, all of them computed, at 2 D
+    each. The first is dearer while L (S - P) < P (4 D + P / 2).
+    """
+    limit = prompt_tokens * (4 * width + prompt_tokens / 2)
+    return extra_tokens * (row_tokens - prompt_tokens) < limit
+
+
 def _rows(
-    prompts: Sequence[Sequence[int]], samples: Sequence[Sample], chosen: Sequence[int], pack: bool
+    prompts: Sequence[Sequence[int]],
+    samples: Sequence[Sample],
+    chosen: Sequence[int],
+    budget_tokens: int,
+    width: int,
 ) -> list[_Row]:
-    """Place completions in rows: those of one prompt together, until a row is long enough."""
+    """Place completions in rows: those of one prompt together, while that pays off."""
     by_prompt: dict[int, list[int]] = {}
     for index in chosen:
         by_prompt.setdefault(samples[index].prompt, []).append(index)
@@ -90,8 +102,13 @@ def _rows(
         row: _Row | None = None
         for index in sorted(members, key=lambda i: (len(samples[i].token_ids), i)):
             extra = len(samples[index].token_ids) - 1
-            if row is None or not pack or row.num_tokens + extra > PACKED_ROW_TOKENS:
-                row = _Row(prompt, [], len(prompts[prompt]))
+            length = len(prompts[prompt])
+            if (
+                row is None
+                or row.num_tokens + extra > budget_tokens
+                or not pays_off(length, row.num_tokens, extra, width)
+            ):
+                row = _Row(prompt, [], length)
                 rows.append(row)
             row.samples.append(index)
             row.num_tokens += extra
@@ -105,7 +122,7 @@ def plan_microbatches(
     *,
     budget_tokens: int,
     device: torch.device,
-    pack: bool = True,
+    width: int,
 ) -> list[Microbatch]:
     """Split the chosen completions into microbatches of at most `budget_tokens` inputs, padding included.
 
@@ -114,9 +131,9 @@ def plan_microbatches(
 
     Args:
         chosen: indices of completions that have at least one token.
-        pack: put completions of one prompt into one row.
+        width: D of the model, which decides how far packing pays off.
     """
-    rows = sorted(_rows(prompts, samples, chosen, pack), key=lambda row: row.num_tokens)
+    rows = sorted(_rows(prompts, samples, chosen, budget_tokens, width), key=lambda row: row.num_tokens)
     groups: list[list[_Row]] = []
     for row in rows:
         if not groups or (len(groups[-1]) + 1) * row.num_tokens > budget_tokens:

@@ -13,8 +13,10 @@ from typing import Any
 from torch import Tensor
 
 from echochamber.rl.advantages import no_signal
-from echochamber.rl.objectives import kl_estimate
+from echochamber.rl.objectives import Estimator, kl_estimate
 from echochamber.rl.rewards import Graded
+
+KL_COLUMNS: tuple[tuple[str, Estimator], ...] = (("kl", "k3"), ("kl_k1", "k1"), ("kl_k2", "k2"))
 
 
 def completion_row(graded: Sequence[Graded]) -> dict[str, Any]:
@@ -62,14 +64,16 @@ def logprob_row(
     `kl_k1` and `kl_k2` beside it. `mismatch`, `mismatch_max`: absolute difference between the trainer's
     and the engine's log-probabilities of the same tokens.
     """
-    num_tokens = int(mask_BT.sum())
-    row = {"entropy": float(entropy_BT[mask_BT].double().sum()) / num_tokens}
+    mask_BT, num_tokens = mask_BT.cpu(), int(mask_BT.sum())
+    logp_BT, rollout_logp_BT = logp_BT.cpu().double(), rollout_logp_BT.cpu().double()
+    row = {"entropy": float(entropy_BT.cpu().double()[mask_BT].sum()) / num_tokens}
     if ref_logp_BT is not None:
-        for name, estimator in (("kl", "k3"), ("kl_k1", "k1"), ("kl_k2", "k2")):
-            values_BT = kl_estimate(logp_BT.double(), ref_logp_BT.double(), mask_BT, estimator)  # type: ignore[arg-type]
+        ref_logp_BT = ref_logp_BT.cpu().double()
+        for name, estimator in KL_COLUMNS:
+            values_BT = kl_estimate(logp_BT, ref_logp_BT, mask_BT, estimator)
             row[name] = float(values_BT.sum()) / num_tokens
     difference_N = (logp_BT - rollout_logp_BT)[mask_BT].abs()
-    row["mismatch"] = float(difference_N.double().mean())
+    row["mismatch"] = float(difference_N.mean())
     row["mismatch_max"] = float(difference_N.max())
     return row
 

@@ -45,7 +45,7 @@ class Batch:
         samples: the same for the trainer.
         mask_BT: True on sampled tokens.
         trained_BT: the mask without completions that the loss leaves out.
-        reward_PG: in the policy's dtype.
+        reward_PG: float64, on the CPU: not every device has the type.
         old_logp_BT, entropy_BT: by the policy that sampled; filled by `score`, or by the first update.
         ref_logp_BT: by the reference, or None.
         scored: `old_logp_BT` is filled.
@@ -95,7 +95,7 @@ class PolicyGradientLearner(Learner):
         kl_BT = self.kl_penalty(batch)
         if kl_BT is None:
             return batch.reward_PG
-        return batch.reward_PG - kl_BT.to(batch.reward_PG.dtype).sum(dim=1).view_as(batch.reward_PG)
+        return batch.reward_PG - kl_BT.cpu().double().sum(dim=1).view_as(batch.reward_PG)
 
     def kl_penalty(self, batch: Batch) -> Tensor | None:
         """(B, T): coefficient times the KL estimate of each token, if KL is in the reward."""
@@ -114,7 +114,7 @@ class PolicyGradientLearner(Learner):
 
     def at_every_token(self, advantage_PG: Tensor, batch: Batch) -> Tensor:
         """One advantage a completion as (B, T)."""
-        return advantage_PG.flatten()[:, None].to(batch.old_logp_BT.dtype).expand_as(batch.old_logp_BT)
+        return advantage_PG.flatten()[:, None].to(batch.old_logp_BT).expand_as(batch.old_logp_BT)
 
     @property
     def kl_coefficient(self) -> float:
@@ -200,7 +200,7 @@ class PolicyGradientLearner(Learner):
             samples=rollouts.samples(),
             mask_BT=mask_BT,
             trained_BT=trained_BT,
-            reward_PG=rollouts.reward_PG.to(device),
+            reward_PG=rollouts.reward_PG,
             rollout_logp_BT=rollouts.rollout_logp().to(device, dtype),
             old_logp_BT=torch.zeros(mask_BT.shape, dtype=dtype, device=device),
             entropy_BT=torch.zeros(mask_BT.shape, dtype=dtype, device=device),
@@ -228,6 +228,7 @@ class PolicyGradientLearner(Learner):
             [prompt * per_prompt + g for prompt in sorted(prompts) for g in range(per_prompt)],
             budget_tokens=self.context.microbatch_tokens(self.config.microbatch_tokens),
             device=self.context.device,
+            width=self.context.policy.config.d_model,
         )
 
     @torch.no_grad()

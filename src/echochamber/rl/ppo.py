@@ -132,7 +132,7 @@ class PPOLearner(PolicyGradientLearner):
         """(B, T): GAE of the per-token rewards."""
         config = self.config
         reward_BT = token_rewards(
-            batch.reward_PG.flatten().to(batch.old_logp_BT.dtype),
+            batch.reward_PG.flatten().to(batch.old_logp_BT),
             self.kl_penalty(batch),
             batch.mask_BT,
             kl_coefficient=1.0,
@@ -213,7 +213,7 @@ class PPOLearner(PolicyGradientLearner):
             **super().row(batch, stats),
             "value_loss": sums["value_error"] / tokens,
             "value_clip_fraction": sums["value_clipped"] / tokens,
-            "value_mean": float(self.value_BT[batch.mask_BT].double().mean()),
+            "value_mean": float(self.value_BT[batch.mask_BT].mean()),
             "explained_variance": explained_variance(self.value_BT, self.return_BT, batch.mask_BT),
         }
         if self.value_stats:

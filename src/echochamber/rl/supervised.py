@@ -93,6 +93,7 @@ class SupervisedLearner(Learner):
             range(len(samples)),
             budget_tokens=self.context.microbatch_tokens(self.tuning.microbatch_tokens),
             device=self.context.device,
+            width=self.context.policy.config.d_model,
         )
 
     def _loss(self, micro: Microbatch) -> LossSum:
