@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import re
 from collections.abc import Sequence
 from decimal import Decimal
@@ -10,7 +11,9 @@ from functools import lru_cache
 from typing import Protocol
 
 from echochamber.base import InputError, Registry
-from echochamber.verify.answers import Number, parse_number
+from echochamber.verify.answers import MAX_CHARACTERS, Number, parse_number
+from echochamber.verify.comparing import Comparer
+from echochamber.verify.math_answers import decide, normalized
 from echochamber.verify.outcomes import Execution
 
 # Relative tolerance for binary floats, whose last digits are rounding error.
@@ -60,7 +63,7 @@ def value_of(execution: Execution) -> Number | None:
     if kind == "decimal":
         decimal = Decimal(text)
         return Number(Fraction(decimal)) if decimal.is_finite() and abs(decimal.adjusted()) < 400 else None
-    return parse_number(text) if kind == "str" else None
+    return parse_number(text) if kind in ("str", "ratio") else None
 
 
 @lru_cache(maxsize=16384)
@@ -125,10 +128,13 @@ def _short(text: str) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-class Math(Gsm8k):
-    """Numbers compared exactly, other answers by their text."""
+class Math:
+    """Numbers exactly, typesetting by rule, the rest by math-verify in confined processes of its own."""
 
     name = "math"
+
+    def __init__(self) -> None:
+        self._comparer: Comparer | None = None
 
     def check_gold(self, gold: str) -> None:
         """Any text that is not empty."""
@@ -136,12 +142,40 @@ class Math(Gsm8k):
             raise InputError("an empty gold answer: expected the answer as text, e.g. \\frac{1}{2}")
 
     def text_equals(self, answers: Sequence[str], golds: Sequence[str]) -> list[bool]:
-        """Numbers exactly; anything else as text without spaces."""
-        equal = super().text_equals(answers, golds)
-        return [
-            same or answer.replace(" ", "") == gold.replace(" ", "")
-            for same, answer, gold in zip(equal, answers, golds, strict=True)
+        """Equality of answers in LaTeX."""
+        decided = [_decided(answer, gold) for answer, gold in zip(answers, golds, strict=True)]
+        open_pairs = [
+            (normalized(gold), normalized(answer))
+            for answer, gold, equal in zip(answers, golds, decided, strict=True)
+            if equal is None
         ]
+        if not open_pairs:
+            return [bool(equal) for equal in decided]
+        if self._comparer is None:
+            self._comparer = Comparer()
+            atexit.register(self._comparer.close)
+        found = iter(self._comparer.equal(open_pairs))
+        return [next(found) if equal is None else equal for equal in decided]
+
+    def value_equals(self, execution: Execution, gold: str) -> bool | None:
+        """Typed comparison where value and gold are numbers; booleans are no answer."""
+        if execution.kind == "bool":
+            return False
+        number, target = value_of(execution), gold_number(gold)
+        if number is not None and target is not None:
+            return same_number(number, target)
+        if execution.kind in ("int", "float", "decimal", "ratio") and number is None:
+            return False
+        return None
+
+
+def _decided(answer: str, gold: str) -> bool | None:
+    """What rules can say about two answers."""
+    if len(answer) > MAX_CHARACTERS:
+        return False
+    number, target = parse_number(answer), gold_number(gold)
+    same = None if number is None or target is None else same_number(number, target)
+    return decide(answer, gold, same)
 
 
 _benchmarks: Registry[Benchmark] = Registry("benchmark")

@@ -14,6 +14,7 @@ from echochamber.base import InputError
 from echochamber.formats import Extracted, detected, get_format
 from echochamber.formats.registry import AMBIGUOUS, NONE
 from echochamber.verify.benchmarks import Benchmark, get_benchmark
+from echochamber.verify.confined import ConfinedPool
 from echochamber.verify.journal import Journal
 from echochamber.verify.outcomes import Execution, Limits, Outcome, Verdict
 from echochamber.verify.pool import Pool
@@ -61,6 +62,8 @@ class Grader:
         tiers: which sandboxes programs may use; a program that needs another one is `unsupported`.
         workers: processes that run programs, None for one per CPU, at most four.
         journal: file that remembers what each program gave, see `Journal`.
+        unsafe_unconfined: run tier 2 without confinement where it cannot be installed: generated code
+            then has all rights of the user who runs it.
 
     Raises:
         InputError: an unknown tier, or one that this machine cannot confine.
@@ -73,6 +76,7 @@ class Grader:
         limits: Limits = Limits(),  # noqa: B008 - frozen
         workers: int | None = None,
         journal: Path | None = None,
+        unsafe_unconfined: bool = False,
     ) -> None:
         unknown = [tier for tier in tiers if tier not in TIERS]
         if unknown or not tiers:
@@ -82,7 +86,11 @@ class Grader:
         self.tiers, self.limits = tuple(tiers), limits
         self._journal = Journal(journal, limits)
         size = workers or min(4, os.cpu_count() or 1)
-        self._pools = {1: Pool(limits, size)}
+        self._pools: dict[int, Pool | ConfinedPool] = {}
+        if 1 in tiers:
+            self._pools[1] = Pool(limits, size)
+        if 2 in tiers:
+            self._pools[2] = ConfinedPool(limits, size, unsafe_unconfined=unsafe_unconfined)
 
     def grade(
         self,

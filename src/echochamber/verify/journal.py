@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import platform
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -34,7 +35,11 @@ class Journal:
 
     def __init__(self, path: Path | None, limits: Limits) -> None:
         self.path = path
-        self._prefix = json.dumps([_VERSION, version("pydantic-monty"), asdict(limits)], sort_keys=True)
+        versions = [
+            platform.python_version(),
+            *(version(name) for name in ("pydantic-monty", "sympy", "numpy")),
+        ]
+        self._prefix = json.dumps([_VERSION, versions, asdict(limits)], sort_keys=True)
         self._known: dict[str, Execution] = {}
         if path is not None and path.exists():
             self._read(path)

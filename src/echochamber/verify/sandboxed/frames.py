@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 from typing import Any, BinaryIO
 
@@ -27,3 +28,9 @@ def write_frame(stream: BinaryIO, message: Any) -> None:
     """Send one message."""
     stream.write(frame(message))
     stream.flush()
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write to a descriptor with nothing but `write`, which a confined process still has."""
+    while data:
+        data = data[os.write(descriptor, data) :]

@@ -1,0 +1,250 @@
+"""The grader's side of the fork servers: tier 2 programs, one confined child each."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import selectors
+import socket
+import struct
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from echochamber.base import EchoError, InputError
+from echochamber.verify.outcomes import Execution, Limits
+from echochamber.verify.processes import end_process, start_process
+from echochamber.verify.sandboxed import confinement
+from echochamber.verify.sandboxed.fork_server import OVERRAN
+from echochamber.verify.sandboxed.frames import frame
+
+_START_SECONDS = 120.0
+# How long past a job's deadline its server may stay silent; after that the server is replaced.
+_GRACE_SECONDS = 0.8
+_MAX_ANSWER_BYTES = 65_536
+_MAX_FAILED_STARTS = 3
+_KINDS = frozenset({"int", "float", "decimal", "str", "bool", "none", "other", "ratio", "latex"})
+_STATUSES = frozenset({"ok", "runtime_error", "memory", "syntax_error"})
+
+Finish = Callable[[bytes, bool], None]
+
+
+def require_confinement() -> None:
+    """Refuse where programs cannot be confined.
+
+    Raises:
+        InputError: why, and what to do instead.
+    """
+    reason = confinement.refusal()
+    if reason:
+        raise InputError(
+            f"tier 2 cannot be confined here: {reason}. Allow only tier 1 (verify: tiers: [1]), use "
+            "Linux 5.13 or newer, or accept the risk by name with unsafe_unconfined"
+        )
+
+
+class _Server:
+    """One fork server and the job it works on."""
+
+    def __init__(self, module: str, config: dict[str, Any]) -> None:
+        self.process, self.control = start_process(module)
+        with contextlib.suppress(OSError):
+            self.control.sendall(frame(config))
+        self.ready = False
+        self.received = b""
+        self.channel: socket.socket | None = None
+        self.finish: Finish | None = None
+        self.deadline = time.monotonic() + _START_SECONDS
+
+    def greet(self) -> None:
+        """Read the first message.
+
+        Raises:
+            EchoError: the server could not confine itself.
+        """
+        data = self.control.recv(4096)
+        if not data:
+            raise ConnectionResetError
+        self.received += data
+        if len(self.received) < 4 or len(self.received) < 4 + struct.unpack_from("<I", self.received)[0]:
+            return
+        message = json.loads(self.received[4:])
+        if "error" in message:
+            raise EchoError(f"the sandbox cannot be confined: {message['error']}")
+        self.ready = True
+
+    def give(self, request: dict[str, Any], seconds: float, finish: Finish) -> None:
+        """Start a job: its socket goes to the server, its content only to the child."""
+        ours, theirs = socket.socketpair()
+        ours.settimeout(_GRACE_SECONDS + seconds)
+        self.channel, self.finish = ours, finish
+        self.deadline = time.monotonic() + seconds + _GRACE_SECONDS
+        with theirs, contextlib.suppress(OSError):
+            socket.send_fds(self.control, [struct.pack("<d", seconds)], [theirs.fileno()])
+        with contextlib.suppress(OSError):
+            ours.sendall(frame(request))
+
+    def take(self) -> None:
+        """The job's child is gone: read what it left and hand it on."""
+        report = self.control.recv(1)
+        if not report:
+            raise ConnectionResetError
+        assert self.channel is not None and self.finish is not None
+        answer = bytearray()
+        # The child is dead, so the socket holds all that it will ever hold.
+        self.channel.setblocking(False)
+        with contextlib.suppress(OSError):
+            while len(answer) <= _MAX_ANSWER_BYTES and (data := self.channel.recv(65_536)):
+                answer += data
+        self.channel.close()
+        finish, self.channel, self.finish = self.finish, None, None
+        finish(bytes(answer), report == OVERRAN)
+
+    def end(self) -> None:
+        if self.channel is not None:
+            self.channel.close()
+        end_process(self.process, self.control)
+
+
+class ForkServers:
+    """A fixed number of fork servers that share a queue of jobs.
+
+    Args:
+        module: which of `verify.sandboxed` to start.
+        size: number of servers; they start with the first job and stay until `close`.
+    """
+
+    def __init__(
+        self, module: str, size: int, *, memory_mib: int, seconds: float, confined: bool = True
+    ) -> None:
+        self._module, self.size = module, size
+        self._config = {"memory_bytes": memory_mib << 20, "seconds": seconds, "confined": confined}
+        self._servers: list[_Server] = []
+        self._failed_starts = 0
+
+    def run(
+        self, jobs: Sequence[tuple[dict[str, Any], float]], finish: Callable[[int, bytes, bool], None]
+    ) -> None:
+        """Run jobs of (request, seconds); `finish(index, answer, overran)` is called for each, in any order.
+
+        Raises:
+            EchoError: the servers cannot be started or confined.
+        """
+        waiting = deque(range(len(jobs)))
+        while len(self._servers) < min(self.size, len(jobs)):
+            self._servers.append(_Server(self._module, self._config))
+        while waiting or any(server.finish for server in self._servers):
+            for server in self._servers:
+                if waiting and server.ready and server.finish is None:
+                    index = waiting.popleft()
+                    request, seconds = jobs[index]
+                    server.give(request, seconds, _bind(finish, index))
+            self._step(bool(waiting))
+
+    def _step(self, work_is_left: bool) -> None:
+        watched = [server for server in self._servers if server.finish or (work_is_left and not server.ready)]
+        with selectors.DefaultSelector() as selector:
+            for server in watched:
+                selector.register(server.control, selectors.EVENT_READ, server)
+            patience = min(server.deadline for server in watched) - time.monotonic()
+            arrived = {key.data for key, _ in selector.select(max(0.0, patience))}
+        now = time.monotonic()
+        for server in watched:
+            try:
+                if server in arrived:
+                    server.take() if server.ready else server.greet()
+                elif now >= server.deadline:
+                    self._replace(server, overran=True)
+            except ConnectionResetError:
+                self._replace(server, overran=False)
+
+    def _replace(self, server: _Server, *, overran: bool) -> None:
+        """Start anew in place of a server that died or fell silent; its job counts as failed."""
+        server.end()
+        if not server.ready:
+            self._failed_starts += 1
+            if self._failed_starts >= _MAX_FAILED_STARTS:
+                self.close()
+                raise EchoError(
+                    "the sandbox servers do not start: check that numpy and sympy can be imported"
+                )
+        if server.finish is not None:
+            server.finish(b"", overran)
+        self._servers[self._servers.index(server)] = _Server(self._module, self._config)
+
+    def close(self) -> None:
+        """End all servers."""
+        for server in self._servers:
+            server.end()
+        self._servers = []
+
+
+def _bind(finish: Callable[[int, bytes, bool], None], index: int) -> Finish:
+    return lambda answer, overran: finish(index, answer, overran)
+
+
+class ConfinedPool:
+    """Runs tier 2 programs: CPython with numpy and sympy, one confined process each.
+
+    Args:
+        unsafe_unconfined: run without confinement where it cannot be installed. Generated code then has
+            the rights of the user who runs it.
+
+    Raises:
+        InputError: confinement cannot be installed and was not waived.
+    """
+
+    def __init__(self, limits: Limits, size: int, *, unsafe_unconfined: bool = False) -> None:
+        confined = not (unsafe_unconfined and confinement.refusal())
+        if confined:
+            require_confinement()
+        self.limits = limits
+        self._servers = ForkServers(
+            "fork_server",
+            size,
+            memory_mib=limits.confined_memory_mib,
+            seconds=limits.confined_seconds,
+            confined=confined,
+        )
+
+    def run(self, sources: Sequence[str]) -> list[Execution]:
+        """Run programs; results in the order of `sources`.
+
+        Raises:
+            EchoError: the servers cannot be started or confined.
+        """
+        results = [Execution("runtime_error")] * len(sources)
+
+        def finish(index: int, answer: bytes, overran: bool) -> None:
+            results[index] = Execution("timeout") if overran else _execution(answer)
+
+        jobs = [
+            ({"source": source, "output_bytes": self.limits.output_bytes}, self.limits.confined_seconds)
+            for source in sources
+        ]
+        self._servers.run(jobs, finish)
+        return results
+
+    def close(self) -> None:
+        """End all servers."""
+        self._servers.close()
+
+
+def _execution(answer: bytes) -> Execution:
+    """A child's answer, read strictly: one message of four short texts, or it is no answer."""
+    failed = Execution("runtime_error")
+    if not 4 < len(answer) <= _MAX_ANSWER_BYTES or struct.unpack_from("<I", answer)[0] != len(answer) - 4:
+        return failed
+    try:
+        message = json.loads(answer[4:])
+    except (ValueError, RecursionError):
+        return failed
+    if not isinstance(message, dict) or message.get("status") not in _STATUSES:
+        return failed
+    if message["status"] != "ok":
+        return Execution(str(message["status"]))
+    texts = {name: message.get(name) for name in ("kind", "value", "output")}
+    if not all(isinstance(text, str) for text in texts.values()) or texts["kind"] not in _KINDS:
+        return failed
+    return Execution("ok", **{name: str(text) for name, text in texts.items()})
