@@ -9,6 +9,7 @@ from contract import CONFIG, EOS, PAD, PROMPTS, SETTINGS, same, sharp_model
 from echochamber.base import InputError
 from echochamber.model import Transformer
 from echochamber.rollout import NativeEngine, Sampling
+from echochamber.rollout.batches import split_work
 
 SPLIT = [Sampling(max_new_tokens=30), Sampling(max_new_tokens=30, top_p=0.9)]
 
@@ -57,13 +58,11 @@ def test_how_the_work_is_split_does_not_matter(sampling: Sampling) -> None:
 
 
 def test_memory_is_bounded_by_splitting() -> None:
-    model = sharp_model()
-    column_bytes = 2 * CONFIG.num_layers * CONFIG.d_model * 4
-    engine = NativeEngine(model, eos_id=EOS, pad_id=PAD, cache_bytes=80 * column_bytes)
-    batches = list(engine._batches(PROMPTS, Sampling(max_new_tokens=8), 12))
+    columns = [len(p) + 8 for p in PROMPTS]
+    batches = list(split_work(columns, 12, max_rows=10**6, max_columns=80))
     for units in batches:
-        columns = max(len(PROMPTS[unit.prompt]) for unit in units) + 8
-        assert sum(unit.count for unit in units) * columns <= 80
+        longest = max(columns[unit.prompt] for unit in units)
+        assert sum(unit.count for unit in units) * longest <= 80
     samples = [(u.prompt, s) for units in batches for u in units for s in range(u.first, u.first + u.count)]
     assert sorted(samples) == [(p, s) for p in range(len(PROMPTS)) for s in range(12)]
 

@@ -1,7 +1,19 @@
 """One interface for sampling completions, and the engines behind it."""
 
+from echochamber.rollout.engines import ENGINES, make_engine
+from echochamber.rollout.hf import HFEngine
 from echochamber.rollout.interface import Completion, Engine, Nucleus, Sampling
 from echochamber.rollout.native import NativeEngine
 from echochamber.rollout.sampling import nucleus_logprobs
 
-__all__ = ["Completion", "Engine", "NativeEngine", "Nucleus", "Sampling", "nucleus_logprobs"]
+__all__ = [
+    "ENGINES",
+    "Completion",
+    "Engine",
+    "HFEngine",
+    "NativeEngine",
+    "Nucleus",
+    "Sampling",
+    "make_engine",
+    "nucleus_logprobs",
+]

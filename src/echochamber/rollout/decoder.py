@@ -10,6 +10,7 @@ C columns of the cache, D width, H heads, W entries a head, M SwiGLU inner width
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -50,6 +51,11 @@ class Batch:
     bias_RC: Tensor | None
 
 
+def _pairs(x: Tensor) -> Tensor:
+    """The last axis as complex numbers of its neighbouring entries; a view."""
+    return torch.view_as_complex(x.view(*x.shape[:-1], -1, 2))
+
+
 class Decoder:
     """Prefill and single-token steps on one copy of the weights."""
 
@@ -59,7 +65,7 @@ class Decoder:
         heads, width = self.config.num_heads, self.config.head_width
         with torch.no_grad():
             self.embedding = model.embedding.detach().clone()
-            self.head = model.head_weight.detach().clone().t()
+            self.head = model.head_weight.detach().t().contiguous()
             self.layers = []
             for block in model.blocks:
                 weights = {name: w.detach() for name, w in block.named_parameters()}
@@ -68,27 +74,30 @@ class Decoder:
                 paired = paired * torch.tensor([[width**-0.5], [1.0]], dtype=qk.dtype, device=qk.device)
                 self.layers.append(
                     LayerWeights(
-                        qkv=torch.cat((paired.view_as(qk), v)).t(),
-                        out=weights["out"].clone().t(),
-                        gate_up=weights["gate_up"].clone().t(),
-                        down=weights["down"].clone().t(),
+                        qkv=torch.cat((paired.view_as(qk), v)).t().contiguous(),
+                        out=weights["out"].t().contiguous(),
+                        gate_up=weights["gate_up"].t().contiguous(),
+                        down=weights["down"].t().contiguous(),
                     )
                 )
-            real = torch.float64 if self.dtype == torch.float64 else torch.float32
-            self.cis = torch.complex(model.cos.to(real), model.sin.to(real))
+        # There are no complex numbers of half precision: those rotate in float32.
+        self.real = torch.float64 if self.dtype == torch.float64 else torch.float32
+        self.cis = torch.complex(model.cos.to(self.real), model.sin.to(self.real))
+        self._buffer = torch.empty(0, dtype=self.dtype, device=self.device)
 
     def _norm(self, x: Tensor) -> Tensor:
         return F.layer_norm(x, (self.config.d_model,), None, None, self.config.norm_eps)
 
-    def _qkv(self, x_RD: Tensor, layer: LayerWeights, cis: Tensor) -> tuple[Tensor, Tensor]:
-        """Rotated queries and keys (R, 2 H, W) and values (R, H, W) of the stream."""
-        width = self.config.head_width
-        qkv_RE = torch.mm(self._norm(x_RD), layer.qkv)
-        qkv = qkv_RE.view(len(x_RD), -1, width)
-        qk, v = qkv[:, : 2 * self.config.num_heads], qkv[:, 2 * self.config.num_heads :]
-        pairs = qk.to(cis.dtype.to_real()).view(*qk.shape[:2], width // 2, 2)
-        turned = torch.view_as_real(torch.view_as_complex(pairs) * cis)
-        return turned.flatten(2).to(self.dtype), v
+    def _qkv(self, x_RD: Tensor, layer: LayerWeights, out: Sequence[Tensor], cis: Tensor) -> None:
+        """Write rotated queries, rotated keys and values of the stream, each (R, H, W), to `out`."""
+        heads, width = self.config.num_heads, self.config.head_width
+        qkv = torch.mm(self._norm(x_RD), layer.qkv).view(len(x_RD), 3, heads, width)
+        for slot in (0, 1):
+            if self.dtype == self.real:
+                torch.mul(_pairs(qkv[:, slot]), cis, out=_pairs(out[slot]))
+            else:
+                out[slot].copy_(torch.view_as_real(_pairs(qkv[:, slot].to(self.real)) * cis).flatten(2))
+        out[2].copy_(qkv[:, 2])
 
     def _finish(self, x_RD: Tensor, mixed_RD: Tensor, layer: LayerWeights) -> Tensor:
         """The block after attention; the stream is updated in place."""
@@ -148,7 +157,10 @@ class Decoder:
     def _open(self, padding_P: Tensor, row_prompt: Tensor, longest: int, num_columns: int) -> Batch:
         config = self.config
         shape = (config.num_layers, 2, len(row_prompt), config.num_heads, num_columns, config.head_width)
-        cache = torch.empty(shape, dtype=self.dtype, device=self.device)
+        if self._buffer.numel() < math.prod(shape):
+            self._buffer = torch.empty(math.prod(shape), dtype=self.dtype, device=self.device)
+        # Memory fresh from the system costs a page fault every 4 KiB, so batches share one buffer.
+        cache = self._buffer[: math.prod(shape)].view(shape)
         padding_R = padding_P.to(self.device)[row_prompt]
         bias_RC = None
         if most := int(padding_P.max()):
@@ -170,11 +182,11 @@ class Decoder:
         """Attention within each prompt; fills the layer's cache, (2, R, H, C, W), of every row."""
         heads, width = self.config.num_heads, self.config.head_width
         num_prompts = int(row_prompt[-1]) + 1
-        qk, v = self._qkv(x_SD, layer, cis)
-        qkv = torch.cat((qk, v), dim=1)
+        qkv = x_SD.new_empty(len(x_SD), 3, heads, width)
+        self._qkv(x_SD, layer, qkv.unbind(1), cis)
         if mask is not None:
             longest = mask.shape[-1]
-            padded = qkv.new_zeros(num_prompts * longest, 3 * heads, width)
+            padded = qkv.new_zeros(num_prompts * longest, 3, heads, width)
             qkv = padded.index_copy_(0, slot_S, qkv)
         q, k, v = qkv.view(num_prompts, -1, 3, heads, width).permute(2, 0, 3, 1, 4)
         cache[0, :, :, : k.shape[2]] = k[row_prompt]
@@ -194,12 +206,11 @@ class Decoder:
         live = batch.cache[:, :, :rows]
         fresh = live[:, :, :, :, column]
         filled = live.flatten(2, 3)[:, :, :, : column + 1]
+        q = x_RD.new_empty(rows, heads, width)
         for index, layer in enumerate(self.layers):
-            qk, v = self._qkv(x_RD, layer, cis)
-            fresh[index, 0].copy_(qk[:, heads:])
-            fresh[index, 1].copy_(v)
+            self._qkv(x_RD, layer, (q, fresh[index, 0], fresh[index, 1]), cis)
             keys, values = filled[index].unbind(0)
-            score = torch.bmm(qk[:, :heads].reshape(rows * heads, 1, width), keys.transpose(1, 2))
+            score = torch.bmm(q.view(rows * heads, 1, width), keys.transpose(1, 2))
             if bias is not None:
                 score.view(rows, heads, -1)[:, :, :padding] += bias
             mixed_RD = torch.bmm(score.softmax(-1), values).view(rows, heads * width)

@@ -1,0 +1,25 @@
+"""Engines by name, as a study file gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from echochamber.base import Registry
+from echochamber.model import Transformer
+from echochamber.rollout.hf import HFEngine
+from echochamber.rollout.interface import Engine
+from echochamber.rollout.native import NativeEngine
+
+# An entry takes the model, `eos_id` and `pad_id`.
+ENGINES: Registry[Callable[..., Engine]] = Registry("rollout engine")
+ENGINES.register("native", NativeEngine)
+ENGINES.register("hf", HFEngine)
+
+
+def make_engine(name: str, model: Transformer, *, eos_id: int, pad_id: int) -> Engine:
+    """The engine of that name, with a copy of the model's weights.
+
+    Raises:
+        InputError: no such engine, or what it needs is not installed.
+    """
+    return ENGINES.get(name)(model, eos_id=eos_id, pad_id=pad_id)

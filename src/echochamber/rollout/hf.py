@@ -1,0 +1,138 @@
+"""Sampling through `transformers.generate`: slower, but any causal language model of that library.
+
+The library's own sampler draws from global randomness; here a logits processor draws with the
+counter-based numbers of the contract and leaves the one chosen token possible, so that the library's
+greedy search takes it.
+
+Shapes: R rows, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from echochamber.base import InputError
+from echochamber.model import Transformer, hf_config, hf_state
+from echochamber.rollout.batches import Record, Unit, split_work, stream_keys_of
+from echochamber.rollout.interface import Completion, Sampling, check_prompts
+from echochamber.rollout.randomness import uniforms
+from echochamber.rollout.sampling import draw
+
+
+def _transformers() -> Any:
+    try:
+        import transformers
+    except ImportError as error:
+        raise InputError(
+            "the engine 'hf' needs the package transformers, which is not installed. "
+            "Install it with: pip install 'echochamber[hf]'"
+        ) from error
+    return transformers
+
+
+class _Chooser:
+    """A logits processor: draws a token for each row and makes every other one impossible."""
+
+    def __init__(self, keys: NDArray[np.uint64], sampling: Sampling) -> None:
+        self.keys, self.sampling = keys, sampling
+        self.record = Record(len(keys))
+        self.position = 0
+
+    def __call__(self, input_ids: Tensor, scores_RV: Tensor) -> Tensor:
+        uniform_R = torch.from_numpy(uniforms(self.keys, self.position, self.position + 1)[0])
+        drawn = draw(scores_RV.clone(), uniform_R.to(scores_RV.device), self.sampling)
+        self.record.add(torch.arange(len(self.keys)), drawn)
+        self.position += 1
+        chosen_RV = torch.full_like(scores_RV, -torch.inf)
+        return chosen_RV.scatter_(1, drawn.tokens_R[:, None], 0.0)
+
+
+class HFEngine:
+    """Samples with `transformers.generate`, prompts padded on the left.
+
+    Args:
+        model: ours, which becomes an `OlmoForCausalLM`, or any causal language model of transformers.
+        eos_id: token that ends a completion.
+        pad_id: fills the left of shorter prompts.
+        max_rows: most completions in one batch.
+
+    Raises:
+        InputError: transformers is not installed.
+    """
+
+    def __init__(self, model: nn.Module, *, eos_id: int, pad_id: int, max_rows: int = 256) -> None:
+        self.eos_id, self.pad_id, self.max_rows = eos_id, pad_id, max_rows
+        self._model: Any = None
+        self.load_weights(model, 0)
+
+    def load_weights(self, model: nn.Module, version: int) -> None:
+        """Sample from a copy of these weights from now on."""
+        if not isinstance(model, Transformer):
+            self._model = copy.deepcopy(model).eval()
+        else:
+            if self._model is None:
+                transformers = _transformers()
+                config = hf_config(model.config, eos_id=self.eos_id, pad_id=self.pad_id, bos_id=None)
+                self._model = transformers.OlmoForCausalLM(transformers.OlmoConfig(**config)).eval()
+            self._model.to(device=model.embedding.device, dtype=model.embedding.dtype)
+            self._model.load_state_dict(hf_state(model), strict=not model.config.tied_embeddings)
+        self._version = version
+
+    @torch.inference_mode()
+    def generate(
+        self,
+        prompts: Sequence[Sequence[int]],
+        sampling: Sampling,
+        *,
+        num_samples: int,
+        seed: int,
+        step: int,
+        prompt_ids: Sequence[int] | None = None,
+    ) -> list[list[Completion]]:
+        """See `Engine.generate`."""
+        context = int(self._model.config.max_position_embeddings)
+        names = check_prompts(prompts, prompt_ids, context)
+        results: list[list[Completion]] = [[] for _ in prompts]
+        columns = [min(len(p) + sampling.max_new_tokens, context) for p in prompts]
+        for units in split_work(
+            columns, num_samples, max_rows=self.max_rows, max_columns=self.max_rows * context
+        ):
+            limit = np.array([columns[u.prompt] - len(prompts[u.prompt]) for u in units])
+            limit_R = np.repeat(limit, [unit.count for unit in units])
+            chooser = _Chooser(stream_keys_of(units, names, seed, step), sampling)
+            self._run(units, prompts, int(limit.max()), chooser)
+            done: Iterator[Completion] = iter(chooser.record.completions(self.eos_id, limit_R, self._version))
+            for unit in units:
+                results[unit.prompt] += [next(done) for _ in range(unit.count)]
+        return results
+
+    def _run(
+        self, units: Sequence[Unit], prompts: Sequence[Sequence[int]], limit: int, chooser: _Chooser
+    ) -> None:
+        rows = [prompts[unit.prompt] for unit in units for _ in range(unit.count)]
+        longest = max(len(row) for row in rows)
+        tokens_RT = torch.full((len(rows), longest), self.pad_id)
+        mask_RT = torch.zeros((len(rows), longest), dtype=torch.int64)
+        for r, row in enumerate(rows):
+            tokens_RT[r, longest - len(row) :] = torch.tensor(list(row))
+            mask_RT[r, longest - len(row) :] = 1
+        device = self._model.device
+        self._model.generate(
+            tokens_RT.to(device),
+            attention_mask=mask_RT.to(device),
+            logits_processor=_transformers().LogitsProcessorList([chooser]),
+            do_sample=False,
+            temperature=None,
+            top_p=None,
+            top_k=None,
+            max_new_tokens=limit,
+            eos_token_id=self.eos_id,
+            pad_token_id=self.pad_id,
+        )
