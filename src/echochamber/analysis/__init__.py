@@ -11,7 +11,7 @@ from echochamber.analysis.comparison import (
 )
 from echochamber.analysis.dynamics import rl_curves, training_shares
 from echochamber.analysis.endpoints import Endpoint
-from echochamber.analysis.findings import Finding, arm_configs, findings
+from echochamber.analysis.findings import Finding, arm_configs, findings, unrewarded_arms
 from echochamber.analysis.forecast import (
     Comparison,
     Forecast,
@@ -91,4 +91,5 @@ __all__ = [
     "tilted",
     "training_shares",
     "trajectories",
+    "unrewarded_arms",
 ]

@@ -81,12 +81,17 @@ def arm_configs(run: Run) -> dict[str, dict[str, Any]]:
     return found
 
 
+def unrewarded_arms(run: Run) -> set[str]:
+    """Arms whose reward carries no signal about correctness."""
+    return {name for name, config in arm_configs(run).items() if config.get("reward") in CONTROLS}
+
+
 def gather_evidence(run: Run) -> Evidence:
     """Sort a run's arms into those that learn from correctness and controls that cannot."""
     configs = arm_configs(run)
     found = [t for t in trajectories(run) if not t.greedy]
     primary = select(found) if found else []
-    control = {name for name, config in configs.items() if config.get("reward") in CONTROLS}
+    control = unrewarded_arms(run)
     arms = [t for t in primary if not t.is_base]
     return Evidence(
         run,
@@ -309,8 +314,8 @@ def grpo_is_less_stable(e: Evidence) -> Finding:
         grpo, ppo = (-f.difference.estimate for f in falls)
         real = grpo > 0 and not falls[0].inside_noise
         answers.append("holds" if real and grpo > ppo else "undecided")
-        parts.append(f"largest fall {points(max(grpo, 0.0), '')} points in {_name(e, a)}, "
-                     f"{points(max(ppo, 0.0), '')} in {_name(e, b)}")  # fmt: skip
+        parts.append(f"largest fall {100 * max(grpo, 0.0):.1f} points in {_name(e, a)}, "
+                     f"{100 * max(ppo, 0.0):.1f} in {_name(e, b)}")  # fmt: skip
     return Finding("GRPO is less stable than PPO.", _all_of(answers), "; ".join(parts))
 
 
@@ -326,7 +331,8 @@ def expert_iteration_lags(e: Evidence) -> Finding:
             second.accuracy_per_problem(-1), first.accuracy_per_problem(-1), crossed=first.crossed
         )
         shifts = [0.5 * float(np.abs(t.share.estimate[-1] - t.share.estimate[0]).sum()) for t in (a, b)]
-        milder: Answer = "holds" if shifts[0] < shifts[1] else "does not hold"
+        gap = shifts[1] - shifts[0]
+        milder: Answer = "undecided" if abs(gap) < 0.05 else "holds" if gap > 0 else "does not hold"
         answers.append(_all_of([_sign(test, -1), milder]))
         parts.append(
             f"{_name(e, a)} minus {_name(e, b)}: {_difference(test)}; formats moved by {percent(shifts[0])} "

@@ -104,11 +104,11 @@ def headline(trajectory: Trajectory) -> Headline:
 
 
 def percent(value: float) -> str:
-    """A share as text: `39 %`, with a decimal below 10 %; `–` for nothing measured."""
+    """A share as text, `39 %`, with a decimal below 10 %; `–` for nothing measured. The space is fixed."""
     if not math.isfinite(value):
         return "–"
     shown = 100.0 * value
-    return f"{shown:.1f} %" if 0.0 < shown < 9.95 else f"{shown:.0f} %"
+    return f"{shown:.1f}\u00a0%" if 0.0 < shown < 9.95 else f"{shown:.0f}\u00a0%"
 
 
 def points(value: float, unit: str = " points") -> str:

@@ -178,7 +178,7 @@ def paired_test(
     deviation = float(np.std(units, ddof=1)) if len(units) > 1 else math.nan
     return PairedTest(
         difference=difference,
-        p_value=_sign_flip(units, num_resamples=10 * num_resamples),
+        p_value=_sign_flip(units, num_resamples=4 * num_resamples),
         minimum_detectable=minimum_detectable_difference(len(units), deviation),
         num_problems=len(units),
         num_seeds=len(delta_P),

@@ -16,6 +16,7 @@ from echochamber.analysis.runs import Run, distinct
 from echochamber.analysis.statistics import Array, Bands, Bootstrap, Interval, PairedTest, paired_test
 from echochamber.base import EchoError, InputError
 from echochamber.evaluation import Votes, count_votes, maj_at_k, pass_at_k
+from echochamber.formats import format_names
 
 NOT_A_FORMAT = ("none", "ambiguous")
 BASE = "base"
@@ -49,7 +50,7 @@ class Trajectory:
         base: the arm name of the base model it started from; its own for a base model.
         greedy: whether the completions were decoded greedily.
         steps: the T evaluated steps, ascending.
-        formats: the F labels that occur in the study, in registration order.
+        formats: the F labels that occur in the study, formats first, then none and ambiguous.
         counts: one entry a seed.
     """
 
@@ -191,9 +192,7 @@ def trajectories(run: Run) -> list[Trajectory]:
 def _trajectories(run: Run) -> list[Trajectory]:
     table = run.query(_COUNTS)
     seen = set(table["format"].unique().to_pylist())
-    formats = tuple(
-        name for name in dict.fromkeys(f for row in run.rows for f in row["share"]) if name in seen
-    )
+    formats = _in_order({name for row in run.rows for name in row["share"]} & seen)
     if seen - set(formats):
         raise EchoError(
             f"{run.folder}: the completions hold formats that summary.json does not: "
@@ -303,6 +302,13 @@ def _count(table: pa.Table, seed: int, formats: tuple[str, ...]) -> tuple[tuple[
 def _places(values: Sequence[object], order: Sequence[object]) -> np.ndarray:
     index = {value: i for i, value in enumerate(order)}
     return np.array([index[value] for value in values])
+
+
+def _in_order(names: set[str]) -> tuple[str, ...]:
+    """Formats in order of registration, then those this process does not know, then what is no format."""
+    last = [name for name in NOT_A_FORMAT if name in names]
+    first = [name for name in format_names() if name in names]
+    return (*first, *sorted(names - set(first) - set(last)), *last)
 
 
 def _base_of(arm: str, known: set[str]) -> str:

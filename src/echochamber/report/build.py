@@ -254,7 +254,9 @@ def pretraining(run: Run) -> list[Figure]:
                     width=1.3 if source == "train" else 2.0,
                 )
             )
-        panels.append(Panel(f"{size} on {mixture}", tuple(series), "million tokens", "nats a token"))
+        panels.append(
+            Panel(f"{size} on {mixture}", tuple(series), "million tokens", "nats a token", log_y=True)
+        )
     return [
         Figure(
             "pretraining",

@@ -50,6 +50,7 @@ class Panel:
         ticks: positions and labels of the x axis; automatic if empty.
         percent: whether y is a share between 0 and 1, shown in percent.
         y_range: fixed limits of y; automatic if None.
+        log_y: whether y is logarithmic.
     """
 
     title: str
@@ -59,6 +60,7 @@ class Panel:
     ticks: tuple[tuple[float, str], ...] = ()
     percent: bool = False
     y_range: tuple[float, float] | None = None
+    log_y: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,7 @@ def step_ticks(steps: Sequence[int]) -> tuple[tuple[float, str], ...]:
     span = step_position(steps[-1]) - step_position(steps[0])
     kept = [steps[0]]
     for step in steps[1:-1]:
-        room = 0.09 * span
+        room = 0.13 * span
         if (
             step_position(step) - step_position(kept[-1]) >= room
             and step_position(steps[-1]) - step_position(step) >= room

@@ -7,7 +7,6 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from echochamber.base import write_file
 from echochamber.report.figures import Figure, Panel, Series
 
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ def write_images(figure: Figure, folder: Path) -> list[Path]:
     """Write `<name>.png` and `<name>.svg` into `folder` and return their paths.
 
     Raises:
-        EchoError: the folder cannot be written to.
+        OSError: the folder cannot be written to.
     """
     import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -87,7 +86,7 @@ def write_images(figure: Figure, folder: Path) -> list[Path]:
             stream = io.BytesIO()
             canvas.savefig(stream, format=ending, dpi=150, facecolor="white", metadata=metadata)
             path = folder / f"{figure.name}.{ending}"
-            write_file(path, stream.getvalue())
+            path.write_bytes(stream.getvalue())
             paths.append(path)
     return paths
 
@@ -110,7 +109,7 @@ def _numbers(values: tuple[float | None, ...]) -> list[float]:
 
 
 def _draw(axes: Axes, panel: Panel) -> None:
-    from matplotlib.ticker import PercentFormatter
+    from matplotlib.ticker import PercentFormatter, ScalarFormatter
 
     axes.set_title(panel.title)
     axes.grid(axis="y", color="#e4e7eb", linewidth=0.7)
@@ -130,6 +129,10 @@ def _draw(axes: Axes, panel: Panel) -> None:
         axes.set_xticks([p for p, _ in panel.ticks], [label for _, label in panel.ticks])
     if panel.percent:
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    if panel.log_y:
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(ScalarFormatter())
+        axes.yaxis.set_minor_formatter(ScalarFormatter())
     if panel.y_range:
         axes.set_ylim(*panel.y_range)
     axes.set_xlabel(panel.x_label)

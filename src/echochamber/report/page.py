@@ -24,21 +24,34 @@ from echochamber.analysis import (
     trajectories,
 )
 from echochamber.base import explained_write, write_file
-from echochamber.report import build, compare, setup, theory
+from echochamber.report import build, compare, setup
 from echochamber.report.build import Group
 from echochamber.report.examples import examples
 from echochamber.report.figures import Figure
 from echochamber.report.images import write_images
 from echochamber.report.palette import format_colors
 from echochamber.report.plotly import panel_json
+from echochamber.report.theory import Theory
 
 MAX_EXAMPLES = 24
+SHORT = {
+    "shares": "Formats",
+    "accuracy": "Accuracy",
+    "arms": "Arms",
+    "forecast": "Theory",
+    "before-after": "Before/after",
+    "dynamics": "Training",
+    "pretraining": "Pretraining",
+}
 
 
-def render(run_folder: Path) -> Path:
+def render(run_folder: Path, *, images: bool = True) -> Path:
     """Write `report.html` and `figures/*.png`, `figures/*.svg` from what the run folder holds.
 
     Reads only the run folder; equal records give equal bytes.
+
+    Args:
+        images: write the image files as well; they take most of the time.
 
     Returns:
         The path of the page.
@@ -52,9 +65,10 @@ def render(run_folder: Path) -> Path:
     shown = [t for t in found if not t.greedy] or found
     every = build.groups(shown)
     primary = [group for group in every if group.benchmark == every[0].benchmark]
-    sections = _sections(run, every, primary)
-    figures = [figure for _, _, some in sections for figure in some]
-    _write_all_images(figures, run.folder / "figures")
+    theories = [Theory(run, group) for group in primary]
+    sections = _sections(run, every, primary, theories)
+    if images:
+        _write_all_images([figure for _, _, some in sections for figure in some], run.folder / "figures")
     arms = [headline(t) for group in primary for t in group.arms]
     page = _template().render(
         name=run.summary["study"],
@@ -64,7 +78,12 @@ def render(run_folder: Path) -> Path:
         tiles=_tiles(arms[0]) if arms else [],
         arms=[{"name": _arm_title(h, primary), "sentences": h.sentences()} for h in arms],
         sections=[
-            {"id": key, "title": title, "figures": [_figure_context(figure) for figure in some]}
+            {
+                "id": key,
+                "title": title,
+                "short": SHORT[key],
+                "figures": [_figure_context(figure) for figure in some],
+            }
             for key, title, some in sections
         ],
         examples=[
@@ -76,9 +95,10 @@ def render(run_folder: Path) -> Path:
         formats=shown[0].formats,
         endpoints=endpoint_results(run, found),
         pairs=[{"title": g.title, "rows": compare_arms(g.arms)} for g in every if len(g.arms) > 1],
-        forecasts=[theory.table(run, group) for group in primary if group.arms and not group.arms[0].greedy],
+        forecasts=[t.table() for t in theories if t.arms],
         probabilities=run.format_probabilities,
         alarms=run.alarms,
+        single_seed=max(t.num_seeds for t in shown) == 1,
         findings=findings(run) if arms else [],
         noise=_noise(shown[0]),
         facts=setup.facts(run),
@@ -119,7 +139,9 @@ def embedded_json(value: Any) -> str:
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 
-def _sections(run: Run, every: list[Group], primary: list[Group]) -> list[tuple[str, str, list[Figure]]]:
+def _sections(
+    run: Run, every: list[Group], primary: list[Group], theories: list[Theory]
+) -> list[tuple[str, str, list[Figure]]]:
     """Anchor, heading and figures of each section that has any."""
     shares = [figure for g in every if g.arms for figure in (build.share_areas(g), build.share_lines(g))]
     compared = [f for g in primary for f in compare.arms(run, g, headline(g.arms[0]) if g.arms else None)]
@@ -128,7 +150,7 @@ def _sections(run: Run, every: list[Group], primary: list[Group]) -> list[tuple[
         ("shares", "Which formats survive", shares),
         ("accuracy", "Does it get the answers right", [build.accuracy(g) for g in every if g.arms]),
         ("arms", "The arms compared", compared),
-        ("forecast", "What theory expected", [f for g in primary for f in theory.figure(g)]),
+        ("forecast", "What theory expected", [f for t in theories for f in t.figures()]),
         (
             "before-after",
             "Before and after",
@@ -141,11 +163,15 @@ def _sections(run: Run, every: list[Group], primary: list[Group]) -> list[tuple[
 
 
 def _write_all_images(figures: list[Figure], folder: Path) -> None:
+    """Replace the folder of images as a whole; drawn again in seconds, they are not worth waiting for the disk."""
+    temporary = folder.with_name(folder.name + ".tmp")
     with explained_write(folder):
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        for figure in figures:
+            write_images(figure, temporary)
         shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-    for figure in figures:
-        write_images(figure, folder)
+        temporary.rename(folder)
 
 
 def _figure_context(figure: Figure) -> dict[str, Any]:

@@ -107,7 +107,9 @@ def _layout(panel: Panel) -> dict[str, Any]:
         x_axis |= {"tickvals": [p for p, _ in panel.ticks], "ticktext": [label for _, label in panel.ticks]}
     if panel.percent:
         y_axis |= {"tickformat": ".0%"}
-    if panel.y_range:
+    if panel.log_y:
+        y_axis |= {"type": "log", "dtick": "D2"}
+    elif panel.y_range:
         y_axis |= {"range": list(panel.y_range)}
     else:
         y_axis |= {"rangemode": "tozero" if panel.percent else "normal"}
