@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -65,3 +66,25 @@ class SlowCorpus(CountingCorpus):
 def pretrain_slowly(folder: str) -> None:
     """The same run, a fifth of a second a step."""
     pretrain(folder, SlowCorpus())
+
+
+def study(folder: str) -> None:
+    """`echochamber run three_arms.yaml` with `folder` as the current one."""
+    from echochamber.study import open_study, run_study
+
+    Path(folder).mkdir(exist_ok=True)
+    os.chdir(folder)
+    run_study(open_study(Path(__file__).parent / "three_arms.yaml"))
+
+
+def study_again_and_again(folder: str, times: int) -> None:
+    """The study several times in one process; prints memory and open files after each."""
+    from echochamber.study import open_study, run_study
+
+    Path(folder).mkdir(exist_ok=True)
+    os.chdir(folder)
+    for _ in range(times):
+        run_study(open_study(Path(__file__).parent / "three_arms.yaml"), force=True)
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        megabytes = pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+        print(f"after a study: {megabytes:.0f} MB, {len(list(Path('/proc/self/fd').iterdir()))} open files")

@@ -29,7 +29,7 @@ def torchrun(*jobs: dict[str, object]) -> None:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=900,
     )
     assert done.returncode == 0, done.stderr[-3000:]
 
