@@ -33,7 +33,7 @@ def test_jsonl(tmp_path: Path) -> None:
         {"format": "none", "outcome": "no_answer", "answer": None, "reward": 0.0},
         {
             "format": "llm_code", "outcome": "wrong", "answer": "2", "reward": 0.0,
-            "stated": "3", "stated_correct": True,
+            "stated": "3", "stated_correct": True, "computed": "2", "computed_correct": False,
         },
     ]  # fmt: skip
     assert summary.total == 4

@@ -166,6 +166,22 @@ def test_stated_answers_are_recorded_but_not_paid(grader: Grader) -> None:
     )
 
 
+def test_an_option_pays_the_stated_answer(grader: Grader) -> None:
+    text = "<llm-code>\n17\n</llm-code>\nThe answer is \\boxed{18}."
+    with Grader(reward_stated=True) as other:
+        stated, silent, function_ = other.grade(
+            [text, "<llm-code>\n18\n</llm-code>", function("return 18")], ["18"] * 3
+        )
+    assert (stated.outcome, stated.answer, stated.computed, stated.computed_correct) == (
+        Outcome.correct,
+        "18",
+        "17",
+        False,
+    )
+    assert (silent.outcome, silent.computed, silent.computed_correct) == (Outcome.no_answer, "18", True)
+    assert function_.reward == 1.0
+
+
 def test_golds_may_carry_their_solution(grader: Grader) -> None:
     assert grader.grade(["\\boxed{1234}"], ["5+5=<<5+5=10>>10\n#### 1,234"])[0].reward == 1.0
 

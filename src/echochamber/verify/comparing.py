@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
 
 from echochamber.verify.confined import ForkServers
 from echochamber.verify.sandboxed import confinement
-from echochamber.verify.sandboxed.comparer import EQUAL
+from echochamber.verify.sandboxed.comparer import DIFFERENT, EQUAL
 
 # One pair costs up to 30 ms; one such as 10^{10^{10}} seconds or memory without end.
 PAIR_SECONDS = 2.0
@@ -30,7 +31,7 @@ class Comparer:
             seconds=PAIR_SECONDS * _CHUNK,
             confined=not confinement.refusal(),
         )
-        self._known: dict[tuple[str, str], bool] = {}
+        self._known: dict[str, bytes] = {}
 
     def equal(self, pairs: Sequence[tuple[str, str]]) -> list[bool]:
         """Whether each (gold, answer) is equal by math-verify; a pair that ends its process is not.
@@ -38,27 +39,48 @@ class Comparer:
         Raises:
             EchoError: the comparer's processes cannot be started.
         """
-        left = [pair for pair in dict.fromkeys(pairs) if pair not in self._known]
+        return [byte == EQUAL for byte in self.ask("equal", pairs)]
+
+    def ask(self, rule: str, questions: Sequence[tuple[str, str | tuple[str, ...]]]) -> list[bytes]:
+        """The answers of a rule of `sandboxed.comparer`: `1`, `0`, or `?` where nothing could be parsed.
+
+        A question that takes more than `PAIR_SECONDS`, or all memory, is answered `0`.
+
+        Raises:
+            EchoError: the comparer's processes cannot be started.
+        """
+        keys = [json.dumps([rule, question]) for question in questions]
+        left: list[tuple[str, object]] = [
+            (key, question)
+            for key, question in dict(zip(keys, questions, strict=True)).items()
+            if key not in self._known
+        ]
         while left:
-            chunks = [left[start : start + _CHUNK] for start in range(0, len(left), _CHUNK)]
-            answers: list[bytes] = [b""] * len(chunks)
+            left = self._round(rule, left)
+        return [self._known[key] for key in keys]
 
-            def finish(index: int, answer: bytes, overran: bool, answers: list[bytes] = answers) -> None:
-                answers[index] = answer
+    def _round(self, rule: str, left: Sequence[tuple[str, object]]) -> list[tuple[str, object]]:
+        """Ask everything once; returns what stood behind a question that ended its process."""
+        chunks = [left[start : start + _CHUNK] for start in range(0, len(left), _CHUNK)]
+        answers = [b""] * len(chunks)
 
-            jobs = [
-                ({"pairs": chunk, "seconds": PAIR_SECONDS}, PAIR_SECONDS * (len(chunk) + 1))
-                for chunk in chunks
-            ]
-            self._servers.run(jobs, finish)
-            left = []
-            for chunk, answer in zip(chunks, answers, strict=True):
-                for pair, byte in zip(chunk, answer, strict=False):
-                    self._known[pair] = bytes((byte,)) == EQUAL
-                if len(answer) < len(chunk):
-                    self._known[chunk[len(answer)]] = False
-                    left += chunk[len(answer) + 1 :]
-        return [self._known[pair] for pair in pairs]
+        def finish(index: int, answer: bytes, overran: bool) -> None:
+            answers[index] = answer
+
+        jobs: list[tuple[dict[str, object], float]] = []
+        for chunk in chunks:
+            questions = [question for _, question in chunk]
+            request = {"rule": rule, "questions": questions, "seconds": PAIR_SECONDS}
+            jobs.append((request, PAIR_SECONDS * (len(chunk) + 1)))
+        self._servers.run(jobs, finish)
+        again: list[tuple[str, object]] = []
+        for chunk, answer in zip(chunks, answers, strict=True):
+            for (key, _), byte in zip(chunk, answer, strict=False):
+                self._known[key] = bytes((byte,))
+            if len(answer) < len(chunk):
+                self._known[chunk[len(answer)][0]] = DIFFERENT
+                again += chunk[len(answer) + 1 :]
+        return again
 
     def close(self) -> None:
         """End the processes."""

@@ -52,6 +52,8 @@ def grade_file(
     out: Path | None = None,
     tiers: Sequence[int] = (1,),
     workers: int | None = None,
+    reward_stated: bool = False,
+    unsafe_unconfined: bool = False,
 ) -> GradeSummary:
     """Grade every row of a file.
 
@@ -59,7 +61,8 @@ def grade_file(
         path: JSONL, or Parquet if its name ends in `.parquet`.
         completion, gold: keys of the two fields.
         out: written atomically, one JSON object a row in order: `format`, `outcome`, `answer`, `reward`
-            and, for code with an answer stated in the text, `stated` and `stated_correct`.
+            and, for code with an answer stated in the text, both answers and whether each is right.
+        reward_stated: for tagged code, pay for the stated answer instead of the value of the code.
 
     Raises:
         InputError: the file, a line of it, a field or the output path cannot be used; nothing is written.
@@ -67,7 +70,9 @@ def grade_file(
     totals = _Totals()
     temporary = out.with_name(out.name + ".tmp") if out else None
     try:
-        with Grader(tiers=tiers, workers=workers) as grader:
+        with Grader(
+            tiers=tiers, workers=workers, reward_stated=reward_stated, unsafe_unconfined=unsafe_unconfined
+        ) as grader:
             stream = None
             if out is not None and temporary is not None:
                 with explained_write(out):
@@ -134,7 +139,8 @@ def _line(verdict: Verdict) -> str:
         "reward": verdict.reward,
     }
     if verdict.stated is not None:
-        row["stated"], row["stated_correct"] = verdict.stated, verdict.stated_correct
+        row |= {"stated": verdict.stated, "stated_correct": verdict.stated_correct}
+        row |= {"computed": verdict.computed, "computed_correct": verdict.computed_correct}
     return json.dumps(row, ensure_ascii=False) + "\n"
 
 
@@ -226,7 +232,7 @@ class _Totals:
             self.outcomes[verdict.outcome] += 1
             if verdict.stated is not None:
                 self.stated += 1
-                self.disagreements += verdict.stated_correct != (verdict.reward == 1.0)
+                self.disagreements += verdict.stated_correct != verdict.computed_correct
 
     def summary(self) -> GradeSummary:
         total = self.formats.total()

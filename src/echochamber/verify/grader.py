@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
@@ -64,6 +64,7 @@ class Grader:
         journal: file that remembers what each program gave, see `Journal`.
         unsafe_unconfined: run tier 2 without confinement where it cannot be installed: generated code
             then has all rights of the user who runs it.
+        reward_stated: for tagged code, pay for the final boxed answer instead of the value of the code.
 
     Raises:
         InputError: an unknown tier, or one that this machine cannot confine.
@@ -77,6 +78,7 @@ class Grader:
         workers: int | None = None,
         journal: Path | None = None,
         unsafe_unconfined: bool = False,
+        reward_stated: bool = False,
     ) -> None:
         unknown = [tier for tier in tiers if tier not in TIERS]
         if unknown or not tiers:
@@ -84,6 +86,7 @@ class Grader:
         if workers is not None and workers < 1:
             raise InputError(f"{workers} grading workers: expected at least 1")
         self.tiers, self.limits = tuple(tiers), limits
+        self.reward_stated = reward_stated
         self._journal = Journal(journal, limits)
         size = workers or min(4, os.cpu_count() or 1)
         self._pools: dict[int, Pool | ConfinedPool] = {}
@@ -117,30 +120,36 @@ class Grader:
         for gold in dict.fromkeys(golds):
             rules.check_gold(gold)
         readings = [_read(completion) for completion in completions]
-        executions = self._execute([offer for reading in readings for offer in reading.offers])
+        executions = self._execute([offer.program for reading in readings for offer in reading.offers])
         texts = _TextComparisons(rules)
         for reading, gold in zip(readings, golds, strict=True):
             for offer in reading.offers:
                 texts.ask(offer, executions, gold)
         texts.answer()
-        verdicts = [
-            _verdict(reading, gold, rules, executions, texts)
-            for reading, gold in zip(readings, golds, strict=True)
-        ]
+        judge = _Judge(rules, executions, texts, self.reward_stated)
+        verdicts = [judge.verdict(reading, gold) for reading, gold in zip(readings, golds, strict=True)]
         if truncated is None:
             return verdicts
         return [
             _relabelled(verdict) if cut else verdict for verdict, cut in zip(verdicts, truncated, strict=True)
         ]
 
-    def _execute(self, offers: Sequence[_Offer]) -> dict[Prepared, Execution]:
+    def run_prepared(self, programs: Sequence[Prepared]) -> dict[Prepared, str]:
+        """Values of the programs that gave one, as text; for scoring by other rules than ours."""
+        executions = self._execute(programs)
+        return {
+            program: shown_value(execution)
+            for program, execution in executions.items()
+            if execution.status == "ok"
+        }
+
+    def _execute(self, programs: Sequence[Prepared | None]) -> dict[Prepared, Execution]:
         """Run every distinct program once; results that are known already are not measured again."""
         executions: dict[Prepared, Execution] = {}
         missing: dict[int, list[tuple[Prepared, str]]] = {}
-        for offer in offers:
-            if offer.program is None:
+        for program in programs:
+            if program is None:
                 continue
-            program = offer.program
             if program in executions:
                 continue
             tier = self._tier(program)
@@ -152,10 +161,10 @@ class Grader:
             executions[program] = known or Execution("unsupported")
             if known is None:
                 missing.setdefault(tier, []).append((program, key))
-        for tier, programs in missing.items():
-            results = self._pools[tier].run([program.source for program, _ in programs])
-            self._journal.add({key: result for (_, key), result in zip(programs, results, strict=True)})
-            for (program, _), result in zip(programs, results, strict=True):
+        for tier, wanted in missing.items():
+            results = self._pools[tier].run([program.source for program, _ in wanted])
+            self._journal.add({key: result for (_, key), result in zip(wanted, results, strict=True)})
+            for (program, _), result in zip(wanted, results, strict=True):
                 executions[program] = result
         return executions
 
@@ -210,59 +219,57 @@ def shown_value(execution: Execution) -> str:
     return execution.output if execution.kind == "none" else execution.value
 
 
-def _verdict(
-    reading: _Reading,
-    gold: str,
-    rules: Benchmark,
-    executions: dict[Prepared, Execution],
-    texts: _TextComparisons,
-) -> Verdict:
-    """The grade of one completion; one with several formats is paid only if all their answers are right."""
-    if not reading.offers:
-        return Verdict(reading.label, Outcome.no_answer, None, 0.0)
-    graded = [_grade_offer(reading.label, offer, gold, rules, executions, texts) for offer in reading.offers]
-    return next((verdict for verdict in graded if verdict.outcome is not Outcome.correct), graded[0])
+@dataclass(frozen=True, slots=True)
+class _Judge:
+    """Turns readings into verdicts once programs have run and texts are compared."""
+
+    rules: Benchmark
+    executions: dict[Prepared, Execution]
+    texts: _TextComparisons
+    reward_stated: bool
+
+    def verdict(self, reading: _Reading, gold: str) -> Verdict:
+        """The grade of one completion; with several formats, all their answers must be right."""
+        if not reading.offers:
+            return Verdict(reading.label, Outcome.no_answer, None, 0.0)
+        graded = [self._grade(reading.label, offer, gold) for offer in reading.offers]
+        return next((verdict for verdict in graded if verdict.outcome is not Outcome.correct), graded[0])
+
+    def _grade(self, label: str, offer: _Offer, gold: str) -> Verdict:
+        stated_correct = None if offer.answer is None else self.texts.equal(offer.answer, gold)
+        if offer.program is None:
+            return _judged(label, Outcome.no_answer, offer.answer, bool(stated_correct))
+        execution = self.executions[offer.program]
+        failure, value, correct = Outcome.no_answer, None, False
+        if execution.status != "ok":
+            failure = Outcome(execution.status)
+        elif text := shown_value(execution):
+            equal = self.rules.value_equals(execution, gold)
+            value, correct = text, self.texts.equal(text, gold) if equal is None else equal
+        if self.reward_stated and offer.program.is_tagged:
+            verdict = _judged(label, Outcome.no_answer, offer.answer, bool(stated_correct))
+        else:
+            verdict = _judged(label, failure, value, correct)
+        return replace(
+            verdict,
+            stated=offer.answer,
+            stated_correct=stated_correct,
+            computed=value,
+            computed_correct=correct,
+        )
 
 
-def _grade_offer(
-    label: str,
-    offer: _Offer,
-    gold: str,
-    rules: Benchmark,
-    executions: dict[Prepared, Execution],
-    texts: _TextComparisons,
-) -> Verdict:
-    if offer.program is None:
-        if offer.answer is None:
-            return Verdict(label, Outcome.no_answer, None, 0.0)
-        return _judged(label, offer.answer, texts.equal(offer.answer, gold))
-    stated = offer.answer
-    stated_correct = None if stated is None else texts.equal(stated, gold)
-    execution = executions[offer.program]
-    if execution.status != "ok":
-        return Verdict(label, Outcome(execution.status), None, 0.0, stated, stated_correct)
-    value = shown_value(execution)
-    if not value:
-        return Verdict(label, Outcome.no_answer, None, 0.0, stated, stated_correct)
-    is_equal = rules.value_equals(execution, gold)
-    return _judged(
-        label, value, texts.equal(value, gold) if is_equal is None else is_equal, stated, stated_correct
-    )
-
-
-def _judged(
-    label: str, answer: str, correct: bool, stated: str | None = None, stated_correct: bool | None = None
-) -> Verdict:
-    outcome = Outcome.correct if correct else Outcome.wrong
-    return Verdict(label, outcome, answer, float(correct), stated, stated_correct)
+def _judged(label: str, failure: Outcome, answer: str | None, correct: bool) -> Verdict:
+    """The verdict on an answer, or on its absence for the given reason."""
+    if answer is None:
+        return Verdict(label, failure, None, 0.0)
+    return Verdict(label, Outcome.correct if correct else Outcome.wrong, answer, float(correct))
 
 
 def _relabelled(verdict: Verdict) -> Verdict:
     if verdict.outcome not in _CUT_OFF:
         return verdict
-    return Verdict(
-        verdict.format, Outcome.truncated, verdict.answer, 0.0, verdict.stated, verdict.stated_correct
-    )
+    return replace(verdict, outcome=Outcome.truncated)
 
 
 @lru_cache(maxsize=1)

@@ -29,8 +29,10 @@ class Verdict:
         outcome: why it was paid or not.
         answer: the answer as text, None if it offers none.
         reward: 1.0 if correct, else 0.0.
-        stated: for code formats the answer stated in the text around the code, recorded but not rewarded.
+        stated: for code, the answer stated in the text around it, None if there is none.
         stated_correct: whether that one is right; None if nothing is stated.
+        computed: for code, the value it gave, None if it gave none.
+        computed_correct: whether that one is right; None where there is no code.
     """
 
     format: str
@@ -39,6 +41,8 @@ class Verdict:
     reward: float
     stated: str | None = None
     stated_correct: bool | None = None
+    computed: str | None = None
+    computed_correct: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from echochamber.formats import Program
-from echochamber.formats.code import MAX_PROGRAM_CHARACTERS, ParseError, parse_python
+from echochamber.formats.code import ParseError, parse_python
 from echochamber.verify.allowlist import smallest_tier
 
 # A function of one of these names is meant to be called, wherever it stands.
@@ -22,12 +22,14 @@ class Prepared:
     Attributes:
         source: one Python text whose last expression is the answer; empty if it cannot be run.
         tier: the smallest tier that can run it.
-        status: empty if it can be run, else `syntax_error` or `unsupported`.
+        status: empty if it can be run, else `syntax_error`.
+        is_tagged: it comes from tagged blocks, whose solution may state its answer in the text as well.
     """
 
     source: str
     tier: int
     status: str = ""
+    is_tagged: bool = False
 
 
 @lru_cache(maxsize=8192)
@@ -37,19 +39,18 @@ def prepare(program: Program) -> Prepared:
         source = program.sources[0] if len(program.sources) == 1 else "\n".join(program.sources)
     else:
         source = "\n".join(dedented(part) for part in program.sources)
-    if len(source) > MAX_PROGRAM_CHARACTERS:
-        return Prepared("", 0, "unsupported")
+    is_tagged = not program.calls_function
     try:
         tree = parse_python(source)
     except ParseError:
-        return Prepared("", 0, "syntax_error")
+        return Prepared("", 0, "syntax_error", is_tagged)
     if not tree.body:
-        return Prepared("", 0, "syntax_error")
+        return Prepared("", 0, "syntax_error", is_tagged)
     if program.calls_function:
         entry = entry_function(tree)
         if entry is not None:
             source = f"{source.rstrip()}\n\n{entry}()"
-    return Prepared(source, smallest_tier(tree))
+    return Prepared(source, smallest_tier(tree), "", is_tagged)
 
 
 def dedented(source: str) -> str:

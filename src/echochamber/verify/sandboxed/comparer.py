@@ -1,7 +1,7 @@
 """The comparer: a fork server that asks math-verify whether two answers are equal and never runs a program.
 
-Each child works through a list of pairs and writes one byte a pair as it goes.
-A pair that takes too long is ended by its own timer, with the child: what was
+Each child works through a list of questions and writes one byte for each as it goes.
+One that takes too long is ended by its own timer, with the child: what was
 written until then stands, and the grader sends the rest again.
 """
 
@@ -11,12 +11,13 @@ import contextlib
 import logging
 import signal
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 from echochamber.verify.sandboxed.fork_server import serve
 from echochamber.verify.sandboxed.frames import write_all
 
-EQUAL, DIFFERENT = b"1", b"0"
+EQUAL, DIFFERENT, UNPARSED = b"1", b"0", b"?"
 _WARM_UP = (
     ("\\frac{1}{2}", "0.5"),
     ("\\left(3, \\frac{\\pi}{2}\\right)", "(3, \\pi/2)"),
@@ -36,14 +37,19 @@ def main() -> None:
 
 
 def run_job(channel: int, request: dict[str, Any]) -> None:
-    """Compare the pairs of a request, each within its time."""
-    for gold, answer in request["pairs"]:
+    """Answer the questions of a request with one byte each, each within its time.
+
+    A question is (gold, answer) for `equal` and `published_equal`, and
+    (gold, texts of all samples) for `published_majority`.
+    """
+    decide = _RULES[request["rule"]]
+    for gold, given in request["questions"]:
         # Without a handler the timer ends this process, whatever the library is doing.
         signal.setitimer(signal.ITIMER_REAL, request["seconds"])
-        write_all(channel, EQUAL if equal(gold, answer) else DIFFERENT)
+        write_all(channel, decide(gold, given))
 
 
-def equal(gold: str, answer: str) -> bool:
+def equal(gold: str, answer: str) -> bytes:
     """Whether math-verify holds two LaTeX answers for equal, in either notation it can read."""
     from math_verify import parse, verify
 
@@ -53,5 +59,52 @@ def equal(gold: str, answer: str) -> bool:
         for target in targets:
             for guess in guesses:
                 if target and guess and verify(target, guess, timeout_seconds=None):
-                    return True
-    return False
+                    return EQUAL
+    return DIFFERENT
+
+
+def published_equal(gold: str, text: str) -> bytes:
+    """The released reward's comparison: whatever math-verify finds in the whole text."""
+    from math_verify import parse, verify
+
+    found: list[Any] = []
+    with contextlib.suppress(Exception):
+        found = parse(text, parsing_timeout=None)
+        if verify(parse(gold, parsing_timeout=None), found, timeout_seconds=None):
+            return EQUAL
+    return DIFFERENT if found else UNPARSED
+
+
+def published_majority(gold: str, texts: list[str]) -> bytes:
+    """The released majority vote over the texts of all samples of one problem.
+
+    Every distinct parsed value has one vote, whatever its number of samples,
+    so the first one wins; the strings that parsing leaves beside the values
+    have a second vote, counted properly, if that one is wrong.
+    """
+    from collections import Counter
+
+    from math_verify import parse, verify
+
+    target = parse(gold, parsing_timeout=None)
+    found: list[Any] = []
+    for text in texts:
+        with contextlib.suppress(Exception):
+            found += parse(text, parsing_timeout=None)
+    values = dict.fromkeys(item for item in found if not isinstance(item, str))
+    strings = [item for item in found if isinstance(item, str)]
+    if not found:
+        return UNPARSED
+    candidates = [*list(values)[:1], *(winner for winner, _ in Counter(strings).most_common(1))]
+    for candidate in candidates:
+        with contextlib.suppress(Exception):
+            if verify(candidate, target, timeout_seconds=None):
+                return EQUAL
+    return DIFFERENT
+
+
+_RULES: dict[str, Callable[[str, Any], bytes]] = {
+    "equal": equal,
+    "published_equal": published_equal,
+    "published_majority": published_majority,
+}
