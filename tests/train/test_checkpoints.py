@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from echochamber.base import EchoError, InputError, files
+from echochamber.base import EchoError, files
 from echochamber.train import Retention, checkpoints, discard, newest, restore, save_checkpoint
 from echochamber.train.tensorfile import write_tensors
 
@@ -78,7 +78,7 @@ def test_retention_does_not_depend_on_when_it_is_applied(tmp_path: Path) -> None
 
 def test_other_fingerprints_are_refused_and_nothing_is_touched(tmp_path: Path) -> None:
     save(tmp_path, 3, fingerprints={"config": "abc", "data": "x"})
-    with pytest.raises(InputError, match="another config; undo the change"):
+    with pytest.raises(EchoError, match="another config; undo the change"):
         restore(tmp_path, fingerprints={"config": "abd", "data": "x"})
     assert names(tmp_path) == ["step-00000003"]
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from echochamber.base import InputError, Interrupted, stopping
+from echochamber.base import EchoError, Interrupted, stopping
 from echochamber.model import ModelConfig, Transformer, build
 from echochamber.train import (
     NonFiniteError,
@@ -143,9 +143,9 @@ def test_microbatches_change_rounding_only(tmp_path: Path) -> None:
 
 def test_another_config_data_or_seed_is_refused(tmp_path: Path) -> None:
     fit(tiny_model(), CountingCorpus(), tiny_config(), tmp_path, seed=1)
-    with pytest.raises(InputError, match="another config"):
+    with pytest.raises(EchoError, match="another config"):
         fit(tiny_model(), CountingCorpus(), tiny_config(steps=13), tmp_path, seed=1)
-    with pytest.raises(InputError, match="another data and seed"):
+    with pytest.raises(EchoError, match="another data and seed"):
         fit(tiny_model(), CountingCorpus(), tiny_config(), tmp_path, seed=2)
     fit(tiny_model(), CountingCorpus(), tiny_config(checkpoint_every=7), tmp_path, seed=1)
 

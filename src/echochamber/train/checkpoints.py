@@ -21,7 +21,6 @@ from torch import Tensor
 
 from echochamber.base import (
     EchoError,
-    InputError,
     canonical_json,
     digest,
     digest_file,
@@ -236,7 +235,7 @@ def _check_files(path: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
 def _check_fingerprints(path: Path, found: Mapping[str, str], wanted: Mapping[str, str]) -> None:
     changed = sorted(name for name in {*found, *wanted} if found.get(name) != wanted.get(name))
     if changed:
-        raise InputError(
+        raise EchoError(
             f"{path} was written by a run with another {' and '.join(changed)}; "
             "undo the change to go on, or start over with --force"
         )
@@ -283,8 +282,8 @@ def restore(
     to `damaged-step-...`, said aloud, and the next older one is tried.
 
     Raises:
-        InputError: the newest valid checkpoint has other fingerprints; nothing was touched.
-        EchoError: the folder cannot be read or written.
+        EchoError: the newest valid checkpoint has other fingerprints (nothing was touched), or the folder
+            cannot be read or written.
     """
     if not folder.is_dir():
         return None

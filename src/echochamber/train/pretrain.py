@@ -221,7 +221,8 @@ def fit(
     Raises:
         NonFiniteError: naming step, batch and last checkpoint.
         Interrupted: SIGINT or SIGTERM; the finished step is in a checkpoint.
-        InputError: `folder` holds checkpoints of another config, data or seed.
+        EchoError: `folder` holds checkpoints of another config, data or seed, or memory ran out.
+        InputError: the batch cannot be divided among the processes of a torchrun job.
     """
     world = start_world()
     rows = world.rows(config.batch_size, "pretrain.batch_size")

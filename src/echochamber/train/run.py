@@ -87,8 +87,8 @@ class Run:
         memory_advice: what to change when memory runs out.
 
     Raises:
-        InputError: a checkpoint with other fingerprints is in the way, or the folder is not writable.
-        EchoError: the disk failed.
+        InputError: the folder is not writable.
+        EchoError: a checkpoint with other fingerprints is in the way, or the disk failed.
     """
 
     def __init__(
