@@ -14,7 +14,7 @@ _ANSWER = re.compile(
     r"(?P<answer>[-+$€£(\[{\\.]*(?:\d|\\[a-zA-Z])[^\n]{0,80}?)[ \t]*$",
     re.MULTILINE,
 )
-_ANNOTATION = re.compile(r"<<[-+*/().,%$\d \t]*=[^<>\n]*>>")
+_ANNOTATION = re.compile(r"<<[-+*/().,%$\d \t]*=[-+.,%$/\d \t]*>>")
 _OPEN_ANNOTATION = re.compile(r"<<[-+*/().\d ]+(?:=[-\d.,]*>?)?\Z")
 
 

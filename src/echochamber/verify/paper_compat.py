@@ -22,7 +22,6 @@ from types import TracebackType
 from echochamber.base import InputError
 from echochamber.formats.code import ParseError, parse_python
 from echochamber.verify.allowlist import smallest_tier
-from echochamber.verify.benchmarks import gold_number
 from echochamber.verify.comparing import Comparer
 from echochamber.verify.grader import Grader
 from echochamber.verify.outcomes import Limits
@@ -76,7 +75,8 @@ class HackFloor:
     """Mean reward of responses that answer nothing, by both scorings.
 
     Attributes:
-        published, measured: by kind of response: `empty`, `prompt` (the question again), `repetition` (the question's last number, twenty times).
+        published, measured: by kind of response: `empty`, `prompt` (the question again), `repetition`
+            (the question's last number, twenty times).
     """
 
     published: dict[str, float]
@@ -102,6 +102,8 @@ class PaperCompat:
         Args:
             prompts: what stood before each response; empty strings for the released evaluation,
                 which looked at responses alone.
+            golds: as the released code had them: for GSM8K the whole solution, `... #### 72`. The number
+                alone is nearly the same: one of the 1,319 test questions differs.
 
         Raises:
             InputError: the lengths differ.
@@ -117,7 +119,7 @@ class PaperCompat:
         found = self._answers(texts)
         answers = self._comparer.ask(
             "published_equal",
-            [(_gold(gold), compared) for gold, (_, compared) in zip(golds, found, strict=True)],
+            [(gold, compared) for gold, (_, compared) in zip(golds, found, strict=True)],
         )
         return [
             PublishedVerdict(response_type, float(byte == EQUAL), byte != UNPARSED, compared)
@@ -136,7 +138,7 @@ class PaperCompat:
         votes = self._comparer.ask(
             "published_majority",
             [
-                (_gold(gold), tuple(verdict.compared for verdict in samples))
+                (gold, tuple(verdict.compared for verdict in samples))
                 for samples, gold in zip(by_problem, golds, strict=True)
             ],
         )
@@ -203,11 +205,6 @@ class PaperCompat:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _gold(gold: str) -> str:
-    """The number at the end of a gold solution, which is what parsing the whole of it finds."""
-    return gold.rpartition("####")[2].strip() if gold_number(gold) else gold
 
 
 def _function_source(text: str) -> str:
