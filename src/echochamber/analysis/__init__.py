@@ -25,6 +25,7 @@ from echochamber.analysis.forecast import (
 )
 from echochamber.analysis.headline import FormatChange, Headline, headline, percent, points
 from echochamber.analysis.runs import Run, distinct
+from echochamber.analysis.second_opinion import second_opinion, write_second_opinion
 from echochamber.analysis.statistics import (
     Bands,
     Bootstrap,
@@ -87,9 +88,11 @@ __all__ = [
     "race",
     "rl_curves",
     "rules_of_thumb",
+    "second_opinion",
     "select",
     "tilted",
     "training_shares",
     "trajectories",
     "unrewarded_arms",
+    "write_second_opinion",
 ]

@@ -85,6 +85,12 @@ class Run:
         """Every row of `format_probabilities.jsonl`: teacher-forced formats; empty if the folder has none."""
         return _read_lines(self.folder / "format_probabilities.jsonl")
 
+    @cached_property
+    def second_opinion(self) -> dict[str, Any]:
+        """`second_opinion.json`: scores by the paper's released rules; empty if nobody asked for them."""
+        path = self.folder / "second_opinion.json"
+        return dict(read_json(path)) if path.is_file() else {}
+
     @property
     def parts(self) -> list[Path]:
         """The Parquet parts that hold the completions."""

@@ -98,6 +98,7 @@ def render(run_folder: Path, *, images: bool = True) -> Path:
         forecasts=[t.table() for t in theories if t.arms],
         probabilities=run.format_probabilities,
         alarms=run.alarms,
+        opinion=run.second_opinion,
         single_seed=max(t.num_seeds for t in shown) == 1,
         findings=findings(run) if arms else [],
         noise=_noise(shown[0]),
@@ -163,7 +164,7 @@ def _sections(
 
 
 def _write_all_images(figures: list[Figure], folder: Path) -> None:
-    """Replace the folder of images as a whole; drawn again in seconds, they are not worth waiting for the disk."""
+    """Replace the folder of images as a whole. They are drawn again in seconds: no wait for the disk."""
     temporary = folder.with_name(folder.name + ".tmp")
     with explained_write(folder):
         shutil.rmtree(temporary, ignore_errors=True)
