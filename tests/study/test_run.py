@@ -14,7 +14,8 @@ from echochamber.study import Result, Study, open_study, run_study, status_rows
 from echochamber.verify import grade_file
 
 ROW_KEYS = {
-    "arm", "size", "mixture", "seed", "step", "benchmark", "num_problems", "num_samples", "temperature", "greedy",
+    "arm", "size", "mixture", "seed", "step", "benchmark", "num_problems", "num_samples", "temperature",
+    "greedy",
     "pass_at", "maj_at", "share", "accuracy", "mean_tokens",
 }  # fmt: skip
 
@@ -142,3 +143,48 @@ def test_an_input_error_keeps_an_earlier_run(finished: Study, tiny_file: Path, t
     with pytest.raises(InputError):
         run_study(open_study(tiny_file, ["evaluation.max_new_tokens=90"], tmp_path), say=lambda line: None)
     assert {row["state"] for row in status_rows(open_study(tiny_file, runs=tmp_path))} <= {"done", "unused"}
+
+
+def test_gsm8k_files_take_the_whole_path(tmp_path: Path) -> None:
+    """The published layout, in small: annotated solutions in, four formats trained, test questions graded."""
+    folder = tmp_path / "gsm8k"
+    folder.mkdir()
+    for name, start, count in (("train", 3, 40), ("test", 60, 8)):
+        lines = []
+        for n in range(start, start + count):
+            question = (
+                f"Ann has {n} red pens and {n + 1} blue pens. She gives {n - 1} away. How many are left?"
+            )
+            answer = (
+                f"She has {n}+{n + 1}=<<{n}+{n + 1}={2 * n + 1}>>{2 * n + 1} pens.\n"
+                f"Then {2 * n + 1}-{n - 1}=<<{2 * n + 1}-{n - 1}={n + 2}>>{n + 2} are left.\n#### {n + 2}"
+            )
+            lines.append(json.dumps({"question": question, "answer": answer}) + "\n")
+        (folder / f"{name}.jsonl").write_text("".join(lines))
+    changes = [
+        f"variables.gsm8k={folder}", "model={sizes: [pico], context_length: 256}", "tokenizer.vocab_size=400",
+        "pretrain={batch_size: 2, sequence_length: 64, steps: 3}", "arms.grpo.steps=1",
+        "arms.grpo.prompts_per_step=2", "arms.grpo.max_new_tokens=32", "evaluation.num_problems=4",
+        "evaluation.num_samples=2", "evaluation.max_new_tokens=32", "evaluation.num_points=2",
+    ]  # fmt: skip
+    study = open_study(Path(__file__).parents[2] / "studies" / "gsm8k.yaml", changes, tmp_path / "runs")
+    run_study(study, say=lambda line: None)
+    rows = read_json(study.folder / "summary.json")["rows"]
+    assert {(row["arm"], row["step"]) for row in rows} == {("base", 0), ("grpo", 0), ("grpo", 1)}
+    manifest = read_json(next(study.store.folder.glob("mixture-*/data/manifest.json")))
+    # Two of the forty are held out for the loss.
+    assert {source["documents"] for source in manifest["sources"].values()} == {38}
+
+
+def test_training_on_the_evaluation_file_is_refused(tmp_path: Path) -> None:
+    lines = [
+        json.dumps({"question": f"What is {n} + 1?", "answer": f"#### {n + 1}"}) + "\n" for n in range(9)
+    ]
+    (tmp_path / "train.jsonl").write_text("".join(lines))
+    (tmp_path / "test.jsonl").write_text("".join(lines))
+    with pytest.raises(InputError, match="which is the evaluation set 'test'"):
+        open_study(
+            Path(__file__).parents[2] / "studies" / "gsm8k.yaml",
+            [f"variables.gsm8k={tmp_path}"],
+            tmp_path / "runs",
+        )

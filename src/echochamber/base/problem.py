@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +17,7 @@ class Problem:
         benchmark: rules its answers are graded by, e.g. `"gsm8k"`.
         level: difficulty (number of operations for generated problems), 0 if unknown.
         family: story family or subject, empty if unknown.
+        references: a correct solution by format, where the source can write one; no part of the identity.
     """
 
     key: str
@@ -24,3 +26,4 @@ class Problem:
     benchmark: str = "gsm8k"
     level: int = 0
     family: str = ""
+    references: Mapping[str, str] = field(default_factory=dict, compare=False)

@@ -45,6 +45,34 @@ def prepare(
     )
 
 
+@app.command()
+def formats(
+    study: Annotated[
+        Path | None,
+        typer.Argument(help="Also classify the documents of this study's sources.", show_default=False),
+    ] = None,
+    num: Annotated[int, typer.Option(min=1, help="Documents of each format or source.")] = 500,
+    overrides: Annotated[list[str] | None, SET] = None,
+) -> None:
+    """Print how well formats are recognised: rendered documents, then texts made to mislead."""
+    from echochamber.cli.tables import print_rows
+    from echochamber.formats import quality
+    from echochamber.study.sampling import labelled_examples
+
+    groups = {
+        "rendered documents": labelled_examples(study, overrides or [], num),
+        "texts made to mislead": None,
+    }
+    for title, examples in groups.items():
+        found = quality(examples) if examples is not None else quality()
+        rows = [
+            {"expected": expected, **given} for expected, given in found.counts.items() if any(given.values())
+        ]
+        print_rows(rows, title=f"{title}: {found.correct} of {found.total} recognised")
+        for expected, given, text in found.mistakes:
+            typer.echo(f"expected {expected}, found {given}: {text[:200]!r}")
+
+
 def add_to(parent: typer.Typer) -> None:
     """Register the group `data`."""
     parent.add_typer(app, name="data")

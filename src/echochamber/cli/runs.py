@@ -1,4 +1,4 @@
-"""`run`, `status`, `report`, `sample`: everything about a study's run folder."""
+"""`run`, `status`, `report`, `forecast`, `sample`: everything about a study's run folder."""
 
 from __future__ import annotations
 
@@ -63,6 +63,37 @@ def report(
     typer.echo(f"report: {render(run_folder(run, runs))}")
 
 
+def forecast(
+    run: Annotated[str, typer.Argument(help="Run folder, study name or study file.", show_default=False)],
+    beta: Annotated[
+        list[float] | None,
+        typer.Option(help="KL coefficient; 0 is the limit."),
+    ] = None,
+    runs: Annotated[Path, RUNS] = Path("runs"),
+) -> None:
+    """Forecast the winning format from the base model's samples alone."""
+    from echochamber.analysis import Run, select, trajectories
+    from echochamber.analysis.forecast import forecast as forecasts
+    from echochamber.cli.tables import print_rows
+    from echochamber.study import run_folder
+
+    for base in select(trajectories(Run(run_folder(run, runs)))):
+        if not base.is_base:
+            continue
+        rows = []
+        for found in forecasts(base, tuple(beta or (0.0,))):
+            share = found.share
+            cells = zip(found.formats, share.estimate, share.low, share.high, strict=True)
+            rows.append(
+                {
+                    "theory": found.theory if found.beta is None else f"{found.theory}, beta {found.beta:g}",
+                    "winner": found.winner + (" (open)" if found.open else ""),
+                    **{name: f"{middle:.2f} [{low:.2f}, {high:.2f}]" for name, middle, low, high in cells},
+                }
+            )
+        print_rows(rows, title=f"Expected shares after RL: {base.size} on {base.mixture}, {base.benchmark}")
+
+
 def sample(
     study: Annotated[Path, STUDY],
     question: Annotated[str, typer.Argument(help="The question to ask.", show_default=False)],
@@ -86,5 +117,5 @@ def sample(
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands of this file."""
-    for command in (run, status, report, sample):
+    for command in (run, status, report, forecast, sample):
         app.command()(command)

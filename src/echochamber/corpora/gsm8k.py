@@ -337,4 +337,14 @@ class Gsm8kTask(BaseTask):
                 question=question,
                 gold=final_answer(answer, place),
                 level=len(ANNOTATION.findall(answer)),
+                references=_references(question, answer, place),
             )
+
+
+def _references(question: str, answer: str, place: str) -> dict[str, str]:
+    """The published solution and its renderings in the other formats, where it converts."""
+    found = {"gsm8k": answer.strip()}
+    with suppress(NotConvertible):
+        worked = convert(question, answer, place)
+        found |= {name: get_format(name).render(worked) for name in format_names() if name != "gsm8k"}
+    return found

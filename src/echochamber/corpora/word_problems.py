@@ -129,6 +129,11 @@ def worked(story: Story, operations: tuple[Operation, ...] | None = None) -> Wor
     return Worked(question=story.question, steps=tuple(steps), answer=steps[-1].value)
 
 
+def render_all(solution: Worked) -> dict[str, str]:
+    """The same worked solution in every registered format."""
+    return {name: get_format(name).render(solution) for name in format_names()}
+
+
 def check_format(name: str) -> str:
     """The name of a registered format.
 
@@ -229,6 +234,13 @@ class WordProblemsTask(BaseTask, Grammar):
             seen.add(key)
             gold = str(story.values[story.operations[-1].name])
             problems.append(
-                Problem(key=key, question=story.question, gold=gold, level=level, family=story.family)
+                Problem(
+                    key=key,
+                    question=story.question,
+                    gold=gold,
+                    level=level,
+                    family=story.family,
+                    references=render_all(worked(story)),
+                )
             )
         return problems

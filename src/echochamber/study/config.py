@@ -62,6 +62,7 @@ class StudyConfig(Config):
         description: one paragraph for the report.
         seed: root seed, or a list of them; each repeats pretraining, post-training and sampling.
         data_seed: seed of problems, tokenizer and mixtures, which all seeds share; the first seed if unset.
+        variables: texts that stand for `${name}` anywhere in the file, e.g. a data folder.
         modules: Python files, relative to this one, that register formats, rewards or sources.
         tasks: named problem sets, for evaluation and for post-training.
         sources: named streams of training documents.
@@ -80,6 +81,7 @@ class StudyConfig(Config):
     description: str = ""
     seed: int | tuple[int, ...] = 0
     data_seed: int | None = None
+    variables: dict[str, str] = Field(default_factory=dict)
     modules: tuple[str, ...] = ()
     tasks: dict[str, TaskConfig]
     sources: dict[str, SourceConfig]
@@ -152,6 +154,29 @@ def _check_references(study: StudyConfig, document: Document) -> None:
         )
 
 
+def _substitute(document: Document) -> None:
+    """Put the study's variables in place of `${name}`, in every text of the file.
+
+    Raises:
+        InputError: a name that is no variable.
+    """
+    variables = document.data.get("variables") or {}
+
+    def filled(value: Any, key: tuple[str | int, ...]) -> Any:
+        if isinstance(value, dict):
+            return {name: filled(item, (*key, name)) for name, item in value.items()}
+        if isinstance(value, list):
+            return [filled(item, (*key, i)) for i, item in enumerate(value)]
+        if not isinstance(value, str) or key[:1] == ("variables",):
+            return value
+        for name in re.findall(r"\$\{(.*?)\}", value):
+            _must_exist(document, key, name, list(variables), "variable")
+            value = value.replace(f"${{{name}}}", str(variables[name]))
+        return value
+
+    document.data = filled(document.data, ())
+
+
 def expand_sweep(document: Document) -> list[tuple[str, Document]]:
     """One document for each point of the `sweep` grid, with the label that tells it apart."""
     sweep = document.data.get("sweep") or {}
@@ -192,6 +217,7 @@ def load_study(path: Path, overrides: Sequence[str] = ()) -> list[tuple[str, Stu
     document = read_yaml(path)
     for assignment in overrides:
         set_value(document, assignment)
+    _substitute(document)
     modules = document.data.get("modules") or []
     if isinstance(modules, list):
         resolved = [str((path.parent / str(module)).resolve()) for module in modules]

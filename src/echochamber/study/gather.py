@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pyarrow.parquet as pq
 from echochamber.base import explained_write, publish_folder, read_json, write_file, write_json
 from echochamber.evaluation import EvaluationConfig, Labels, summarise
 from echochamber.study.plan import Plan
-from echochamber.study.stages import table_paths
+from echochamber.study.stages import PROBABILITIES, table_paths
 from echochamber.study.store import Store
 
 
@@ -41,6 +42,7 @@ def gather(
     rows: list[dict[str, Any]] = []
     metrics: list[str] = []
     timing: list[str] = []
+    probabilities: list[str] = []
     part = 0
     for item in plan.measured:
         if store.state(item.stage) != "done":
@@ -55,11 +57,17 @@ def gather(
         kind = "pretrain" if item.stage.kind == "pretrain" else "rl"
         metrics += _labelled(source / "metrics.jsonl", kind, item.labels)
         timing += _labelled(source / "timing.jsonl", kind, item.labels)
+        probabilities += [
+            json.dumps({**asdict(item.labels), **row}, ensure_ascii=False) + "\n"
+            for path in sorted((source / PROBABILITIES).glob("*.json"))
+            for row in read_json(path)
+        ]
     final = folder / "completions"
     shutil.rmtree(final, ignore_errors=True)
     publish_folder(temporary, final)
     write_file(folder / "metrics.jsonl", "".join(metrics))
     write_file(folder / "timing.jsonl", "".join(timing))
+    write_file(folder / "format_probabilities.jsonl", "".join(probabilities))
     write_json(
         folder / "summary.json",
         {

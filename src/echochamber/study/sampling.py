@@ -3,19 +3,43 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
+from pathlib import Path
 
 from echochamber import corpora, formats, model, rollout
 from echochamber.base import InputError, derive_seed
+from echochamber.study.config import load_study
 from echochamber.study.runner import Study
 
 
 def first_examples(study: Study, num: int) -> dict[str, list[corpora.Example]]:
-    """The first `num` documents of each source, as training reads them (problem sets not yet excluded)."""
+    """The first `num` documents of each source; problem sets are not yet excluded."""
     seed = derive_seed(study.config.shared_data_seed, "sources")
     return {
         name: list(itertools.islice(corpora.open_source(source, seed=seed, excluded=frozenset()), num))
         for name, source in study.config.sources.items()
     }
+
+
+def labelled_examples(path: Path | None, overrides: Sequence[str], num: int) -> list[tuple[str, str]]:
+    """(format, solution) pairs: `num` rendered word problems a format and wording, `num` documents a source.
+
+    Args:
+        path: a study whose sources are read too.
+    """
+    sources: list[corpora.BaseSource] = [
+        corpora.WordProblemsSource(format=name, style=style, levels=(1, 2, 3, 4))
+        for name in formats.format_names()
+        for style in ("terse", "rich")
+    ]
+    if path is not None:
+        sources += [source for _, config in load_study(path, overrides) for source in config.sources.values()]
+    return [
+        (example.format, example.solution)
+        for source in sources
+        for example in itertools.islice(corpora.open_source(source, seed=0, excluded=frozenset()), num)
+        if example.format is not None
+    ]
 
 
 def sample_completions(

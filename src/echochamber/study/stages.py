@@ -8,7 +8,6 @@ interrupted run left behind and must then end with the same bytes.
 from __future__ import annotations
 
 import io
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter
 
 from echochamber import corpora, evaluation, model, rl, rollout, train, verify
-from echochamber.base import InputError, derive_seed, read_json, write_file, write_json
+from echochamber.base import InputError, Problem, derive_seed, read_json, write_file, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +24,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 TABLES = "completions"
+PROBABILITIES = "format_probabilities"
+# Problems whose reference solutions are teacher-forced at each evaluation.
+_REFERENCE_PROBLEMS = 64
 
 
 @dataclass(frozen=True)
@@ -161,7 +163,25 @@ class Measurement:
                 seed=derive_seed(self.context.config["root_seed"], "evaluate"),
                 labels=self.labels,
             )
+            self._teacher_force(benchmark, step, policy, problems)
             write_table(table, target)
+
+    def _teacher_force(
+        self, benchmark: str, step: int, policy: model.Transformer, problems: Sequence[Problem]
+    ) -> None:
+        """Record the probability of each format before anything is sampled, where references are known."""
+        names = sorted({name for problem in problems for name in problem.references})
+        chosen = [p for p in problems if len(p.references) == len(names) > 0][:_REFERENCE_PROBLEMS]
+        if not chosen:
+            return
+        found = evaluation.format_probabilities(
+            policy,
+            self.tokenizer,
+            [problem.question for problem in chosen],
+            {name: [problem.references[name] for problem in chosen] for name in names},
+        )
+        rows = [{"benchmark": benchmark, "step": step, **item.row()} for item in found]
+        write_json(self.context.folder / PROBABILITIES / f"{benchmark}-{step:08d}.json", rows)
 
 
 def write_table(table: pa.Table, path: Path) -> None:
@@ -205,9 +225,10 @@ def run_arm(context: StageContext) -> None:
 
         if "evaluate" in context.inputs:
             # Step 0 is the base model, measured already with the same seed.
-            (context.folder / TABLES).mkdir(exist_ok=True)
-            for path in sorted((context.inputs["evaluate"] / TABLES).glob("*.parquet")):
-                shutil.copyfile(path, context.folder / TABLES / path.name)
+            for kind in (TABLES, PROBABILITIES):
+                (context.folder / kind).mkdir(exist_ok=True)
+                for path in sorted((context.inputs["evaluate"] / kind).glob("*-*")):
+                    write_file(context.folder / kind / path.name, path.read_bytes())
         rl.post_train(
             config,
             policy=policy,
