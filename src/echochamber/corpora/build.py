@@ -121,7 +121,7 @@ def _run(
             before = sum(b.state.written.tokens for other, b in builders.items() if other != name)
 
             def shown(tokens: int, before: int = before, name: str = name) -> None:
-                bar.update(min(total, before + tokens), source=name)
+                bar.update(min(total - 1, before + tokens), source=name)
 
             builder.build(quotas[name], seed=source_seed(seed, name), excluded=excluded, shown=shown)
             builder.overlap.refuse_same_set(name, builder.state.hits)

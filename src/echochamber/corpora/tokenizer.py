@@ -222,14 +222,18 @@ def load_foreign(folder: Path, vocab_size: int) -> Tokenizer:
     return Tokenizer(bpe, vocab_size=vocab_size, eos=eos, pad=token("pad_token", PAD, "<unk>", eos))
 
 
+# A word with the space before it, one digit, a run of other signs, or white space.
+_WORDS = Regex(r" ?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+")
+
+
 def _new_bpe(config: TokenizerConfig) -> Bpe:
     bpe = Bpe(models.BPE())
-    parts: list[Any] = [
-        pre_tokenizers.Split(Regex(r"\n\n"), behavior="isolated"),
-        pre_tokenizers.Digits(individual_digits=True),
-        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=config.split_words),
-    ]
-    bpe.pre_tokenizer = pre_tokenizers.Sequence(parts)
+    if config.split_words:
+        split: Any = pre_tokenizers.Split(_WORDS, behavior="isolated")
+    else:
+        split = pre_tokenizers.Digits(individual_digits=True)
+    bytes_of = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    bpe.pre_tokenizer = pre_tokenizers.Sequence([split, bytes_of])
     bpe.decoder = decoders.ByteLevel()
     return bpe
 
@@ -244,8 +248,9 @@ def train_bpe(config: TokenizerConfig, texts: Iterator[str]) -> Tokenizer:
         max_token_length=config.max_token_length,
         show_progress=False,
     )
-    bpe.train_from_iterator(texts, trainer=trainer)
-    # As an added token the blank line is found before anything else and is always one id.
+    # As an added token the blank line is found before anything else, so no merge may contain it.
+    pieces = (piece for text in texts for piece in text.split(BLANK_LINE))
+    bpe.train_from_iterator(pieces, trainer=trainer)
     bpe.add_tokens([AddedToken(BLANK_LINE, normalized=False)])
     return Tokenizer(bpe, vocab_size=config.vocab_size)
 
