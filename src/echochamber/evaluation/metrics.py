@@ -116,7 +116,7 @@ def maj_at_k(votes: Votes, k: int) -> Majority:
     p = k / n
     total = _binomial(n, p)[k]
     won = _probability_of_winning(votes.correct, votes.winning_ties, votes.losing_ties, votes.unparsed, k, p)
-    accuracy = min(won / total, pass_at_k(n, votes.correct, k))
+    accuracy = min(float(won / total), pass_at_k(n, votes.correct, k))
     sizes = Counter(votes.sizes)
     alone = 0.0
     for size, copies in sizes.items():
@@ -124,7 +124,8 @@ def maj_at_k(votes: Votes, k: int) -> Majority:
         alone += copies * _probability_of_winning(size, others, (), votes.unparsed, k, p)
     nobody = _binomial(votes.unparsed, p)[k] if votes.unparsed >= k else 0.0
     nobody *= math.prod(float(_binomial(size, p)[0]) for size in votes.sizes)
-    return Majority(accuracy=max(accuracy, 0.0), ties=min(max(1.0 - (alone + nobody) / total, 0.0), 1.0))
+    ties = 1.0 - float((alone + nobody) / total)
+    return Majority(accuracy=max(accuracy, 0.0), ties=min(max(ties, 0.0), 1.0))
 
 
 def _probability_of_winning(
