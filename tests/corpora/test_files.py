@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from itertools import islice
 from pathlib import Path
 
 import pyarrow as pa
@@ -27,6 +26,7 @@ from echochamber.corpora import (
 )
 from echochamber.corpora.gsm8k import NotConvertible, convert, final_answer
 from echochamber.corpora.sources import text_key
+from echochamber.verify import Grader
 
 ROWS = [{"question": f"What is {i}?", "solution": f"It is {i}.", "extra": i} for i in range(2500)]
 
@@ -220,9 +220,16 @@ def test_published_gsm8k_converts() -> None:
     report = conversion_report(DATA / "gsm8k" / "train.jsonl")
     assert report.total == 7473
     assert report.converted == 7187 and sum(report.reasons.values()) == 7473 - 7187
-    source = Gsm8kSource(path=DATA / "gsm8k" / "train.jsonl", format="tinygsm")
-    gold = {p.key: float(p.gold) for p in reserve_problems({"t": Gsm8kTask(path=source.path)}, seed=0)["t"]}
-    for example in islice(open_source(source, seed=0, excluded=frozenset()), 0, None, 7):
-        namespace: dict = {}
-        exec(example.solution, namespace)
-        assert abs(namespace["simple_math_problem"]() - gold[example.key]) < 1e-6 * max(1, gold[example.key])
+
+
+@needs_data
+def test_renderings_of_published_solutions_earn_the_reward() -> None:
+    """A sample here; all 7,187 in each format were graded when the reader was written."""
+    path = DATA / "gsm8k" / "train.jsonl"
+    gold = {p.key: p.gold for p in reserve_problems({"t": Gsm8kTask(path=path)}, seed=0)["t"]}
+    with Grader(workers=1) as grader:
+        for name in ("gsm8k", "tinygsm", "llm_code", "boxed"):
+            source = Gsm8kSource(path=path, format=name, documents=300)
+            examples = list(open_source(source, seed=0, excluded=frozenset()))
+            verdicts = grader.grade([e.solution for e in examples], [gold[e.key] for e in examples])
+            assert {(v.format, v.reward) for v in verdicts} == {(name, 1.0)}

@@ -22,12 +22,10 @@ class _Documents:
     """The documents of one source over all its shards, by number."""
 
     def __init__(self, shards: list[tuple[Tokens, NDArray[np.uint64]]]) -> None:
-        self.tokens = [tokens for tokens, _ in shards]
+        self.shards = shards
         self.first = np.cumsum([0, *(len(ends) for _, ends in shards)])
-        lengths = [np.diff(ends.astype(np.int64), prepend=0) for _, ends in shards]
-        self.lengths = np.concatenate(lengths) if lengths else np.empty(0, np.int64)
-        starts = [ends.astype(np.int64) - length for (_, ends), length in zip(shards, lengths, strict=True)]
-        self.starts = np.concatenate(starts) if starts else np.empty(0, np.int64)
+        lengths = [np.diff(ends, prepend=np.uint64(0)).astype(np.uint32) for _, ends in shards]
+        self.lengths = np.concatenate(lengths) if lengths else np.empty(0, np.uint32)
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -35,15 +33,16 @@ class _Documents:
     def document(self, index: int) -> Tokens:
         """Token ids of one document."""
         shard = int(np.searchsorted(self.first, index, side="right")) - 1
-        start = int(self.starts[index])
-        return self.tokens[shard][start : start + int(self.lengths[index])]
+        tokens, ends = self.shards[shard]
+        within = index - int(self.first[shard])
+        return tokens[int(ends[within - 1]) if within else 0 : int(ends[within])]
 
 
-def _repeats(count: int, passes: float) -> NDArray[np.int64]:
+def _repeats(count: int, passes: float) -> NDArray[np.uint32]:
     """Document numbers in `passes` readings; a fraction reads the first part."""
     whole, part = int(passes), passes - int(passes)
-    parts = [np.arange(count)] * whole + [np.arange(round(count * part))]
-    return np.concatenate(parts).astype(np.int64)
+    once = np.arange(count, dtype=np.uint32)
+    return np.concatenate([once] * whole + [once[: round(count * part)]])
 
 
 class TokenData:
@@ -81,13 +80,14 @@ class TokenData:
             self._heldout[name] = _Documents(heldout)
             self._training.append(documents)
             numbers.append(_repeats(len(documents), row["passes"]))
-        # A document of the epoch is (source, number); both small enough for millions of documents.
+        # A document of the epoch is (source, number). With the order of an epoch and the ends of its
+        # documents in the stream that is 26 bytes a document, for tens of millions of them.
         self._source = np.concatenate([np.full(len(n), i, np.uint16) for i, n in enumerate(numbers)])
         self._number = np.concatenate(numbers)
         self._length = np.concatenate([d.lengths[n] for d, n in zip(self._training, numbers, strict=True)])
         self.num_tokens = int(self._length.sum())
         self._order_key: tuple[int, int] | None = None
-        self._order = np.empty(0, np.int64)
+        self._order = np.empty(0, np.uint32)
         self._ends = np.empty(0, np.int64)
 
     def steps(self, batch_size: int, sequence_length: int) -> int:
@@ -121,8 +121,8 @@ class TokenData:
         if self._order_key == (seed, epoch):
             return
         rng = np.random.Generator(np.random.PCG64(derive_seed(seed, "batches", epoch)))
-        self._order = rng.permutation(len(self._length))
-        self._ends = np.cumsum(self._length[self._order])
+        self._order = rng.permutation(len(self._length)).astype(np.uint32)
+        self._ends = np.cumsum(self._length[self._order], dtype=np.int64)
         self._order_key = (seed, epoch)
 
     def _fill(self, row: NDArray[np.int64], begin: int) -> None:
