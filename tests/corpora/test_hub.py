@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,6 +31,7 @@ from echochamber.corpora import (
     plan_mixture,
     refuse_evaluation_files,
     reserve_problems,
+    tokenising,
 )
 from echochamber.corpora.catalogue import Corpus
 from echochamber.corpora.tokenizer import train_bpe
@@ -212,6 +215,45 @@ def test_a_disk_too_small_is_refused_before_any_work(tmp_path: Path, monkeypatch
             PassesMixture(passes={"tinygsm": 4}), sources, train_bpe(TokenizerConfig(), iter(["a"])),
             tmp_path, seed=0, excluded=frozenset(),
         )  # fmt: skip
+
+
+def test_tokenising_a_mirror_goes_on_after_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokenising, "_CHUNKS_PER_SAVE", 1)
+    monkeypatch.setenv("TOKENIZERS_PARALLELISM", "false")
+    sources = {}
+    for suffix in ("parquet", "jsonl.zst"):
+        repo = f"some/{suffix.replace('.', '-')}"
+        for part in range(2):
+            rows = [
+                {"q": f"What is {i}?", "s": f"It is {i}."} for i in range(part * 1300, part * 1300 + 1300)
+            ]
+            write_rows(tmp_path / "mirror" / repo / f"part-{part}.{suffix}", rows)
+        name = suffix.replace(".", "_")
+        sources[name] = HubSource(
+            repo=repo, files=("part-*",), question="q", solution="s", mirror=tmp_path / "mirror"
+        )
+    tokenizer = train_bpe(TokenizerConfig(vocab_size=300), iter(["What is 1? It is 1."]))
+    mixture = PassesMixture(passes={"parquet": 1, "jsonl_zst": 2})
+
+    def build(folder: Path) -> None:
+        build_mixture(mixture, sources, tokenizer, folder, seed=0, excluded=frozenset())
+
+    def contents(folder: Path) -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+    build(tmp_path / "whole")
+    for count in (2, 9, 14, 19, 23, 28, 33):
+        folder = tmp_path / f"killed-{count}"
+        child = os.fork()
+        if child == 0:
+            os.environ["ECHOCHAMBER_FAULT"] = f"*:{count}"
+            try:
+                build(folder)
+            finally:
+                os._exit(0)
+        assert os.waitpid(child, 0)[1] == signal.SIGKILL
+        build(folder)
+        assert contents(folder) == contents(tmp_path / "whole"), count
 
 
 def test_a_hub_evaluation_set_is_no_source(tmp_path: Path) -> None:
