@@ -16,19 +16,23 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 
-def rotate(out: Tensor, x: Tensor, cos: Tensor, sin: Tensor) -> None:
+def rotate(out: Tensor, x: Tensor, cos: Tensor, sin: Tensor, *, back: bool = False) -> None:
     """Write rotary positions of `x` to `out`; the last axis holds W entries, paired (i, i + W/2).
 
     out_i = x_i cos_i - x_j sin_i and out_j = x_j cos_i + x_i sin_i (Su et al. 2021, arXiv:2104.09864, in
-    the rotate-half layout). `cos` and `sin` hold W/2 entries and broadcast.
+    the rotate-half layout). `cos` holds each cosine twice, `sin` first the negated sines, then the sines;
+    both broadcast. Whole rows at a time: rows of W/2 entries leave a vector unit half idle.
+
+    Args:
+        back: rotate by the opposite angles, which is the inverse and the transpose.
     """
     half = x.shape[-1] // 2
-    x1, x2 = x[..., :half], x[..., half:]
-    out1, out2 = out[..., :half], out[..., half:]
-    torch.mul(x1, cos, out=out1)
-    torch.mul(x2, cos, out=out2)
-    out1 -= x2 * sin
-    out2 += x1 * sin
+    swapped = torch.cat((x[..., half:], x[..., :half]), dim=-1) * sin
+    torch.mul(x, cos, out=out)
+    if back:
+        out -= swapped
+    else:
+        out += swapped
 
 
 class _RotaryQKV(torch.autograd.Function):
@@ -45,33 +49,34 @@ class _RotaryQKV(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dq: Tensor, dk: Tensor, dv: Tensor) -> tuple[Tensor, None, None]:
-        cos, sin = ctx.saved_tensors
+        cos, sin = (table[..., 0, :, :] for table in ctx.saved_tensors)
         batch, length, heads, width = dq.shape
         grad_BT3HW = dq.new_empty(batch, length, 3, heads, width)
-        # The inverse of a rotation is the rotation by the opposite angle.
-        for slot, grad in ((0, dq), (1, dk)):
-            rotate(grad_BT3HW[:, :, slot], grad, cos[..., 0, :, :], -sin[..., 0, :, :])
+        rotate(grad_BT3HW[:, :, 0], dq, cos, sin, back=True)
+        rotate(grad_BT3HW[:, :, 1], dk, cos, sin, back=True)
         grad_BT3HW[:, :, 2] = dv
         return grad_BT3HW, None, None
 
 
 class _SwiGLU(torch.autograd.Function):
-    """silu(gate) x up from the fused projection; only the projection is kept for the backward pass."""
+    """silu(gate) x up from the fused projection."""
 
     @staticmethod
     def forward(ctx: Any, gate_up: Tensor) -> Tensor:
-        ctx.save_for_backward(gate_up)
         gate, up = gate_up.chunk(2, dim=-1)
-        return torch.nn.functional.silu(gate).mul_(up)
+        # Kept: an exponential costs more than reading the result back.
+        activated = torch.nn.functional.silu(gate)
+        ctx.save_for_backward(gate_up, activated)
+        return activated * up
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> Tensor:
-        (gate_up,) = ctx.saved_tensors
+        gate_up, activated = ctx.saved_tensors
         gate, up = gate_up.chunk(2, dim=-1)
         grad_gate_up = torch.empty_like(gate_up)
         grad_gate, grad_up = grad_gate_up.chunk(2, dim=-1)
-        torch.mul(grad, torch.nn.functional.silu(gate), out=grad_up)
+        torch.mul(grad, activated, out=grad_up)
         torch.ops.aten.silu_backward.grad_input(grad * up, gate, grad_input=grad_gate)
         return grad_gate_up
 
@@ -79,7 +84,7 @@ class _SwiGLU(torch.autograd.Function):
 def rotary_qkv(qkv_BT3HW: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Split a fused projection into q, k, v (each B, T, H, W), rotating q and k.
 
-    `cos` and `sin` are (T, 1, 1, W/2) or (B, T, 1, 1, W/2).
+    `cos` and `sin`, as in `rotate`, are (T, 1, 1, W) or (B, T, 1, 1, W).
     """
     return cast(tuple[Tensor, Tensor, Tensor], _RotaryQKV.apply(qkv_BT3HW, cos, sin))  # type: ignore[no-untyped-call]
 

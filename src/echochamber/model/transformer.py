@@ -121,9 +121,11 @@ class Transformer(nn.Module):
                     f"a sequence of {length} tokens: expected at most {self.config.context_length}, the "
                     "context length of the model. Shorten it or give the model a longer context"
                 )
-            cos, sin = self.cos[:length, None, None], self.sin[:length, None, None]
+            cos, sin = self.cos[:length], self.sin[:length]
         else:
-            cos, sin = self.cos[positions_BT][:, :, None, None], self.sin[positions_BT][:, :, None, None]
+            cos, sin = self.cos[positions_BT], self.sin[positions_BT]
+        cos = torch.cat((cos, cos), dim=-1)[..., None, None, :]
+        sin = torch.cat((-sin, sin), dim=-1)[..., None, None, :]
         x_BTD = F.embedding(tokens_BT, self.embedding)
         for block in self.blocks:
             x_BTD = block(x_BTD, cos, sin, mask)
