@@ -15,7 +15,7 @@ from echochamber.report.build import (
     thinned,
     values,
 )
-from echochamber.report.figures import Figure, Panel, Series, step_ticks
+from echochamber.report.figures import Figure, Panel, Series, step_position, step_ticks
 from echochamber.report.palette import format_colors
 
 METRICS = (
@@ -165,6 +165,55 @@ def rollout_shares(run: Run, group: Group) -> list[Figure]:
             f"Shares while training, at every step: {group.size} on {group.mixture}",
             "Completions sampled for training, on training questions; the mean over seeds. The evaluated "
             "shares above, on held-out questions, are the ones to quote.",
+            tuple(panels),
+        )
+    ]
+
+
+def teacher_forced(run: Run, group: Group) -> list[Figure]:
+    """Probability of each format's opening over steps beside its sampled share; one panel an arm."""
+    found: dict[str, dict[str, dict[int, list[float]]]] = defaultdict(lambda: defaultdict(dict))
+    cell = (group.size, group.mixture, group.benchmark)
+    for row in run.format_probabilities:
+        if (row["size"], row["mixture"], row["benchmark"]) == cell and row["opening_mass"] is not None:
+            found[row["arm"]][row["format"]].setdefault(row["step"], []).append(row["opening_mass"])
+    panels = []
+    for t in group.arms:
+        series = []
+        for name, by_step in found.get(t.arm, {}).items():
+            steps = sorted(by_step)
+            runs = [by_step[step] for step in steps]
+            color = group.colors.get(name, "#888888")
+            mean = [sum(one) / len(one) for one in runs]
+            several = any(len(one) > 1 for one in runs)
+            series.append(
+                Series(
+                    f"{name}: probability of its opening",
+                    tuple(step_position(step) for step in steps),
+                    values(mean),
+                    color,
+                    low=values(min(one) for one in runs) if several else None,
+                    high=values(max(one) for one in runs) if several else None,
+                )
+            )
+            if name in t.formats:
+                f = t.formats.index(name)
+                series.append(
+                    banded(f"{name}: share of samples", t.steps, t.share, f, color=color, dash="dot")
+                )
+        if series:
+            panels.append(
+                Panel(t.arm, tuple(series), STEPS_LABEL, "probability", step_ticks(t.steps), True, (0.0, 1.0))
+            )
+    if not panels:
+        return []
+    return [
+        Figure(
+            f"teacher-forced-{group.slug}",
+            f"Before anything is sampled: {group.title}",
+            "Probability that the model begins its answer with the words that all solutions in a format "
+            "begin with, averaged over the first problems, beside the share of samples in that format. Prose "
+            "has no such words.",
             tuple(panels),
         )
     ]

@@ -42,6 +42,7 @@ SHORT = {
     "before-after": "Before/after",
     "dynamics": "Training",
     "pretraining": "Pretraining",
+    "probabilities": "Probabilities",
 }
 
 
@@ -96,7 +97,7 @@ def render(run_folder: Path, *, images: bool = True) -> Path:
         endpoints=endpoint_results(run, found),
         pairs=[{"title": g.title, "rows": compare_arms(g.arms)} for g in every if len(g.arms) > 1],
         forecasts=[t.table() for t in theories if t.arms],
-        probabilities=run.format_probabilities,
+        probabilities=_ends(run),
         alarms=run.alarms,
         opinion=run.second_opinion,
         single_seed=max(t.num_seeds for t in shown) == 1,
@@ -158,6 +159,11 @@ def _sections(
             [*(build.before_after(run, g) for g in every), *compare.transfer(every)],
         ),
         ("dynamics", "During training", recorded),
+        (
+            "probabilities",
+            "Before anything is sampled",
+            [f for g in primary for f in compare.teacher_forced(run, g)],
+        ),
         ("pretraining", "What pretraining learned", build.pretraining(run)),
     ]
     return [section for section in candidates if section[2]]
@@ -235,6 +241,14 @@ def _tiles(h: Headline) -> list[dict[str, str]]:
             }
         )
     return tiles
+
+
+def _ends(run: Run) -> list[dict[str, Any]]:
+    """Teacher-forced rows of base models and of the last step of each arm."""
+    last: dict[str, int] = {}
+    for row in run.format_probabilities:
+        last[row["arm"]] = max(last.get(row["arm"], 0), row["step"])
+    return [row for row in run.format_probabilities if row["step"] == last[row["arm"]]]
 
 
 def _interval_text(interval: Interval) -> str:
