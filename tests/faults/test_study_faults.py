@@ -22,7 +22,7 @@ def test_a_study_killed_at_many_points_and_times(tmp_path: Path) -> None:
         assert whole.status == 0, whole.said
         expected = study_digests(tmp_path / "whole")
         chain = injected_chain(
-            server, tmp_path / "injected", expected, moments, most_points=40 if EVERYTHING else 150
+            server, tmp_path / "injected", expected, moments, most_points=120 if EVERYTHING else 200
         )
         assert not chain.problems, chain
         assert len(chain.kills) >= 3
