@@ -6,12 +6,15 @@ BIN := $(VENV)/bin
 TORCH_INDEX ?=
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test check smoke clean help
+MINUTES ?= 30
+
+.PHONY: demo test check smoke soak clean help
 
 help:
 	@echo "make demo    install into $(VENV), run the default study, print where the report is"
 	@echo "make test    install with the dev extra, run lint, types, import rules, tests and the smoke study"
 	@echo "make smoke   run the smoke study only"
+	@echo "make soak    kill small studies again and again for MINUTES=$(MINUTES); every run must end with the same bytes"
 	@echo "make clean   remove the environment and caches; runs/ is kept"
 
 $(BIN)/python:
@@ -33,6 +36,9 @@ demo: $(VENV)/.installed
 
 smoke: $(VENV)/.installed
 	$(BIN)/echochamber run studies/smoke.yaml --force
+
+soak: $(VENV)/.installed-dev
+	$(BIN)/python tests/faults/soak.py --minutes $(MINUTES)
 
 test: $(VENV)/.installed-dev check
 	$(BIN)/python -m pytest

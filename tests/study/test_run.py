@@ -188,3 +188,19 @@ def test_training_on_the_evaluation_file_is_refused(tmp_path: Path) -> None:
             [f"variables.gsm8k={tmp_path}"],
             tmp_path / "runs",
         )
+
+
+def test_a_stage_begun_by_other_code_is_refused(tiny_file: Path, tmp_path: Path) -> None:
+    study = open_study(tiny_file, runs=tmp_path)
+    stage = study.plan.stages[0]
+    folder = study.store.begin(stage)
+    record = read_json(folder / "code.json")
+    record["train/step.py"] = "0" * 64
+    (folder / "code.json").write_text(json.dumps(record))
+    with pytest.raises(
+        InputError, match=r"half finished by another version of the code \(changed since: train/step.py\)"
+    ):
+        run_study(study, only=("problems",), say=lambda line: None)
+    assert folder.is_dir()
+    run_study(study, only=("problems",), force=True, say=lambda line: None)
+    assert study.store.state(stage) == "done"

@@ -54,13 +54,20 @@ def status(
 
 def report(
     run: Annotated[str, typer.Argument(help="Run folder, study name or study file.", show_default=False)],
+    as_published: Annotated[
+        bool, typer.Option("--as-published", help="First score it by the paper's released rules too.")
+    ] = False,
     runs: Annotated[Path, RUNS] = Path("runs"),
 ) -> None:
     """Write a run's report again from its results: report.html and figures/."""
+    from echochamber.analysis import write_second_opinion
     from echochamber.report import render
     from echochamber.study import run_folder
 
-    typer.echo(f"report: {render(run_folder(run, runs))}")
+    folder = run_folder(run, runs)
+    if as_published:
+        write_second_opinion(folder)
+    typer.echo(f"report: {render(folder)}")
 
 
 def forecast(

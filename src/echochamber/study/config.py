@@ -49,9 +49,11 @@ class VerifyConfig(Config):
 
     Attributes:
         tiers: 1 is the interpreter in a worker process; 2 is confined CPython, for sympy and numpy.
+        as_published: also score the first and last step by the paper's released rules, as a second opinion.
     """
 
     tiers: tuple[Literal[1, 2], ...] = (1,)
+    as_published: bool = False
 
 
 class StudyConfig(Config):
@@ -138,6 +140,13 @@ def _check_references(study: StudyConfig, document: Document) -> None:
         if arm.start_from is not None:
             others = [other for other in study.arms if other != label]
             _must_exist(document, ("arms", label, "start_from"), arm.start_from, others, "other arm")
+    arms = ["base", *study.arms]
+    for i, endpoint in enumerate(study.endpoints):
+        _must_exist(document, ("endpoints", i, "arm"), endpoint.arm, arms, "arm")
+        _must_exist(document, ("endpoints", i, "against"), endpoint.against, arms, "arm")
+        if endpoint.benchmark is not None:
+            measured = study.evaluation.benchmarks
+            _must_exist(document, ("endpoints", i, "benchmark"), endpoint.benchmark, measured, "benchmark")
     for label, mixture in study.mixtures.items():
         for source in mixture.source_names:
             key = ("mixtures", label, "shares" if mixture.kind == "controlled" else "passes", source)

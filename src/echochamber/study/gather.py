@@ -43,6 +43,7 @@ def gather(
     metrics: list[str] = []
     timing: list[str] = []
     probabilities: list[str] = []
+    alarms: list[str] = []
     part = 0
     for item in plan.measured:
         if store.state(item.stage) != "done":
@@ -57,6 +58,7 @@ def gather(
         kind = "pretrain" if item.stage.kind == "pretrain" else "rl"
         metrics += _labelled(source / "metrics.jsonl", kind, item.labels)
         timing += _labelled(source / "timing.jsonl", kind, item.labels)
+        alarms += _labelled(source / "alarms.jsonl", kind, item.labels)
         probabilities += [
             json.dumps({**asdict(item.labels), **row}, ensure_ascii=False) + "\n"
             for path in sorted((source / PROBABILITIES).glob("*.json"))
@@ -67,6 +69,7 @@ def gather(
     publish_folder(temporary, final)
     write_file(folder / "metrics.jsonl", "".join(metrics))
     write_file(folder / "timing.jsonl", "".join(timing))
+    write_file(folder / "alarms.jsonl", "".join(alarms))
     write_file(folder / "format_probabilities.jsonl", "".join(probabilities))
     write_json(
         folder / "summary.json",

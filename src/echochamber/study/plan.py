@@ -96,7 +96,12 @@ class _Builder:
 
     def files(self, *configs: BaseSource | BaseTask) -> list[dict[str, str]]:
         """What identifies the data behind each config that reads files."""
-        found = [self.fingerprints.setdefault(repr(config), config.fingerprint()) for config in configs]
+        found = []
+        for config in configs:
+            name = repr(config)
+            if name not in self.fingerprints:
+                self.fingerprints[name] = config.fingerprint()
+            found.append(self.fingerprints[name])
         return [fingerprint for fingerprint in found if fingerprint]
 
     def stage(
@@ -139,7 +144,7 @@ class _Builder:
         )
         measure = {
             "evaluation": _plain(study.evaluation),
-            "verify": _plain(study.verify),
+            "tiers": list(study.verify.tiers),
             "root_seed": seed,
         }
         data = {"problems": self.problems, "tokenizer": self.tokenizer}

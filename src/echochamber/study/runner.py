@@ -66,8 +66,9 @@ def execute_stage(stage: Stage, store: Store) -> float:
     """Make one stage in this process and return the compute seconds it took, over all its runs.
 
     Raises:
-        InputError: the stage found the user's input unusable; nothing of it is left.
+        InputError: the stage found the user's input unusable; it leaves nothing unless it had got somewhere.
     """
+    begun_here = not store.partial(stage).exists()
     folder = store.begin(stage)
     if store.complete(stage):
         store.promote(stage)
@@ -85,7 +86,8 @@ def execute_stage(stage: Stage, store: Store) -> float:
     try:
         STAGES[stage.kind].run(context)
     except InputError:
-        store.discard(stage)
+        if begun_here and not (folder / "checkpoints").exists():
+            store.discard(stage)
         raise
     except BaseException:
         if folder.is_dir():
@@ -155,6 +157,7 @@ def run_study(
     Raises:
         EchoError: a stage failed; finished stages are kept.
     """
+    from echochamber.analysis import write_second_opinion
     from echochamber.report import render
 
     made = [path for path in (study.folder, *study.folder.parents) if not path.exists()]
@@ -170,6 +173,8 @@ def run_study(
             if only is not None:
                 return []
             rows = gather(study.name, study.plan, study.store, study.folder, study.config.evaluation)
+            if study.config.verify.as_published:
+                write_second_opinion(study.folder, tiers=study.config.verify.tiers)
             say(f"report: {render(study.folder)}")
             return rows
     except InputError:

@@ -7,7 +7,7 @@ interrupted run left behind and must then end with the same bytes.
 
 from __future__ import annotations
 
-import io
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,6 @@ from echochamber.base import InputError, Problem, derive_seed, read_json, write_
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import pyarrow as pa
 
 TABLES = "completions"
 PROBABILITIES = "format_probabilities"
@@ -152,7 +151,7 @@ class Measurement:
                 continue
             engine = rollout.NativeEngine(policy, eos_id=self.tokenizer.eos_id, pad_id=self.tokenizer.pad_id)
             problems = corpora.read_problems(self.context.inputs["problems"] / f"{benchmark}.jsonl")
-            table = evaluation.evaluate(
+            batches = evaluation.evaluate_batches(
                 engine,
                 problems,
                 self.tokenizer,
@@ -164,14 +163,21 @@ class Measurement:
                 labels=self.labels,
             )
             self._teacher_force(benchmark, step, policy, problems)
-            write_table(table, target)
+            evaluation.write_completions(target, batches)
+
+    def _fits(self, problem: Problem, context_length: int) -> bool:
+        """Whether the question with each of its references and an end token fits the context."""
+        room = context_length - len(self.tokenizer.encode_prompt(problem.question)) - 1
+        return all(len(ids) <= room for ids in self.tokenizer.encode_texts(list(problem.references.values())))
 
     def _teacher_force(
         self, benchmark: str, step: int, policy: model.Transformer, problems: Sequence[Problem]
     ) -> None:
         """Record the probability of each format before anything is sampled, where references are known."""
         names = sorted({name for problem in problems for name in problem.references})
-        chosen = [p for p in problems if len(p.references) == len(names) > 0][:_REFERENCE_PROBLEMS]
+        candidates = (p for p in problems if len(p.references) == len(names) > 0)
+        fitting = (p for p in candidates if self._fits(p, policy.config.context_length))
+        chosen = list(itertools.islice(fitting, _REFERENCE_PROBLEMS))
         if not chosen:
             return
         found = evaluation.format_probabilities(
@@ -184,19 +190,8 @@ class Measurement:
         write_json(self.context.folder / PROBABILITIES / f"{benchmark}-{step:08d}.json", rows)
 
 
-def write_table(table: pa.Table, path: Path) -> None:
-    """Write a Parquet file atomically and durably."""
-    import pyarrow.parquet as pq
-
-    buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd")
-    write_file(path, buffer.getvalue())
-
-
 def _grader(context: StageContext) -> verify.Grader:
-    return verify.Grader(
-        tiers=tuple(context.config["verify"]["tiers"]), journal=context.folder / "verdicts.jsonl"
-    )
+    return verify.Grader(tiers=tuple(context.config["tiers"]), journal=context.folder / "verdicts.jsonl")
 
 
 def run_evaluate(context: StageContext) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from echochamber.base import (
     EchoError,
+    InputError,
     digest,
     digest_file,
     explained_write,
@@ -25,7 +26,10 @@ MANIFEST = "manifest.json"
 # Wall-clock time: kept beside the results, part of none of them.
 CLOCK_FILES = ("timing.jsonl", "seconds.json")
 # What an interrupted stage needs to go on and a finished one does not.
-SCRATCH = ("checkpoints", "verdicts.jsonl")
+CODE = "code.json"
+SCRATCH = ("checkpoints", "verdicts.jsonl", CODE)
+# Rooms that only show results: a change there cannot make a half-finished stage inconsistent.
+_SHOWING_ROOMS = ("analysis", "bench", "cli", "report")
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +93,17 @@ def environment() -> dict[str, Any]:
     }
 
 
+@lru_cache(maxsize=1)
+def code_digests() -> dict[str, str]:
+    """Digest of every source file that can influence a stage's result, by name within the package."""
+    package = Path(__file__).parents[1]
+    return {
+        str(path.relative_to(package)): digest_file(path)
+        for path in sorted(package.rglob("*.py"))
+        if path.relative_to(package).parts[0] not in _SHOWING_ROOMS
+    }
+
+
 class Store:
     """The stage folders of one study.
 
@@ -128,10 +143,26 @@ class Store:
                 raise EchoError(f"{path} is damaged; remove {folder} to make that stage again")
 
     def begin(self, stage: Stage) -> Path:
-        """The folder to work in, with whatever an interrupted run left there."""
+        """The folder to work in, with whatever an interrupted run left there.
+
+        Raises:
+            InputError: another version of the code began it; two halves by two versions are no result.
+        """
         partial = self.partial(stage)
         with explained_write(partial):
             partial.mkdir(parents=True, exist_ok=True)
+        record = partial / CODE
+        if not record.exists():
+            write_json(record, code_digests())
+        elif (began := read_json(record)) != code_digests():
+            now = code_digests()
+            changed = sorted(name for name in began.keys() | now.keys() if began.get(name) != now.get(name))
+            shown = ", ".join(changed[:5]) + (f" and {len(changed) - 5} more" if len(changed) > 5 else "")
+            raise InputError(
+                f"'{stage.title}' was half finished by another version of the code (changed since: {shown}). "
+                f"Remove {partial} to make that stage again, use --force to start the study over, or go back "
+                "to the version that began it"
+            )
         return partial
 
     def finish(self, stage: Stage) -> Path:
