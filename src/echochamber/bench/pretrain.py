@@ -1,0 +1,145 @@
+"""Pretraining steps: ours beside transformers' model in a plain loop."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from echochamber.bench.measure import (
+    Settings,
+    comparison,
+    device,
+    in_turns,
+    machine,
+    measure_rates,
+    peer_library,
+)
+from echochamber.bench.workload import EOS_ID, PAD_ID, product_parameters
+from echochamber.model import (
+    ModelConfig,
+    Transformer,
+    build,
+    hf_config,
+    hf_state,
+    num_parameters,
+    size_config,
+)
+from echochamber.train import OptimizerConfig, make_optimizer, next_token_loss, train_step
+
+HEADLINE = "small"
+# size: sequences, tokens of a sequence, steps timed together
+SHAPES = {
+    "pico": (16, 128, 8),
+    "nano": (16, 128, 4),
+    "micro": (16, 128, 1),
+    "small": (16, 128, 1),
+    "150m": (16, 1024, 4),
+    "300m": (8, 1024, 4),
+    "500m": (8, 1024, 4),
+    "1b": (4, 1024, 4),
+}
+
+
+def bench_pretrain(settings: Settings) -> dict[str, Any]:
+    """Seconds per optimiser step (forward, backward, clipping, AdamW) on the same batch and weights.
+
+    The floor is the arithmetic of the matrix products, the embedding's look-up not counted and causal
+    attention counted for the positions it can see, at the measured rate of a matrix product.
+    """
+    on_gpu = device().type == "cuda"
+    sizes = settings.sizes or (("pico",) if settings.quick else ("small", "pico", "nano", "micro"))
+    if on_gpu and settings.sizes is None and not settings.quick:
+        sizes = ("150m", "small", "micro", "nano")
+    rows = [_compare(size, settings) for size in sizes]
+    return {"name": "pretrain", **rows[0], "machine": machine(), "rows": rows}
+
+
+def _compare(size: str, settings: Settings) -> dict[str, Any]:
+    batch, length, steps = SHAPES[size]
+    if settings.quick:
+        batch, length, steps = 2, 16, 1
+    vocabulary = 32_000 if size[0].isdigit() else 1024
+    config = size_config(size, vocab_size=vocabulary, context_length=length)
+    model = build(config, seed=0).to(device())
+    tokens = torch.randint(vocabulary, (batch, length + 1), generator=torch.Generator().manual_seed(1))
+    tokens = tokens.to(device())
+    rates = measure_rates(quick=settings.quick)
+    ours = _ours(model, tokens, steps)
+    peer, version = _peer(model, tokens, steps)
+    our_seconds, peer_seconds = in_turns(ours, peer, settings.repeats)
+    our_seconds = [s / steps for s in our_seconds]
+    peer_seconds = [s / steps for s in peer_seconds]
+    num_tokens = batch * length
+    floor = _step_flops(config, batch, length) / rates.flops_per_second
+    row = comparison(
+        our_seconds, peer_seconds, peer="transformers, plain loop", version=version, floor_seconds=floor
+    )
+    median = row["ours"]["median_seconds"]
+    row["ours"]["tokens_per_second"] = num_tokens / median
+    row["peer"]["tokens_per_second"] = num_tokens / row["peer"]["median_seconds"]
+    rate_by_6n = 6 * num_parameters(config) * num_tokens / median
+    return {
+        "size": size,
+        "batch": [batch, length],
+        **row,
+        "gigaflops_per_second": rates.flops_per_second / 1e9,
+        "gigaflops_per_second_by_6n": rate_by_6n / 1e9,
+        "fraction_by_6n": rate_by_6n / rates.flops_per_second,
+    }
+
+
+def _step_flops(config: ModelConfig, batch: int, length: int) -> float:
+    products = 6.0 * product_parameters(config) * batch * length
+    # Forward: scores and weighted sum; backward: twice that.
+    attention = 3 * 4.0 * config.num_layers * config.d_model * batch * length * (length + 1) / 2
+    return products + attention
+
+
+def _autocast() -> contextlib.AbstractContextManager[Any]:
+    if device().type == "cuda":
+        return torch.autocast("cuda", dtype=torch.bfloat16)
+    return contextlib.nullcontext()
+
+
+def _ours(model: Transformer, tokens: torch.Tensor, steps: int) -> Any:
+    config = OptimizerConfig(learning_rate=1e-4)
+    optimizer = make_optimizer(model, config)
+
+    def work(repeat: int) -> None:
+        for _ in range(steps):
+            with _autocast():
+                train_step(
+                    model,
+                    optimizer,
+                    [tokens],
+                    lambda batch: next_token_loss(model, batch),
+                    normalizer=float(tokens[:, 1:].numel()),
+                    max_grad_norm=config.clip,
+                )
+
+    return work
+
+
+def _peer(model: Transformer, tokens: torch.Tensor, steps: int) -> tuple[Any, str]:
+    transformers = peer_library("transformers")
+    described = hf_config(model.config, eos_id=EOS_ID, pad_id=PAD_ID, bos_id=None)
+    peer = transformers.OlmoForCausalLM(transformers.OlmoConfig(**described)).to(device())
+    peer.load_state_dict(hf_state(model), strict=not model.config.tied_embeddings)
+    peer.train()
+    optimizer = torch.optim.AdamW(peer.parameters(), lr=1e-4, betas=(0.9, 0.95), weight_decay=0.1)
+
+    def work(repeat: int) -> None:
+        for _ in range(steps):
+            optimizer.zero_grad(set_to_none=True)
+            with _autocast():
+                logits = peer(tokens[:, :-1], use_cache=False).logits
+                loss = F.cross_entropy(logits.flatten(0, 1).float(), tokens[:, 1:].flatten())
+            torch.autograd.backward(loss)
+            torch.nn.utils.clip_grad_norm_(peer.parameters(), 1.0)
+            optimizer.step()
+            loss.item()
+
+    return work, str(transformers.__version__)

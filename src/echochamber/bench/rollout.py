@@ -1,0 +1,190 @@
+"""Sampling: the native engine beside `transformers.generate`, on the default study's workload."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from echochamber.bench.measure import (
+    Settings,
+    comparison,
+    dtype,
+    in_turns,
+    machine,
+    measure_rates,
+    peer_library,
+    seconds_of,
+)
+from echochamber.bench.workload import (
+    EOS_ID,
+    PAD_ID,
+    bench_model,
+    prompts,
+    sampling_bytes,
+    sampling_flops,
+    with_mean_length,
+)
+from echochamber.model import Transformer, hf_config, hf_state
+from echochamber.rollout import Completion, NativeEngine, Sampling
+
+NUM_PROMPTS, NUM_SAMPLES, MAX_NEW_TOKENS, MEAN_TOKENS = 32, 8, 80, 16
+EVALUATION_SAMPLES = 64
+HEADLINE = "micro"
+
+
+class _Peer:
+    """`transformers.generate` on the same weights, batched and padded on the left.
+
+    Its best setting is chosen by a trial of its attention implementations.
+    """
+
+    def __init__(self, model: Transformer, rows: list[list[int]], num_samples: int, max_new: int) -> None:
+        transformers = peer_library("transformers")
+        transformers.logging.set_verbosity_error()
+        config = transformers.OlmoConfig(**hf_config(model.config, eos_id=EOS_ID, pad_id=PAD_ID, bos_id=None))
+        self.model = transformers.OlmoForCausalLM(config).to(model.embedding.device, model.embedding.dtype)
+        self.model.load_state_dict(hf_state(model), strict=not model.config.tied_embeddings)
+        self.model.eval()
+        self.version = str(transformers.__version__)
+        self.num_samples, self.max_new = num_samples, max_new
+        longest = max(len(row) for row in rows)
+        self.tokens = torch.tensor([[PAD_ID] * (longest - len(row)) + row for row in rows])
+        self.mask = (torch.arange(longest) >= torch.tensor([[longest - len(row)] for row in rows])).long()
+        self.tokens, self.mask = self.tokens.to(self.model.device), self.mask.to(self.model.device)
+        self.attention = ""
+        trials = {name: self._trial(name) for name in ("sdpa", "eager")}
+        self.attention = min(trials, key=lambda name: trials[name])
+        self.model.set_attn_implementation(self.attention)
+
+    def _trial(self, attention: str) -> float:
+        self.model.set_attn_implementation(attention)
+        self(0)
+        return min(seconds_of(lambda: self(0)) for _ in range(2))
+
+    def __call__(self, repeat: int) -> int:
+        """Sample once; number of tokens up to the eos of each row."""
+        torch.manual_seed(repeat)
+        with torch.inference_mode():
+            output = self.model.generate(
+                self.tokens,
+                attention_mask=self.mask,
+                do_sample=True,
+                temperature=1.0,
+                top_k=0,
+                top_p=1.0,
+                num_return_sequences=self.num_samples,
+                max_new_tokens=self.max_new,
+                eos_token_id=EOS_ID,
+                pad_token_id=PAD_ID,
+            )
+        ended = (output[:, self.tokens.shape[1] :] == EOS_ID).cumsum(1)
+        return int((ended == 0).sum() + (ended[:, -1] > 0).sum())
+
+
+def bench_rollout(settings: Settings) -> dict[str, Any]:
+    """Seconds for 32 prompts x 8 samples of at most 80 tokens, 16 on average, and what limits them.
+
+    The floor is the arithmetic of our own completions (see `workload.sampling_flops`) at the measured
+    rate of a matrix product; `bytes_floor_seconds` is reading the weights once per step at the copy rate.
+    """
+    sizes = settings.sizes or (("pico",) if settings.quick else ("micro", "pico", "nano"))
+    headline = _compare(sizes[0], settings)
+    rows = [headline] + [_compare(size, settings) for size in sizes[1:]]
+    evaluation = [_evaluation(size, settings) for size in sizes]
+    return {
+        "name": "rollout",
+        **headline,
+        "machine": machine(),
+        "rows": rows,
+        "evaluation": evaluation,
+    }
+
+
+def _work(settings: Settings) -> tuple[int, Sampling]:
+    if settings.quick:
+        return 4, Sampling(max_new_tokens=8)
+    return NUM_PROMPTS, Sampling(max_new_tokens=MAX_NEW_TOKENS)
+
+
+def _model(size: str) -> Transformer:
+    return with_mean_length(bench_model(size, context_length=256), MEAN_TOKENS)
+
+
+def _compare(size: str, settings: Settings) -> dict[str, Any]:
+    num_prompts, sampling = _work(settings)
+    rows, model = prompts(num_prompts), _model(size)
+    engine = NativeEngine(model, eos_id=EOS_ID, pad_id=PAD_ID)
+    peer = _Peer(model, rows, NUM_SAMPLES, sampling.max_new_tokens)
+    rates = measure_rates(quick=settings.quick)
+    lengths: list[list[list[int]]] = []
+    peer_tokens: list[int] = []
+
+    def ours(repeat: int) -> None:
+        lengths.append(_lengths(_sample(engine, rows, sampling, NUM_SAMPLES, repeat)))
+
+    def theirs(repeat: int) -> None:
+        peer_tokens.append(peer(repeat))
+
+    our_seconds, peer_seconds = in_turns(ours, theirs, settings.repeats)
+    timed, peer_timed = lengths[1:], peer_tokens[1:]
+    flops = [sampling_flops(model.config, [len(r) for r in rows], each) for each in timed]
+    floor = sum(flops) / len(flops) / rates.flops_per_second
+    longest = max(n for each in timed for group in each for n in group)
+    traffic = sampling_bytes(model.config, longest, model.embedding.element_size())
+    result = comparison(
+        our_seconds,
+        peer_seconds,
+        peer=f"transformers.generate ({peer.attention})",
+        version=peer.version,
+        floor_seconds=floor,
+    )
+    result["ours"]["tokens_per_second"] = sum(map(_total, timed)) / sum(our_seconds)
+    result["peer"]["tokens_per_second"] = sum(peer_timed) / sum(peer_seconds)
+    return {
+        "size": size,
+        "num_prompts": num_prompts,
+        "num_samples": NUM_SAMPLES,
+        "mean_tokens": sum(map(_total, timed)) / len(timed) / num_prompts / NUM_SAMPLES,
+        **result,
+        "ratio_tokens_per_second": result["ours"]["tokens_per_second"] / result["peer"]["tokens_per_second"],
+        "bytes_floor_seconds": traffic / rates.copy_bytes_per_second,
+        "gigaflops_per_second": rates.flops_per_second / 1e9,
+        "dtype": str(dtype()).removeprefix("torch."),
+    }
+
+
+def _evaluation(size: str, settings: Settings) -> dict[str, Any]:
+    """Cost per sample with 64 samples a problem beside that of a training rollout."""
+    num_prompts, sampling = _work(settings)
+    rows, engine = prompts(num_prompts), NativeEngine(_model(size), eos_id=EOS_ID, pad_id=PAD_ID)
+    num_samples = 16 if settings.quick else EVALUATION_SAMPLES
+
+    def sampler(count: int) -> Callable[[int], object]:
+        return lambda repeat: _sample(engine, rows, sampling, count, repeat)
+
+    training, evaluation = in_turns(sampler(NUM_SAMPLES), sampler(num_samples), max(2, settings.repeats // 2))
+    per_training = sorted(training)[len(training) // 2] / NUM_SAMPLES / num_prompts
+    per_evaluation = sorted(evaluation)[len(evaluation) // 2] / num_samples / num_prompts
+    return {
+        "size": size,
+        "num_samples": num_samples,
+        "seconds_per_sample": per_evaluation,
+        "seconds_per_training_sample": per_training,
+        "cost_ratio": per_evaluation / per_training,
+    }
+
+
+def _sample(
+    engine: NativeEngine, rows: list[list[int]], sampling: Sampling, num_samples: int, step: int
+) -> list[list[Completion]]:
+    return engine.generate(rows, sampling, num_samples=num_samples, seed=0, step=step)
+
+
+def _lengths(results: list[list[Completion]]) -> list[list[int]]:
+    return [[len(completion.token_ids) for completion in group] for group in results]
+
+
+def _total(lengths: list[list[int]]) -> int:
+    return sum(map(sum, lengths))
