@@ -16,9 +16,9 @@ import pytest
 from echochamber.verify import Grader, Limits, Outcome
 from echochamber.verify.sandboxed import confinement
 
-LIMITS = Limits(seconds=0.6, confined_seconds=1.5, confined_memory_mib=256)
+LIMITS = Limits(seconds=0.4, confined_seconds=1.0, confined_memory_mib=256)
 # A machine that other work keeps busy is slow to start and reap processes.
-SLACK_SECONDS = 4.0
+SLACK_SECONDS = 8.0
 
 needs_confinement = pytest.mark.skipif(bool(confinement.refusal()), reason=f"{confinement.refusal()}")
 
@@ -106,6 +106,13 @@ def tier_2() -> Iterator[Grader]:
         yield grader
 
 
+@pytest.fixture(scope="module")
+def patient() -> Iterator[Grader]:
+    """Tier 2 with time enough for honest programs on a busy machine."""
+    with Grader(tiers=(2,), limits=Limits(confined_seconds=30), workers=1) as grader:
+        yield grader
+
+
 @pytest.fixture
 def victim(tmp_path: Path) -> Iterator[dict[str, object]]:
     """A file, a process, a listening port and an abstract socket that must all survive untouched."""
@@ -169,22 +176,22 @@ def test_tier_2(tier_2: Grader, victim: dict[str, object], name: str) -> None:
 
 @needs_confinement
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="the numbers are those of x86_64")
-def test_raw_system_calls_are_denied(tier_2: Grader) -> None:
+def test_raw_system_calls_are_denied(patient: Grader) -> None:
     # ptrace, process_vm_writev, io_uring_setup, mount, unshare, bpf, perf_event_open, memfd_create, setuid,
     # keyctl, kexec_load, init_module, pidfd_open, userfaultfd, prctl, seccomp, setsid, chdir, symlink.
     numbers = [101, 311, 425, 165, 272, 321, 298, 319, 105, 250, 246, 175, 434, 323, 157, 317, 112, 80, 88]
     program = RAW_CALLS.format(numbers=numbers)
-    (verdict,) = tier_2.grade([f"<llm-code>\n{program}\n</llm-code>"], ["18"])
+    (verdict,) = patient.grade([f"<llm-code>\n{program}\n</llm-code>"], ["18"])
     assert verdict.outcome is Outcome.correct
 
 
 @needs_confinement
-def test_no_state_passes_in_tier_2(tier_2: Grader) -> None:
+def test_no_state_passes_in_tier_2(patient: Grader) -> None:
     leave = "import sympy, builtins, json, os\nsympy.LEAK = 1\nbuiltins.sum = lambda x: 99\njson.dumps = None\nos.environ['LEAK'] = '1'\n18"
     look = (
         "import sympy, os\n17 + (not hasattr(sympy, 'LEAK') and sum([1]) == 1 and 'LEAK' not in os.environ)"
     )
-    verdicts = tier_2.grade([f"<llm-code>\n{code}\n</llm-code>" for code in (leave, look)], ["18", "18"])
+    verdicts = patient.grade([f"<llm-code>\n{code}\n</llm-code>" for code in (leave, look)], ["18", "18"])
     assert [verdict.reward for verdict in verdicts] == [0.0, 1.0] or [v.reward for v in verdicts] == [
         1.0,
         1.0,
@@ -192,7 +199,7 @@ def test_no_state_passes_in_tier_2(tier_2: Grader) -> None:
 
 
 @needs_confinement
-def test_what_a_program_may_do_in_tier_2(tier_2: Grader) -> None:
+def test_what_a_program_may_do_in_tier_2(patient: Grader) -> None:
     honest = [
         "import sympy\nx = sympy.Symbol('x')\nsympy.solve(x**2 - 36 * x + 324, x)",
         "import numpy as np\nnp.array([9, 9]).sum()",
@@ -207,7 +214,7 @@ def test_what_a_program_may_do_in_tier_2(tier_2: Grader) -> None:
         "print('It is')\nprint(18)",
         "import random\nrandom.random() == random.random() or 18",
     ]
-    verdicts = tier_2.grade([f"<llm-code>\n{code}\n</llm-code>" for code in honest], ["18"] * len(honest))
+    verdicts = patient.grade([f"<llm-code>\n{code}\n</llm-code>" for code in honest], ["18"] * len(honest))
     assert [verdict.outcome for verdict in verdicts] == [Outcome.correct] * len(honest)
 
 
@@ -216,17 +223,17 @@ def test_tiers_agree_on_random_numbers() -> None:
     text = "<llm-code>\nimport random\nrandom.randint(1, 10**9)\n</llm-code>"
     answers = []
     for _ in range(2):
-        with Grader(tiers=(2,), workers=1) as grader:
+        with Grader(tiers=(2,), workers=1, limits=Limits(confined_seconds=30)) as grader:
             answers.append(grader.grade([text], ["1"])[0].answer)
     assert answers[0] == answers[1]
 
 
 @needs_confinement
-def test_a_dead_server_is_replaced(tier_2: Grader) -> None:
-    tier_2.grade(["<llm-code>\n3\n</llm-code>"], ["3"])
-    (server,) = tier_2._pools[2]._servers._servers  # type: ignore[union-attr]
+def test_a_dead_server_is_replaced(patient: Grader) -> None:
+    patient.grade(["<llm-code>\n3\n</llm-code>"], ["3"])
+    (server,) = patient._pools[2]._servers._servers  # type: ignore[union-attr]
     os.killpg(server.process.pid, signal.SIGKILL)
-    verdicts = tier_2.grade(
+    verdicts = patient.grade(
         [f"<llm-code>\n{n} + 0\n</llm-code>" for n in range(4)], [str(n) for n in range(4)]
     )
     assert sum(verdict.reward for verdict in verdicts) >= 2

@@ -13,12 +13,13 @@ from typing import Any
 
 from echochamber.verify.supported import BUILTINS, FIELDS, METHODS, MODULES
 
-# Operators and contexts carry nothing to check.
-_LEAVES = frozenset(
-    kind
-    for base in (ast.operator, ast.unaryop, ast.boolop, ast.cmpop, ast.expr_context)
-    for kind in base.__subclasses__()
-)
+# Names, numbers, operators and contexts: nothing to check in them.
+_PLAIN_FIELDS = frozenset(
+    (
+        "arg", "asname", "attr", "conversion", "ctx", "id", "is_async", "kind", "level", "module", "n",
+        "name", "op", "ops", "rest", "s", "simple", "tag", "type_comment", "type_ignores",
+    )
+)  # fmt: skip
 _NODES = frozenset(
     (
         ast.Module, ast.FunctionDef, ast.ClassDef, ast.Return, ast.Assign, ast.AugAssign, ast.AnnAssign,
@@ -32,6 +33,11 @@ _NODES = frozenset(
         ast.arg, ast.keyword, ast.alias,
     )
 )  # fmt: skip
+_CHILD_FIELDS = {
+    kind: tuple(field for field in kind._fields if field not in _PLAIN_FIELDS)
+    for kind in vars(ast).values()
+    if isinstance(kind, type) and issubclass(kind, ast.AST)
+}
 
 
 def smallest_tier(tree: ast.Module) -> int:
@@ -54,17 +60,14 @@ def _all_nodes(tree: ast.Module) -> tuple[list[ast.AST], set[int]]:
     nodes: list[ast.AST] = [tree]
     called: set[int] = set()
     for node in nodes:
-        if isinstance(node, ast.Name | ast.Constant):
-            continue
-        if isinstance(node, ast.Call):
-            called.add(id(node.func))
-        # Every field of a node is one of its attributes.
-        for value in vars(node).values():
-            if isinstance(value, list):
-                nodes.extend(
-                    item for item in value if isinstance(item, ast.AST) and type(item) not in _LEAVES
-                )
-            elif isinstance(value, ast.AST) and type(value) not in _LEAVES:
+        kind = type(node)
+        if kind is ast.Call:
+            called.add(id(vars(node)["func"]))
+        for field in _CHILD_FIELDS[kind]:
+            value = getattr(node, field, None)
+            if value.__class__ is list:
+                nodes.extend([item for item in value if isinstance(item, ast.AST)])
+            elif isinstance(value, ast.AST):
                 nodes.append(value)
     return nodes, called
 

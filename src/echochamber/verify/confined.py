@@ -14,7 +14,7 @@ from typing import Any
 
 from echochamber.base import EchoError, InputError
 from echochamber.verify.outcomes import Execution, Limits
-from echochamber.verify.processes import end_process, start_process
+from echochamber.verify.processes import end_process, end_quietly, start_process
 from echochamber.verify.sandboxed import confinement
 from echochamber.verify.sandboxed.fork_server import OVERRAN
 from echochamber.verify.sandboxed.frames import frame
@@ -175,8 +175,7 @@ class ForkServers:
 
     def close(self) -> None:
         """End all servers."""
-        for server in self._servers:
-            server.end()
+        end_quietly((server.process, server.control) for server in self._servers)
         self._servers = []
 
 

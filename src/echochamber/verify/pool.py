@@ -15,7 +15,7 @@ from typing import Any
 
 from echochamber.base import EchoError
 from echochamber.verify.outcomes import Execution, Limits
-from echochamber.verify.processes import end_process, start_process
+from echochamber.verify.processes import end_process, end_quietly, start_process
 from echochamber.verify.sandboxed.frames import frame
 
 # Programs sent ahead of the one that runs, bounded so that neither side can block on a full socket.
@@ -177,8 +177,7 @@ class Pool:
 
     def close(self) -> None:
         """End all workers."""
-        for child in self._children:
-            child.kill()
+        end_quietly((child.process, child.connection) for child in self._children)
         self._children = []
 
     def __enter__(self) -> Pool:

@@ -8,6 +8,8 @@ import signal
 import socket
 import subprocess
 import sys
+import time
+from collections.abc import Iterable
 from pathlib import Path
 
 # Nothing of the user's environment is passed on but what Python needs to start.
@@ -29,6 +31,8 @@ _FIXED = {
     "PYTHONDONTWRITEBYTECODE": "1",
     "PYTHONUTF8": "1",
 }
+
+_PATIENCE_SECONDS = 0.5
 
 # Makes the sandboxed modules importable under their names without running the package around them.
 _BOOTSTRAP = """
@@ -71,3 +75,15 @@ def end_process(process: subprocess.Popen[bytes], connection: socket.socket) -> 
     process.kill()
     process.wait()
     connection.close()
+
+
+def end_quietly(started: Iterable[tuple[subprocess.Popen[bytes], socket.socket]]) -> None:
+    """Let idle processes end by themselves, so that they reap their own children; kill those that do not."""
+    started = list(started)
+    for _, connection in started:
+        connection.close()
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    for process, connection in started:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=max(0.0, deadline - time.monotonic()))
+        end_process(process, connection)

@@ -50,17 +50,25 @@ def run_job(channel: int, request: dict[str, Any]) -> None:
 
 
 def equal(gold: str, answer: str) -> bytes:
-    """Whether math-verify holds two LaTeX answers for equal, in either notation it can read."""
-    from math_verify import parse, verify
+    """Whether math-verify holds two LaTeX answers for equal."""
+    from math_verify import verify
 
     with contextlib.suppress(Exception):
-        targets = [parse(text, parsing_timeout=None) for text in (f"\\boxed{{{gold}}}", f"${gold}$")]
-        guesses = [parse(text, parsing_timeout=None) for text in (f"\\boxed{{{answer}}}", f"${answer}$")]
-        for target in targets:
-            for guess in guesses:
-                if target and guess and verify(target, guess, timeout_seconds=None):
-                    return EQUAL
+        target, guess = _parsed(gold), _parsed(answer)
+        if target and guess and verify(target, guess, timeout_seconds=None):
+            return EQUAL
     return DIFFERENT
+
+
+def _parsed(answer: str) -> list[Any]:
+    """An answer in the notation in which it can be read: a box, or else plain mathematics."""
+    from math_verify import parse
+
+    found: list[Any] = []
+    for text in (f"\\boxed{{{answer}}}", f"${answer}$"):
+        with contextlib.suppress(Exception):
+            found = found or parse(text, parsing_timeout=None)
+    return found
 
 
 def published_equal(gold: str, text: str) -> bytes:
