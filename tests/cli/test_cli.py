@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from echochamber.cli.main import run_cli
+from echochamber.cli.runs import last_rows
 
 
 @pytest.mark.parametrize(
@@ -66,3 +67,23 @@ def test_schema_of_study_files(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_cli(["config", "schema"]) == 0
     schema = json.loads(capsys.readouterr().out)
     assert {"tasks", "sources", "mixtures", "arms"} <= set(schema["properties"])
+
+
+def test_the_table_at_the_end_has_each_arms_last_sampled_step() -> None:
+    def row(arm: str, step: int, greedy: bool, right: float) -> dict[str, object]:
+        return {
+            "arm": arm, "size": "pico", "mixture": "even", "seed": 0, "benchmark": "test", "step": step,
+            "greedy": greedy, "pass_at": {"1": right}, "maj_at": {"1": right},
+            "share": {"boxed": 1.0, "none": 0.0},
+        }  # fmt: skip
+
+    rows = [
+        row("base", 0, False, 0.3),
+        row("grpo", 0, False, 0.3),
+        row("grpo", 9, False, 0.8),
+        row("grpo", 9, True, 1.0),
+    ]
+    assert last_rows(rows) == [
+        {"arm": "base", "step": 0, "pass@1": "30.0%", "share of boxed": "100.0%"},
+        {"arm": "grpo", "step": 9, "pass@1": "80.0%", "share of boxed": "100.0%"},
+    ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -36,7 +36,33 @@ def run(
         for line in result.notes:
             typer.echo(line)
         return
-    run_study(opened, force=force, say=typer.echo)
+    print_rows(
+        last_rows(run_study(opened, force=force, say=typer.echo)), title="At the last step of each arm"
+    )
+
+
+def last_rows(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The sampled rows of `summary.json` at each arm's last step, as a table for people."""
+    last: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for row in rows:
+        cell = tuple(row[name] for name in ("arm", "size", "mixture", "seed", "benchmark"))
+        if not row["greedy"] and row["step"] >= last.get(cell, row)["step"]:
+            last[cell] = row
+    formats = [name for row in last.values() for name, share in row["share"].items() if share >= 0.01]
+    many = {
+        name for name in ("size", "mixture", "seed", "benchmark") if len({r[name] for r in last.values()}) > 1
+    }
+    return [
+        {
+            "arm": row["arm"],
+            **{name: row[name] for name in ("size", "mixture", "seed", "benchmark") if name in many},
+            "step": row["step"],
+            **{f"pass@{k}": f"{value:.1%}" for k, value in row["pass_at"].items()},
+            **{f"maj@{k}": f"{value:.1%}" for k, value in row["maj_at"].items() if k != "1"},
+            **{f"share of {name}": f"{row['share'][name]:.1%}" for name in dict.fromkeys(formats)},
+        }
+        for row in last.values()
+    ]
 
 
 def status(
