@@ -146,3 +146,9 @@ def test_extraction() -> None:
     assert get_format("boxed").extract("\\boxed{1} then \\boxed{\\frac{1}{2}}").answer == "\\frac{1}{2}"
     assert get_format("boxed").extract("\\boxed{1} then \\boxed{\\frac{1}{2").answer == "1"
     assert get_format("gsm8k").extract("x\n#### 1,234\n").answer == "1,234"
+
+
+def test_odd_programs_print_no_warnings(recwarn: pytest.WarningsRecorder) -> None:
+    for text in ("def f():\n    return 1if 2else 3", "def f():\n    '\\$5'\n    return 5"):
+        assert classify(text) == "tinygsm"
+    assert not list(recwarn)

@@ -48,9 +48,7 @@ def parse_python(source: str) -> ast.Module:
     if len(source) > MAX_PROGRAM_CHARACTERS:
         raise ParseError(0)
     try:
-        if "\\" not in source:
-            return ast.parse(source)
-        # Invalid escapes such as "\$" in a docstring would be reported on the user's terminal.
+        # Invalid escapes ("\$" in a docstring) and literals ("0or 1") would be reported on the user's terminal.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return ast.parse(source)
