@@ -17,6 +17,7 @@ from echochamber.base import (
     InputError,
     Interrupted,
     RunLock,
+    digest,
     explained_write,
     read_json,
     stop_requested,
@@ -29,7 +30,7 @@ from echochamber.study.gather import gather, read_seconds
 from echochamber.study.modules import import_modules
 from echochamber.study.plan import Plan, make_plan
 from echochamber.study.stages import STAGES, StageContext
-from echochamber.study.store import Stage, Store, environment
+from echochamber.study.store import Stage, Store, code_digests, environment
 
 Say = Callable[[str], None]
 
@@ -157,32 +158,60 @@ def run_study(
     Raises:
         EchoError: a stage failed; finished stages are kept.
     """
-    from echochamber.analysis import write_second_opinion
-    from echochamber.report import render
-
     made = [path for path in (study.folder, *study.folder.parents) if not path.exists()]
     with explained_write(study.folder):
         study.store.folder.mkdir(parents=True, exist_ok=True)
     try:
         with RunLock(study.folder / "lock"), stop_signals():
             if force:
+                (study.folder / "report.json").unlink(missing_ok=True)
                 for stage in study.plan.stages:
                     study.store.discard(stage)
             _describe(study)
             _make_stages(study, [s for s in study.plan.stages if only is None or s.kind in only], say)
             if only is not None:
                 return []
-            rows = gather(study.name, study.plan, study.store, study.folder, study.config.evaluation)
-            if study.config.verify.as_published:
-                write_second_opinion(study.folder, tiers=study.config.verify.tiers)
-            say(f"report: {render(study.folder)}")
-            return rows
+            return _show(study, say)
     except InputError:
-        # A study that cannot be used as written leaves nothing behind, empty folders included.
-        for path in made:
-            if path == study.folder or not any(path.iterdir()):
-                shutil.rmtree(path, ignore_errors=True)
+        # A study that cannot be used as written leaves nothing behind, empty folders included; trained
+        # models stay, whatever is wrong with a later stage.
+        trained = [stage for stage in study.plan.stages if "pretrain" in (stage.kind, *stage.inputs)]
+        if all(study.store.state(stage) == "waiting" for stage in trained):
+            for path in made:
+                if path == study.folder or not any(path.iterdir()):
+                    shutil.rmtree(path, ignore_errors=True)
         raise
+
+
+def _show(study: Study, say: Say) -> list[dict[str, Any]]:
+    """Gather the results and draw the report, unless both stand there already, made from the same things."""
+    from echochamber.analysis import write_second_opinion
+    from echochamber.report import render
+
+    folder, stamp = study.folder, study.folder / "report.json"
+    made_from = digest(
+        {
+            "stages": [stage.folder_name for stage in study.plan.stages],
+            "study": (folder / "study.yaml").read_text(encoding="utf-8"),
+            "code": code_digests(showing=True),
+        }
+    )
+    files = ("report.html", "summary.json", "metrics.jsonl", "completions")
+    if (
+        stamp.exists()
+        and read_json(stamp)["made_from"] == made_from
+        and all((folder / f).exists() for f in files)
+    ):
+        rows: list[dict[str, Any]] = read_json(folder / "summary.json")["rows"]
+        say(f"report: {folder / 'report.html'} (nothing has changed)")
+        return rows
+    stamp.unlink(missing_ok=True)
+    rows = gather(study.name, study.plan, study.store, folder, study.config.evaluation)
+    if study.config.verify.as_published:
+        write_second_opinion(folder, tiers=study.config.verify.tiers)
+    say(f"report: {render(folder)}")
+    write_json(stamp, {"made_from": made_from})
+    return rows
 
 
 def _make_stages(study: Study, stages: Sequence[Stage], say: Say) -> None:

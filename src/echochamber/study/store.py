@@ -93,14 +93,19 @@ def environment() -> dict[str, Any]:
     }
 
 
-@lru_cache(maxsize=1)
-def code_digests() -> dict[str, str]:
-    """Digest of every source file that can influence a stage's result, by name within the package."""
+@lru_cache(maxsize=2)
+def code_digests(*, showing: bool = False) -> dict[str, str]:
+    """Digest of every source file that can influence a stage's result, by name within the package.
+
+    Args:
+        showing: all files instead, those that only show results included.
+    """
     package = Path(__file__).parents[1]
     return {
         str(path.relative_to(package)): digest_file(path)
-        for path in sorted(package.rglob("*.py"))
-        if path.relative_to(package).parts[0] not in _SHOWING_ROOMS
+        for path in sorted(package.rglob("*"))
+        if path.suffix in (".py", ".j2", ".css", ".js")
+        and (showing or path.relative_to(package).parts[0] not in _SHOWING_ROOMS)
     }
 
 
