@@ -48,7 +48,7 @@ class _Server:
     """One fork server and the job it works on."""
 
     def __init__(self, module: str, config: dict[str, Any]) -> None:
-        self.process, self.control = start_process(module)
+        self.process, self.control = start_process(module, forks=True)
         with contextlib.suppress(OSError):
             self.control.sendall(frame(config))
         self.ready = False

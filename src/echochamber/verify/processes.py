@@ -32,6 +32,8 @@ _FIXED = {
     "PYTHONUTF8": "1",
 }
 
+# A fork server in large pages is forked and torn down faster: 9.1 instead of 12.8 ms for a trivial program.
+_LARGE_PAGES = {"PYTHONMALLOC": "malloc", "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 _PATIENCE_SECONDS = 0.5
 
 # Makes the sandboxed modules importable under their names without running the package around them.
@@ -45,8 +47,11 @@ importlib.import_module("echochamber.verify.sandboxed." + {module!r}).main()
 """
 
 
-def start_process(module: str) -> tuple[subprocess.Popen[bytes], socket.socket]:
+def start_process(module: str, *, forks: bool = False) -> tuple[subprocess.Popen[bytes], socket.socket]:
     """Start `main()` of a module of `verify.sandboxed`.
+
+    Args:
+        forks: whether it is a fork server.
 
     Returns:
         The process, in a session of its own, and our end of the socket that is its standard input and output.
@@ -54,6 +59,8 @@ def start_process(module: str) -> tuple[subprocess.Popen[bytes], socket.socket]:
     room = Path(__file__).parent
     code = _BOOTSTRAP.format(package=str(room.parent), room=str(room), module=module)
     environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ} | _FIXED
+    if forks:
+        environment |= _LARGE_PAGES
     ours, theirs = socket.socketpair()
     with theirs:
         process = subprocess.Popen(
