@@ -25,7 +25,17 @@ _LAZY = {
     "register_reward": "rl",
 }
 
-__all__ = ["__version__", *sorted(_LAZY)]
+__all__ = [
+    "Result",
+    "__version__",
+    "classify",
+    "grade",
+    "register_format",
+    "register_reward",
+    "register_source",
+    "register_task",
+    "run",
+]
 
 if TYPE_CHECKING:
     from echochamber.corpora import register_source, register_task

@@ -48,7 +48,7 @@ def parse_python(source: str) -> ast.Module:
     if len(source) > MAX_PROGRAM_CHARACTERS:
         raise ParseError(0)
     try:
-        # Invalid escapes ("\$" in a docstring) and literals ("0or 1") would be reported on the user's terminal.
+        # Invalid escapes ("\$" in a docstring) and literals ("0or 1") would be reported on the terminal.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return ast.parse(source)
