@@ -14,6 +14,7 @@ import resource
 import struct
 import sys
 from collections.abc import Iterable
+from functools import cache
 
 from echochamber.verify.sandboxed import syscalls
 
@@ -46,6 +47,7 @@ class ConfinementError(Exception):
     """The kernel refused to take a right away."""
 
 
+@cache
 def _libc() -> ctypes.CDLL:
     return ctypes.CDLL(None, use_errno=True)
 
@@ -54,6 +56,7 @@ def _syscall(number: int, *arguments: object) -> int:
     return int(_libc().syscall(ctypes.c_long(number), *arguments))
 
 
+@cache
 def landlock_version() -> int:
     """Version of Landlock in the running kernel, 0 if it has none."""
     if not sys.platform.startswith("linux"):

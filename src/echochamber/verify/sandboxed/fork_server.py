@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import resource
 import select
 import signal
 import socket
@@ -24,7 +25,8 @@ from echochamber.verify.sandboxed.frames import frame, read_frame
 
 # What the server reports of a child: it ended by itself, was killed at its deadline, or could not be made.
 ENDED, OVERRAN, FAILED = b"e", b"t", b"f"
-_CHANNEL = 3
+# The server opens a handful of descriptors; its limit on them is set when it starts.
+_CHANNEL, _MAX_DESCRIPTOR = 3, 64
 _WARM_UP = (
     "import numpy\nimport numpy.random\nnumpy.linalg.solve(numpy.eye(2), numpy.ones(2))[0]",
     "from sympy import *\nx, y = symbols('x y')\nsolve([x + y - 3, x - y - 1], [x, y])",
@@ -42,8 +44,19 @@ def main() -> None:
     """Serve jobs until the other end of standard input closes."""
     from echochamber.verify.sandboxed import programs
 
-    # The first use of anything imports modules and fills caches, which every child then shares.
-    serve(lambda: [programs.run(source, 65_536) for source in _WARM_UP], programs.run_job)
+    def load() -> None:
+        programs.prepare()
+        # The first use of anything imports modules and fills caches, which every child then shares.
+        for source in _WARM_UP:
+            programs.run(source, 65_536)
+        # sympy keeps random numbers of its own, and numpy's are seeded again only for programs that draw.
+        from numpy.random import seed as seed_numpy
+        from sympy.core.random import seed as seed_sympy
+
+        seed_sympy(0)
+        seed_numpy(0)
+
+    serve(load, programs.run_job)
 
 
 def serve(load: Callable[[], object], job: Callable[[int, Any], None]) -> None:
@@ -60,6 +73,7 @@ def serve(load: Callable[[], object], job: Callable[[int, Any], None]) -> None:
         os.dup2(null, descriptor)
     with control, os.fdopen(control.fileno(), "rb", buffering=0, closefd=False) as requests:
         config = read_frame(requests)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (_MAX_DESCRIPTOR, _MAX_DESCRIPTOR))
         load()
         try:
             server = Server(control, config, job)
@@ -161,7 +175,7 @@ class Server:
             if self.confined:
                 confinement.die_with_parent()
             os.dup2(channel, _CHANNEL, inheritable=False)
-            os.closerange(_CHANNEL + 1, 1024)
+            os.closerange(_CHANNEL + 1, _MAX_DESCRIPTOR)
             with os.fdopen(_CHANNEL, "rb", closefd=False) as stream:
                 request = read_frame(stream)
             if self.confined:

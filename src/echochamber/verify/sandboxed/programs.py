@@ -32,6 +32,13 @@ class _Bounded(io.TextIOBase):
         return len(text)
 
 
+def prepare() -> None:
+    """What every child needs alike, done once before the first fork."""
+    warnings.simplefilter("ignore")
+    sys.stdin = io.StringIO("")
+    sys.set_int_max_str_digits(MAX_TEXT)
+
+
 def run_job(channel: int, request: dict[str, Any]) -> None:
     """Run the program of a request and write its result as one message."""
     write_all(channel, frame(run(request["source"], request["output_bytes"])))
@@ -39,13 +46,11 @@ def run_job(channel: int, request: dict[str, Any]) -> None:
 
 def run(source: str, output_bytes: int) -> dict[str, str]:
     """Status, value and last printed line of a program, all blocks in one namespace."""
+    # Forking seeds `random` anew; a program's value shall be a function of its text.
     random.seed(0)
-    if "numpy" in sys.modules:
+    if "rand" in source and "numpy" in sys.modules:
         sys.modules["numpy"].random.seed(0)
-    warnings.simplefilter("ignore")
-    sys.stdin = io.StringIO("")
     output = _Bounded(output_bytes)
-    sys.set_int_max_str_digits(MAX_TEXT)
     try:
         with contextlib.redirect_stdout(output), contextlib.redirect_stderr(_Bounded(output_bytes)):
             kind, text = _described(_value(source))
