@@ -204,3 +204,16 @@ def test_a_stage_begun_by_other_code_is_refused(tiny_file: Path, tmp_path: Path)
     assert folder.is_dir()
     run_study(study, only=("problems",), force=True, say=lambda line: None)
     assert study.store.state(stage) == "done"
+
+
+def test_tier_2_is_refused_before_any_work_where_it_cannot_be_confined(
+    tiny_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> None:
+        raise InputError("tier 2 cannot be confined here")
+
+    monkeypatch.setattr("echochamber.study.runner.require_confinement", refuse)
+    study = open_study(tiny_file, ["verify.tiers=[1, 2]"], tmp_path / "runs")
+    with pytest.raises(InputError, match="cannot be confined here"):
+        run_study(study, say=lambda line: None)
+    assert not list(tmp_path.iterdir())

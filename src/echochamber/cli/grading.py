@@ -22,14 +22,26 @@ def grade(
         list[int] | None,
         typer.Option("--tier", min=1, max=2, help="Sandbox tiers that programs may use. Repeatable."),
     ] = None,
+    reward_stated: Annotated[
+        bool, typer.Option("--reward-stated", help="Pay llm_code by its final \\boxed, not by its program.")
+    ] = False,
+    unsafe_unconfined: Annotated[
+        bool,
+        typer.Option("--unsafe-unconfined", help="UNSAFE: run tier 2 where the system cannot confine it."),
+    ] = False,
 ) -> None:
-    """Grade a file of completions and print the share and accuracy of each format."""
+    """Grade a file of completions and print the share and accuracy of each format.
+
+    Tier 1 runs programs in an interpreter of its own; tier 2 adds confined CPython with numpy and sympy.
+    A program that needs a tier not given here is `unsupported` and earns 0.
+    """
     from echochamber.cli.tables import print_rows
     from echochamber.verify import grade_file
 
     summary = grade_file(
-        file, completion=completion, gold=gold, benchmark=benchmark, out=out, tiers=tuple(tier or (1,))
-    )
+        file, completion=completion, gold=gold, benchmark=benchmark, out=out, tiers=tuple(tier or (1,)),
+        reward_stated=reward_stated, unsafe_unconfined=unsafe_unconfined,
+    )  # fmt: skip
     rows = [
         {
             "format": name,
@@ -50,6 +62,11 @@ def grade(
     )
     print_rows(rows, title=str(file))
     print_rows([{"outcome": k, "completions": v} for k, v in summary.outcomes.items() if v], title="Outcomes")
+    if summary.stated:
+        typer.echo(
+            f"{summary.stated} completions with code state an answer in their text too; in "
+            f"{summary.disagreements} of them code and text differ in being right"
+        )
 
 
 def add_to(app: typer.Typer) -> None:

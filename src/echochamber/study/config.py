@@ -49,10 +49,15 @@ class VerifyConfig(Config):
 
     Attributes:
         tiers: 1 is the interpreter in a worker process; 2 is confined CPython, for sympy and numpy.
+        reward_stated: pay llm_code by the final boxed answer of its text, not by its program.
+        unsafe_unconfined: run tier 2 even where the system cannot confine it. Programs that a model wrote
+            can then do anything that you can.
         as_published: also score the first and last step by the paper's released rules, as a second opinion.
     """
 
     tiers: tuple[Literal[1, 2], ...] = (1,)
+    reward_stated: bool = False
+    unsafe_unconfined: bool = False
     as_published: bool = False
 
 

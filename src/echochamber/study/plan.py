@@ -144,7 +144,7 @@ class _Builder:
         )
         measure = {
             "evaluation": _plain(study.evaluation),
-            "tiers": list(study.verify.tiers),
+            "verify": study.verify.model_dump(mode="json", exclude={"as_published"}),
             "root_seed": seed,
         }
         data = {"problems": self.problems, "tokenizer": self.tokenizer}

@@ -31,6 +31,7 @@ from echochamber.study.modules import import_modules
 from echochamber.study.plan import Plan, make_plan
 from echochamber.study.stages import STAGES, StageContext
 from echochamber.study.store import Stage, Store, code_digests, environment
+from echochamber.verify import require_confinement
 
 Say = Callable[[str], None]
 
@@ -158,6 +159,9 @@ def run_study(
     Raises:
         EchoError: a stage failed; finished stages are kept.
     """
+    settings = study.config.verify
+    if 2 in settings.tiers and not settings.unsafe_unconfined:
+        require_confinement()
     made = [path for path in (study.folder, *study.folder.parents) if not path.exists()]
     with explained_write(study.folder):
         study.store.folder.mkdir(parents=True, exist_ok=True)

@@ -191,7 +191,14 @@ class Measurement:
 
 
 def _grader(context: StageContext) -> verify.Grader:
-    return verify.Grader(tiers=tuple(context.config["tiers"]), journal=context.folder / "verdicts.jsonl")
+    """The study's grader, with its journal of executed programs beside the stage."""
+    settings = context.config["verify"]
+    return verify.Grader(
+        tiers=tuple(settings["tiers"]),
+        reward_stated=settings["reward_stated"],
+        unsafe_unconfined=settings["unsafe_unconfined"],
+        journal=context.folder / "verdicts.jsonl",
+    )
 
 
 def run_evaluate(context: StageContext) -> None:

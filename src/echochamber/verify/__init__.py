@@ -7,6 +7,7 @@ that fails, times out or is unsupported is worth 0; there is no fallback to text
 
 from echochamber.verify.answers import Number, parse_number
 from echochamber.verify.benchmarks import Benchmark, get_benchmark, register_benchmark
+from echochamber.verify.confined import require_confinement
 from echochamber.verify.files import GradeSummary, grade_file
 from echochamber.verify.grader import Grader, grade
 from echochamber.verify.outcomes import Execution, Limits, Outcome, Verdict
@@ -25,4 +26,5 @@ __all__ = [
     "grade_file",
     "parse_number",
     "register_benchmark",
+    "require_confinement",
 ]
