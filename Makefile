@@ -41,7 +41,7 @@ smoke: $(VENV)/.installed
 soak: $(VENV)/.installed-dev
 	$(BIN)/python tests/faults/soak.py --minutes $(MINUTES)
 
-test: $(VENV)/.installed-dev check
+test: $(VENV)/.installed-dev check smoke
 	$(BIN)/python -m pytest
 
 check: $(VENV)/.installed-dev
