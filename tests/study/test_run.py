@@ -94,15 +94,45 @@ def test_finished_stages_keep_no_scratch(finished: Study) -> None:
     assert not [name for name in names if name.endswith((".tmp", ".partial"))]
 
 
-def test_a_damaged_result_is_noticed(finished: Study, tiny_file: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("pretrain", "model/model.safetensors"),
+        ("mixture", "data/*.ds"),
+        ("problems", "test.jsonl"),
+        ("evaluate", "completions/*.parquet"),
+        ("arm", "metrics.jsonl"),
+    ],
+)
+@pytest.mark.parametrize("damage", ["flipped", "shortened", "lost"])
+def test_a_damaged_result_is_noticed(
+    finished: Study, tiny_file: Path, tmp_path: Path, kind: str, name: str, damage: str
+) -> None:
     shutil.copytree(finished.folder, tmp_path / "tiny")
     copy = open_study(tiny_file, runs=tmp_path)
-    stage = next(stage for stage in copy.plan.stages if stage.kind == "pretrain")
-    weights = copy.store.path(stage) / "model" / "model.safetensors"
-    data = bytearray(weights.read_bytes())
-    data[-1] ^= 1
-    weights.write_bytes(bytes(data))
-    with pytest.raises(EchoError, match=r"model.safetensors is damaged; remove .* to make that stage again"):
+    stage = next(stage for stage in copy.plan.stages if stage.kind == kind)
+    path = sorted(copy.store.path(stage).glob(name))[0]
+    content = bytearray(path.read_bytes())
+    if damage == "flipped":
+        content[len(content) // 2] ^= 1
+        path.write_bytes(bytes(content))
+    elif damage == "shortened":
+        path.write_bytes(bytes(content[:-1]))
+    else:
+        path.unlink()
+    with pytest.raises(EchoError, match=rf"{path.name} is (damaged|missing); remove .* to make that stage again"):
+        run_study(copy, say=lambda line: None)
+    copy.store.discard(stage)
+    run_study(copy, say=lambda line: None)
+    assert (copy.folder / "metrics.jsonl").read_bytes() == (finished.folder / "metrics.jsonl").read_bytes()
+
+
+def test_a_damaged_manifest_is_noticed(finished: Study, tiny_file: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished.folder, tmp_path / "tiny")
+    copy = open_study(tiny_file, runs=tmp_path)
+    manifest = copy.store.path(copy.plan.stages[0]) / "manifest.json"
+    manifest.write_bytes(manifest.read_bytes()[:-40])
+    with pytest.raises(EchoError, match=r"manifest.json is damaged"):
         run_study(copy, say=lambda line: None)
 
 
