@@ -7,7 +7,7 @@ import torch
 from contract import CONFIG, EOS, PAD, PROMPTS, SETTINGS, same, sharp_model
 
 from echochamber.base import InputError
-from echochamber.model import Transformer
+from echochamber.model import Transformer, build
 from echochamber.rollout import NativeEngine, Sampling
 from echochamber.rollout.batches import split_work
 
@@ -93,3 +93,30 @@ def test_generating_leaves_global_randomness_alone() -> None:
     before = torch.random.get_rng_state()
     make(sharp_model()).generate(PROMPTS, Sampling(max_new_tokens=3), num_samples=2, seed=0, step=0)
     assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_half_precision_weights_are_sampled_from_with_full_precision_angles() -> None:
+    model = sharp_model().to(torch.bfloat16)
+    results = make(model).generate(PROMPTS, Sampling(max_new_tokens=8), num_samples=2, seed=0, step=0)
+    reference = sharp_model().to(torch.bfloat16).float()
+    for prompt, group in zip(PROMPTS, results, strict=True):
+        for completion in group:
+            logits = contract.logits_after(reference, prompt, completion)
+            tokens = torch.from_numpy(completion.token_ids.astype(np.int64))
+            expected = logits.log_softmax(-1).gather(1, tokens[:, None])[:, 0].numpy()
+            # bfloat16 keeps 8 bits: logits of size 8 are off by about 0.03.
+            assert np.abs(expected - completion.logprobs).max() < 0.3
+
+
+def test_one_long_completion_outlives_many_growths_of_the_cache() -> None:
+    config = CONFIG.model_copy(update={"context_length": 300})
+    model = build(config, seed=4)
+    with torch.no_grad():
+        model.unembedding[EOS] = 0
+    sampling = Sampling(temperature=0, max_new_tokens=250)
+    (completion,) = make(model).generate([[5, 6]], sampling, num_samples=1, seed=0, step=0)[0]
+    assert len(completion.token_ids) == 250
+    logits = contract.logits_after(model, [5, 6], completion)
+    tokens = torch.from_numpy(completion.token_ids.astype(np.int64))
+    chosen = logits.gather(1, tokens[:, None])[:, 0]
+    assert (logits.max(-1).values - chosen).max() < 1e-4

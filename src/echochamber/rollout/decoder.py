@@ -5,7 +5,7 @@ entries of queries and keys that rotate together lie side by side, so that a rot
 product, and queries carry the softmax scale.
 
 Shapes: R rows (completions), P prompts, S prompt tokens in one packed row, L longest prompt,
-C columns of the cache, D width, H heads, W entries a head, M SwiGLU inner width, V vocabulary.
+C columns of the rows' own cache, D width, H heads, W entries a head, M SwiGLU inner width, V vocabulary.
 """
 
 from __future__ import annotations
@@ -18,7 +18,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from echochamber.model import Transformer
+from echochamber.model import Transformer, rotary_tables
+from echochamber.rollout.rows import Batch
+
+# Columns the rows' own cache begins with: short rows lie close together, which a processor's caches reward.
+FIRST_COLUMNS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,29 +35,9 @@ class LayerWeights:
     down: Tensor
 
 
-@dataclass(slots=True)
-class Batch:
-    """Rows being sampled together.
-
-    Prompts end at the same column of the cache, so that every row writes its next token to the same
-    column; shorter prompts leave columns at the left that `bias_RC` hides.
-
-    Attributes:
-        cache: (layers, 2, R, H, C, W), keys and values; rows beyond the live ones are free.
-        length: columns filled so far.
-        offset_R: position in the sequence minus column in the cache, of each row.
-        bias_RC: 0 or minus infinity for the columns up to the longest padding; None without padding.
-    """
-
-    cache: Tensor
-    length: int
-    offset_R: Tensor
-    bias_RC: Tensor | None
-
-
 def _pairs(x: Tensor) -> Tensor:
     """The last axis as complex numbers of its neighbouring entries; a view."""
-    return torch.view_as_complex(x.view(*x.shape[:-1], -1, 2))
+    return torch.view_as_complex(x.view(*x.shape[:-1], x.shape[-1] // 2, 2))
 
 
 class Decoder:
@@ -62,42 +46,67 @@ class Decoder:
     def __init__(self, model: Transformer) -> None:
         self.config = model.config
         self.dtype, self.device = model.embedding.dtype, model.embedding.device
-        heads, width = self.config.num_heads, self.config.head_width
-        with torch.no_grad():
-            self.embedding = model.embedding.detach().clone()
-            self.head = model.head_weight.detach().t().contiguous()
-            self.layers = []
-            for block in model.blocks:
-                weights = {name: w.detach() for name, w in block.named_parameters()}
-                qk, v = weights["qkv"][: 2 * self.config.d_model], weights["qkv"][2 * self.config.d_model :]
-                paired = qk.view(2, heads, 2, width // 2, -1).transpose(2, 3).reshape(2, -1)
-                paired = paired * torch.tensor([[width**-0.5], [1.0]], dtype=qk.dtype, device=qk.device)
-                self.layers.append(
-                    LayerWeights(
-                        qkv=torch.cat((paired.view_as(qk), v)).t().contiguous(),
-                        out=weights["out"].t().contiguous(),
-                        gate_up=weights["gate_up"].t().contiguous(),
-                        down=weights["down"].t().contiguous(),
-                    )
-                )
+        self._buffers = [torch.empty(0, dtype=self.dtype, device=self.device) for _ in range(2)]
+        # Below 400 multiplications a product, PyTorch's batched product on a CPU leaves its fast library
+        # for a loop that is up to six times slower; unused columns make up the number.
+        self.least_columns = -(-400 // self.config.head_width) if self.device.type == "cpu" else 1
+        width = self.config.head_width
+        self._norm_shape = (self.config.d_model,)
+        self._head_shape = (self.config.num_heads, width)
+        self._pair_shape = (-1, 3, self.config.num_heads, width // 2, 2)
         # There are no complex numbers of half precision: those rotate in float32.
         self.real = torch.float64 if self.dtype == torch.float64 else torch.float32
-        self.cis = torch.complex(model.cos.to(self.real), model.sin.to(self.real))
-        self._buffer = torch.empty(0, dtype=self.dtype, device=self.device)
+        # The model's own tables have its dtype; angles need more digits than half precision has.
+        cos, sin = rotary_tables(self.config, self.device)
+        self.cis = torch.complex(cos.to(self.real), sin.to(self.real))
+        self.load(model)
+
+    def fits(self, model: Transformer) -> bool:
+        """Whether `load` can take the weights of this model."""
+        weights = model.embedding
+        return (model.config, weights.dtype, weights.device) == (self.config, self.dtype, self.device)
+
+    @torch.no_grad()
+    def load(self, model: Transformer) -> None:
+        """Copy the weights of a model of the same config, dtype and device."""
+        heads, width = self.config.num_heads, self.config.head_width
+        self.embedding = model.embedding.detach().clone()
+        self.head = model.head_weight.detach().t().contiguous()
+        self.layers = []
+        for block in model.blocks:
+            weights = {name: w.detach() for name, w in block.named_parameters()}
+            qk, v = weights["qkv"][: 2 * self.config.d_model], weights["qkv"][2 * self.config.d_model :]
+            paired = qk.view(2, heads, 2, width // 2, -1).transpose(2, 3).reshape(2, -1)
+            paired = paired * torch.tensor([[width**-0.5], [1.0]], dtype=qk.dtype, device=qk.device)
+            self.layers.append(
+                LayerWeights(
+                    qkv=torch.cat((paired.view_as(qk), v)).t().contiguous(),
+                    out=weights["out"].t().contiguous(),
+                    gate_up=weights["gate_up"].t().contiguous(),
+                    down=weights["down"].t().contiguous(),
+                )
+            )
 
     def _norm(self, x: Tensor) -> Tensor:
-        return F.layer_norm(x, (self.config.d_model,), None, None, self.config.norm_eps)
+        return torch.layer_norm(x, self._norm_shape, None, None, self.config.norm_eps, False)
 
-    def _qkv(self, x_RD: Tensor, layer: LayerWeights, out: Sequence[Tensor], cis: Tensor) -> None:
-        """Write rotated queries, rotated keys and values of the stream, each (R, H, W), to `out`."""
-        heads, width = self.config.num_heads, self.config.head_width
-        qkv = torch.mm(self._norm(x_RD), layer.qkv).view(len(x_RD), 3, heads, width)
-        for slot in (0, 1):
-            if self.dtype == self.real:
-                torch.mul(_pairs(qkv[:, slot]), cis, out=_pairs(out[slot]))
-            else:
-                out[slot].copy_(torch.view_as_real(_pairs(qkv[:, slot].to(self.real)) * cis).flatten(2))
-        out[2].copy_(qkv[:, 2])
+    def _rotating(self, target: Tensor) -> Tensor:
+        """`target` as `_qkv` takes it for queries and keys: in complex pairs where the dtype has them."""
+        return _pairs(target) if self.dtype == self.real else target
+
+    def _qkv(
+        self, x_RD: Tensor, layer: LayerWeights, targets: tuple[Tensor, Tensor, Tensor], cis: Tensor
+    ) -> None:
+        """Write rotated queries, rotated keys and values of the stream, each (R, H, W), to the targets."""
+        qkv = torch.mm(self._norm(x_RD), layer.qkv).view(-1, 3, *self._head_shape)
+        if self.dtype == self.real:
+            q, k, _ = torch.view_as_complex(qkv.view(self._pair_shape)).unbind(1)
+            torch.mul(q, cis, out=targets[0])
+            torch.mul(k, cis, out=targets[1])
+        else:
+            for source, target in zip(qkv.unbind(1), targets[:2], strict=False):
+                target.copy_(torch.view_as_real(_pairs(source.to(self.real)) * cis).flatten(2))
+        targets[2].copy_(qkv.select(1, 2))
 
     def _finish(self, x_RD: Tensor, mixed_RD: Tensor, layer: LayerWeights) -> Tensor:
         """The block after attention; the stream is updated in place."""
@@ -118,56 +127,48 @@ class Decoder:
         Linear layers run on the prompt tokens alone, one after the other without padding. In the last
         block only the prompts' last tokens go beyond keys and values.
 
+        Args:
+            num_columns: most tokens that rows will append.
+
         Returns:
             Logits after each prompt, (P, V), and the batch, with its rows in the order of the prompts.
         """
+        config = self.config
         lengths = torch.tensor([len(p) for p in prompts])
         longest = int(lengths.max())
         tokens_S = torch.tensor([t for p in prompts for t in p], device=self.device)
         prompt_S = torch.repeat_interleave(torch.arange(len(prompts)), lengths)
         last_P = lengths.cumsum(0) - 1
         position_S = torch.arange(len(tokens_S)) - (last_P - lengths + 1)[prompt_S]
-        column_S = position_S + (longest - lengths)[prompt_S]
-        slot_S = (prompt_S * longest + column_S).to(self.device)
-        mask = self._prefill_mask(longest - lengths, longest)
-        row_prompt = torch.repeat_interleave(
-            torch.arange(len(prompts)), torch.tensor(list(rows_of_prompt))
-        ).to(self.device)
-        batch = self._open(longest - lengths, row_prompt, longest, num_columns)
+        slot_S = (prompt_S * longest + position_S + (longest - lengths)[prompt_S]).to(self.device)
+        shape = (config.num_layers, 2, config.num_heads, len(prompts), longest, config.head_width)
+        cache = torch.empty(shape, dtype=self.dtype, device=self.device)
+        hidden_PL, mask = self._padding(longest - lengths, longest)
         cis = self.cis[position_S.to(self.device)].unsqueeze(1)
         last_P = last_P.to(self.device)
         x_SD = self.embedding[tokens_S]
         for index, layer in enumerate(self.layers):
-            mixed_SD = self._prefill_attention(x_SD, layer, cis, slot_S, mask, batch.cache[index], row_prompt)
+            mixed_SD = self._prefill_attention(x_SD, layer, cis, slot_S, mask, cache[index])
             if index == len(self.layers) - 1:
                 x_SD, mixed_SD = x_SD[last_P], mixed_SD[last_P]
             x_SD = self._finish(x_SD, mixed_SD, layer)
+        prompt_R = torch.repeat_interleave(torch.arange(len(prompts)), torch.tensor(list(rows_of_prompt)))
+        batch = self._open(cache, hidden_PL, prompt_R.to(self.device), lengths, num_columns)
         return self.logits(x_SD), batch
 
-    def _prefill_mask(self, padding_P: Tensor, longest: int) -> Tensor | None:
-        """True where a column may look: at earlier columns of the prompt, and always at itself."""
+    def _padding(self, padding_P: Tensor, longest: int) -> tuple[Tensor | None, Tensor | None]:
+        """Columns left of each prompt, (P, L), and the mask of the prefill; None and None without padding.
+
+        The mask is True where a column may look: at earlier columns of its prompt, and always at itself.
+        """
         if not bool(padding_P.any()):
-            return None
+            return None, None
         column = torch.arange(longest)
+        hidden_PL = column < padding_P[:, None]
         causal = column[:, None] >= column[None, :]
         # A padding column would otherwise have nothing to look at, and its NaN would spread.
-        visible = (column[None, None, :] >= padding_P[:, None, None]) | torch.eye(longest, dtype=torch.bool)
-        return (causal & visible)[:, None].to(self.device)
-
-    def _open(self, padding_P: Tensor, row_prompt: Tensor, longest: int, num_columns: int) -> Batch:
-        config = self.config
-        shape = (config.num_layers, 2, len(row_prompt), config.num_heads, num_columns, config.head_width)
-        if self._buffer.numel() < math.prod(shape):
-            self._buffer = torch.empty(math.prod(shape), dtype=self.dtype, device=self.device)
-        # Memory fresh from the system costs a page fault every 4 KiB, so batches share one buffer.
-        cache = self._buffer[: math.prod(shape)].view(shape)
-        padding_R = padding_P.to(self.device)[row_prompt]
-        bias_RC = None
-        if most := int(padding_P.max()):
-            hidden_RC = torch.arange(most, device=self.device) < padding_R[:, None]
-            bias_RC = torch.zeros(hidden_RC.shape, dtype=self.dtype, device=self.device)
-            bias_RC.masked_fill_(hidden_RC, -torch.inf)
-        return Batch(cache, longest, -padding_R, bias_RC)
+        mask = causal & (~hidden_PL[:, None, :] | torch.eye(longest, dtype=torch.bool))
+        return hidden_PL.to(self.device), mask.to(self.device)
 
     def _prefill_attention(
         self,
@@ -177,65 +178,99 @@ class Decoder:
         slot_S: Tensor,
         mask: Tensor | None,
         cache: Tensor,
-        row_prompt: Tensor,
     ) -> Tensor:
-        """Attention within each prompt; fills the layer's cache, (2, R, H, C, W), of every row."""
+        """Attention within each prompt; fills the layer's keys and values, (2, H, P, L, W)."""
         heads, width = self.config.num_heads, self.config.head_width
-        num_prompts = int(row_prompt[-1]) + 1
+        num_prompts, longest = cache.shape[2:4]
         qkv = x_SD.new_empty(len(x_SD), 3, heads, width)
-        self._qkv(x_SD, layer, qkv.unbind(1), cis)
+        q, k, v = qkv.unbind(1)
+        self._qkv(x_SD, layer, (self._rotating(q), self._rotating(k), v), cis)
         if mask is not None:
-            longest = mask.shape[-1]
             padded = qkv.new_zeros(num_prompts * longest, 3, heads, width)
             qkv = padded.index_copy_(0, slot_S, qkv)
-        q, k, v = qkv.view(num_prompts, -1, 3, heads, width).permute(2, 0, 3, 1, 4)
-        cache[0, :, :, : k.shape[2]] = k[row_prompt]
-        cache[1, :, :, : v.shape[2]] = v[row_prompt]
-        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None, scale=1.0)
-        mixed_SD = mixed.transpose(1, 2).reshape(-1, heads * width)
+        qkv = qkv.view(num_prompts, longest, 3, heads, width).permute(2, 3, 0, 1, 4)
+        cache.copy_(qkv[1:])
+        mixed = F.scaled_dot_product_attention(
+            qkv[0], cache[0], cache[1], attn_mask=mask, is_causal=mask is None, scale=1.0
+        )
+        mixed_SD = mixed.permute(1, 2, 0, 3).reshape(-1, heads * width)
         return mixed_SD if mask is None else mixed_SD[slot_S]
+
+    def _open(
+        self, cache: Tensor, hidden_PL: Tensor | None, prompt_R: Tensor, lengths: Tensor, num_columns: int
+    ) -> Batch:
+        config = self.config
+        bias = None
+        if hidden_PL is not None:
+            bias = torch.zeros(hidden_PL.shape, dtype=self.dtype, device=self.device)
+            bias = bias.masked_fill_(hidden_PL, -torch.inf).repeat(config.num_heads, 1, 1)
+        columns = max(self.least_columns, min(num_columns, FIRST_COLUMNS))
+        shape = (config.num_layers, 2, len(prompt_R), config.num_heads, columns, config.head_width)
+        own = self._memory(shape)
+        # Columns that a step reads before they are written have no weight, but must be finite.
+        own[:, 1, :, :, : self.least_columns] = 0
+        return Batch.of(cache, bias, own, prompt_R, lengths.to(self.device)[prompt_R])
+
+    def _memory(self, shape: tuple[int, ...]) -> Tensor:
+        """An uninitialised tensor in memory that outlives the batch.
+
+        Fresh memory costs a page fault every 4 KiB. Two buffers take turns, so that a cache can grow
+        from one into the other.
+        """
+        size = math.prod(shape)
+        self._buffers.reverse()
+        if self._buffers[0].numel() < size:
+            self._buffers[0] = torch.empty(size, dtype=self.dtype, device=self.device)
+        return self._buffers[0][:size].view(shape)
+
+    def _grow(self, batch: Batch, rows: int) -> None:
+        """Double the columns of the rows' own cache."""
+        layers, _, _, heads, columns, width = batch.own.shape
+        own = self._memory((layers, 2, rows, heads, 2 * columns, width))
+        own[..., :columns, :] = batch.own[:, :, :rows]
+        batch.own = own
 
     def step(self, tokens_R: Tensor, batch: Batch) -> Tensor:
         """Append one token to each of the first R rows; logits_RV for the next."""
-        rows, column = len(tokens_R), batch.length
+        rows, column = tokens_R.shape[0], batch.length
         heads, width = self.config.num_heads, self.config.head_width
-        cis = self.cis[batch.offset_R + column].unsqueeze(1)
-        bias = None if batch.bias_RC is None else batch.bias_RC[:, None]
-        padding = 0 if batch.bias_RC is None else batch.bias_RC.shape[1]
-        x_RD = self.embedding[tokens_R]
-        live = batch.cache[:, :, :rows]
+        if column == batch.own.shape[4]:
+            self._grow(batch, rows)
+        longest = batch.prompt.shape[4]
+        span = max(column + 1, self.least_columns)
+        cis = self.cis[batch.position_R + column].unsqueeze(1)
+        live = batch.own[:, :, :rows]
+        # Views are made for all layers at once: one by one they would cost as much as the small products.
         fresh = live[:, :, :, :, column]
-        filled = live.flatten(2, 3)[:, :, :, : column + 1]
+        fresh_keys, fresh_values = self._rotating(fresh[:, 0]).unbind(), fresh[:, 1].unbind()
+        filled = live.flatten(2, 3)[:, :, :, :span]
+        own_keys, own_values = filled[:, 0].transpose(2, 3).unbind(), filled[:, 1].unbind()
+        prompt = batch.prompt.flatten(2, 3)
+        prompt_keys, prompt_values = prompt[:, 0].transpose(2, 3).unbind(), prompt[:, 1].unbind()
+        bias = None if batch.bias is None else batch.bias.flatten(0, 1)[:, None].expand(-1, batch.slots, -1)
+        cell_shape = (-1, batch.slots, width)
+        weight_shape = (-1, batch.slots, longest)
+        x_RD = self.embedding.index_select(0, tokens_R)
         q = x_RD.new_empty(rows, heads, width)
+        turned_q, flat_q, single_q = self._rotating(q), q.view(-1, width), q.view(-1, 1, width)
         for index, layer in enumerate(self.layers):
-            self._qkv(x_RD, layer, (q, fresh[index, 0], fresh[index, 1]), cis)
-            keys, values = filled[index].unbind(0)
-            score = torch.bmm(q.view(rows * heads, 1, width), keys.transpose(1, 2))
-            if bias is not None:
-                score.view(rows, heads, -1)[:, :, :padding] += bias
-            mixed_RD = torch.bmm(score.softmax(-1), values).view(rows, heads * width)
-            x_RD = self._finish(x_RD, mixed_RD, layer)
+            self._qkv(x_RD, layer, (turned_q, fresh_keys[index], fresh_values[index]), cis)
+            cell_q = flat_q.index_select(0, batch.to_cells).view(cell_shape)
+            if bias is None:
+                cells = torch.bmm(cell_q, prompt_keys[index])
+            else:
+                cells = torch.baddbmm(bias, cell_q, prompt_keys[index])
+            score_own = torch.bmm(single_q, own_keys[index]).squeeze(1)
+            if span > column + 1:
+                score_own[:, column + 1 :] = -torch.inf
+            score_prompt = cells.view(-1, longest).index_select(0, batch.to_rows)
+            weight = torch.cat((score_prompt, score_own), dim=1).softmax(-1)
+            weight_prompt, weight_own = weight[:, :longest], weight[:, longest:]
+            cells = torch.bmm(
+                weight_prompt.index_select(0, batch.to_cells).view(weight_shape), prompt_values[index]
+            )
+            mixed = cells.view(-1, width).index_select(0, batch.to_rows).unsqueeze(1)
+            mixed = torch.baddbmm(mixed, weight_own.unsqueeze(1), own_values[index])
+            x_RD = self._finish(x_RD, mixed.view(rows, -1), layer)
         batch.length += 1
         return self.logits(x_RD)
-
-    @staticmethod
-    def keep(batch: Batch, alive_R: Tensor) -> Tensor:
-        """Drop finished rows; only as many rows move as there are holes.
-
-        Returns:
-            Old index of each row that is left.
-        """
-        rows = len(alive_R)
-        kept = alive_R.nonzero()[:, 0]
-        count = len(kept)
-        order = torch.arange(count, device=kept.device)
-        holes = (~alive_R[:count]).nonzero()[:, 0]
-        if len(holes):
-            movers = kept[len(kept) - len(holes) :]
-            order[holes] = movers
-            filled = batch.cache[:, :, :rows, :, : batch.length]
-            filled.index_copy_(2, holes, filled.index_select(2, movers))
-        batch.offset_R = batch.offset_R[order]
-        if batch.bias_RC is not None:
-            batch.bias_RC = batch.bias_RC[order]
-        return order

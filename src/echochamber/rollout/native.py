@@ -14,9 +14,10 @@ from torch import Tensor
 
 from echochamber.model import Transformer
 from echochamber.rollout.batches import Record, Unit, split_work, stream_keys_of
-from echochamber.rollout.decoder import Batch, Decoder
+from echochamber.rollout.decoder import Decoder
 from echochamber.rollout.interface import Completion, Sampling, check_prompts
 from echochamber.rollout.randomness import uniforms
+from echochamber.rollout.rows import Batch
 from echochamber.rollout.sampling import draw
 
 POSITIONS_A_BLOCK = 128
@@ -44,18 +45,24 @@ class NativeEngine:
         pad_id: int,
         max_rows: int | None = None,
         cache_bytes: int = 2**30,
-        compact_fraction: float = 0.05,
+        compact_fraction: float = 0.1,
     ) -> None:
         self.eos_id, self.pad_id = eos_id, pad_id
         self.cache_bytes, self.compact_fraction = cache_bytes, compact_fraction
         self._max_rows = max_rows
-        self.load_weights(model, 0)
+        self._use(Decoder(model), 0)
 
     def load_weights(self, model: Transformer, version: int) -> None:
         """Sample from a copy of these weights from now on."""
-        self._decoder = Decoder(model)
-        self._version = version
-        on_cpu = self._decoder.device.type == "cpu"
+        if self._decoder.fits(model):
+            self._decoder.load(model)
+            self._use(self._decoder, version)
+        else:
+            self._use(Decoder(model), version)
+
+    def _use(self, decoder: Decoder, version: int) -> None:
+        self._decoder, self._version = decoder, version
+        on_cpu = decoder.device.type == "cpu"
         self.max_rows = self._max_rows or (512 if on_cpu else 4096)
         # Asking a GPU which rows have finished stalls it, so it is asked less often.
         self._check_every = 1 if on_cpu else 8
@@ -103,9 +110,8 @@ class NativeEngine:
         counts = [unit.count for unit in units]
         context = decoder.config.context_length
         limit = np.repeat([min(sampling.max_new_tokens, context - len(p)) for p in used], counts)
-        longest = max(len(p) for p in used)
         # The last token sampled is never read back.
-        logits_PV, batch = decoder.prefill(used, counts, longest + int(limit.max()) - 1)
+        logits_PV, batch = decoder.prefill(used, counts, int(limit.max()))
         keys = stream_keys_of(units, names, seed, step)
         record = Record(len(keys))
         prompt_R = torch.repeat_interleave(torch.arange(len(units)), torch.tensor(counts))
@@ -145,7 +151,7 @@ class NativeEngine:
                 if num_finished == len(rows):
                     return
                 if num_finished >= max(1.0, self.compact_fraction * len(rows)):
-                    order = decoder.keep(batch, ~finished)
+                    order = batch.keep(~finished)
                     rows, tokens = rows[order], tokens[order]
                     finished = torch.zeros(len(rows), dtype=torch.bool, device=device)
             logits_RV = decoder.step(tokens, batch)
