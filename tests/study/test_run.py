@@ -120,7 +120,7 @@ def test_a_damaged_result_is_noticed(
         path.write_bytes(bytes(content[:-1]))
     else:
         path.unlink()
-    with pytest.raises(EchoError, match=rf"{path.name} is (damaged|missing); remove .* to make that stage again"):
+    with pytest.raises(EchoError, match=rf"{path.name} is (damaged|missing); remove .* to make that stage"):
         run_study(copy, say=lambda line: None)
     copy.store.discard(stage)
     run_study(copy, say=lambda line: None)
