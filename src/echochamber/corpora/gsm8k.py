@@ -21,11 +21,12 @@ from typing import Literal
 
 from pydantic import field_validator
 
-from echochamber.base import InputError, Problem, did_you_mean
+from echochamber.base import InputError, Problem
 from echochamber.corpora.files import FILE_CHUNK_ROWS
 from echochamber.corpora.rows import Row, read_files, text_field
 from echochamber.corpora.sources import BaseSource, Example, register_source, text_key
 from echochamber.corpora.tasks import BaseTask, register_task, take_problems
+from echochamber.corpora.word_problems import known_format
 from echochamber.formats import Step, Worked, format_names, get_format
 
 ANNOTATION = re.compile(r"<<([^<>]*)>>")
@@ -251,12 +252,7 @@ class Gsm8kSource(BaseSource):
     @field_validator("format")
     @classmethod
     def _known_format(cls, name: str) -> str:
-        if name not in format_names():
-            known = format_names()
-            raise ValueError(
-                f"unknown format '{name}': expected one of {', '.join(known)}.{did_you_mean(name, known)}"
-            )
-        return name
+        return known_format(name)
 
     def inputs(self) -> tuple[Path, ...]:
         """See `BaseSource.inputs`."""

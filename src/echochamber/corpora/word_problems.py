@@ -134,13 +134,17 @@ def render_all(solution: Worked) -> dict[str, str]:
     return {name: get_format(name).render(solution) for name in format_names()}
 
 
-def check_format(name: str) -> str:
-    """The name of a registered format.
+def known_format(name: str) -> str:
+    """A field validator: the name of a registered format.
 
     Raises:
-        InputError: there is no such format.
+        ValueError: there is no such format.
     """
-    get_format(name)
+    known = format_names()
+    if name not in known:
+        raise ValueError(
+            f"unknown format '{name}': expected one of {', '.join(known)}.{did_you_mean(name, known)}"
+        )
     return name
 
 
@@ -162,12 +166,7 @@ class WordProblemsSource(BaseSource, Grammar):
     @field_validator("format")
     @classmethod
     def _known_format(cls, name: str) -> str:
-        if name not in format_names():
-            known = format_names()
-            raise ValueError(
-                f"unknown format '{name}': expected one of {', '.join(known)}.{did_you_mean(name, known)}"
-            )
-        return name
+        return known_format(name)
 
     def chunks(self, *, seed: int, excluded: frozenset[str], start: int = 0) -> Iterator[list[Example]]:
         """See `BaseSource.chunks`.

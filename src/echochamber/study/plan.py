@@ -117,6 +117,7 @@ class _Builder:
         return Stage(kind, title, STAGES[kind].version, config, inputs or {}, seed, self.study.modules)
 
     def mixture(self, name: str) -> Stage:
+        """The stage that tokenises one mixture."""
         config = self.study.mixtures[name]
         sources = {source: self.study.sources[source] for source in config.source_names}
         return self.stage(
@@ -133,6 +134,7 @@ class _Builder:
         )
 
     def cell(self, name: str, mixture: Stage, size: str, seed: int) -> None:
+        """Pretraining, measurement of the base model and every arm, for one mixture, size and seed."""
         study = self.study
         where = f"{size} on {name}, seed {seed}"
         pretrain = self.stage(

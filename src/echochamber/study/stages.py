@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter
 
 from echochamber import corpora, evaluation, model, rl, rollout, train, verify
-from echochamber.base import InputError, Problem, derive_seed, read_json, write_file, write_json
+from echochamber.base import InputError, Problem, derive_seed, write_file, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -254,12 +254,6 @@ STAGES: dict[str, StageKind] = {
     "evaluate": StageKind(1, run_evaluate),
     "arm": StageKind(1, run_arm),
 }
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a finished stage folder."""
-    manifest: dict[str, Any] = read_json(folder / "manifest.json")
-    return manifest
 
 
 def table_paths(folder: Path) -> Sequence[Path]:
