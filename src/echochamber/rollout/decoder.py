@@ -270,7 +270,7 @@ class Decoder:
                 weight_prompt.index_select(0, batch.to_cells).view(weight_shape), prompt_values[index]
             )
             mixed = cells.view(-1, width).index_select(0, batch.to_rows).unsqueeze(1)
-            mixed = torch.baddbmm(mixed, weight_own.unsqueeze(1), own_values[index])
+            mixed.baddbmm_(weight_own.unsqueeze(1), own_values[index])
             x_RD = self._finish(x_RD, mixed.view(rows, -1), layer)
         batch.length += 1
         return self.logits(x_RD)
