@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from echochamber.formats import ALL_LABELS
-from echochamber.formats.code import parse_python
+from echochamber.formats.code import ParseError, parse_python
 from echochamber.verify import Grader, Limits, Outcome
-from echochamber.verify.allowlist import smallest_tier
+from echochamber.verify.allowlist import is_plain, smallest_tier
 from echochamber.verify.sandboxed import confinement
 
 LIMITS = Limits(seconds=0.3, confined_seconds=1.0)
@@ -139,3 +139,34 @@ def test_tier_1_computes_what_cpython_computes(grader: Grader) -> None:
 )
 def test_the_smallest_tier(program: str, tier: int) -> None:
     assert smallest_tier(parse_python(program)) == tier
+
+
+TELLING = (
+    "x = a . real", "def f():\n    return input()", "import math", "@cache\ndef f(): pass", "def f[T](x): pass", "x = b'1'",
+    'def f():\n    """It has 3. Then?"""\n    return open', "x = '#' + a.real", "x = '''\n\"\"\"'''; a.b; c = '\"\"\"'",
+    "x = 1 if\\\n  a.real else 2", "del x", "class A: pass", "x = ｅval", "type X = int", "match x:\n  case {}: pass", "x = __name__",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("source", TELLING)
+def test_telling_signs_are_seen_without_a_tree(source: str) -> None:
+    assert not is_plain(source)
+
+
+def test_plain_programs_are_seen_without_a_tree() -> None:
+    source = 'def f():\n    """Tom has 5. He ate 2."""\n    left = 5 - 2  # that is 3. Then\n    return max(left, 1)'
+    assert is_plain(source)
+
+
+def test_plain_never_contradicts_the_tree() -> None:
+    rng = random.Random(5)
+    seen = 0
+    for text in [*(mutated(rng) for _ in range(20_000)), *TELLING]:
+        if is_plain(text):
+            try:
+                tree = parse_python(text)
+            except ParseError:
+                continue
+            seen += 1
+            assert smallest_tier(tree) == 1, text
+    assert seen > 100

@@ -216,7 +216,7 @@ def test_aime() -> None:
 
 def test_a_killed_worker_is_replaced(grader: Grader) -> None:
     grader.grade([function("return 1")], ["1"])
-    for child in grader._pools[1]._children:
+    for child in grader._interpreters._children:
         os.killpg(child.process.pid, signal.SIGKILL)
     texts = [function(f"return {n} + 1") for n in range(50)]
     verdicts = grader.grade(texts, [str(n + 1) for n in range(50)])
@@ -255,7 +255,7 @@ def test_no_process_is_left_behind() -> None:
         "from echochamber.verify import Grader\n"
         "g = Grader(workers=2)\n"
         "g.grade(['def f():\\n    return %d' % n for n in range(20)], ['1'] * 20)\n"
-        "print(*[c.process.pid for c in g._pools[1]._children])\n"
+        "print(*[c.process.pid for c in g._interpreters._children])\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True

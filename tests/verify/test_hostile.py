@@ -231,7 +231,7 @@ def test_tiers_agree_on_random_numbers() -> None:
 @needs_confinement
 def test_a_dead_server_is_replaced(patient: Grader) -> None:
     patient.grade(["<llm-code>\n3\n</llm-code>"], ["3"])
-    (server,) = patient._pools[2]._servers._servers  # type: ignore[union-attr]
+    (server,) = patient._confined._servers._servers  # type: ignore[union-attr]
     os.killpg(server.process.pid, signal.SIGKILL)
     verdicts = patient.grade(
         [f"<llm-code>\n{n} + 0\n</llm-code>" for n in range(4)], [str(n) for n in range(4)]

@@ -35,7 +35,7 @@ class ParseError(Exception):
         self.line = line
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=4)
 def parse_python(source: str) -> ast.Module:
     """Parse without warnings and with one kind of error.
 
@@ -138,7 +138,7 @@ def _program_end(body: str) -> int:
             continue
         if answer and answer.start() < limit and parses(body[: answer.start()]):
             return answer.start()
-        if function_start(body[:limit]) is None:
+        if limit < len(body) and function_start(body[:limit]) is None:
             return _guessed_end(body)
         return _before_accidental_code(body[:limit], tree)
     return _guessed_end(body)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import ast
 import builtins
+import keyword
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -38,6 +40,40 @@ _CHILD_FIELDS = {
     for kind in vars(ast).values()
     if isinstance(kind, type) and issubclass(kind, ast.AST)
 }
+
+_WORD = re.compile(r"[^\W\d]\w*")
+_PLAIN_KEYWORDS = frozenset(
+    (
+        "False", "None", "True", "and", "break", "continue", "def", "elif", "else", "for", "if", "in", "is",
+        "not", "or", "pass", "return", "while",
+    )
+)  # fmt: skip
+# Soft keywords open statements that are looked at node by node; so does whatever is no plain word.
+_TELLING_WORDS = (
+    frozenset((*keyword.kwlist, *keyword.softkwlist, *dir(builtins))) - _PLAIN_KEYWORDS - BUILTINS - {"_"}
+)
+# An attribute, a decorator, bytes, a name of Python's own, type parameters, text that is not ASCII.
+_TELLING_SIGNS = re.compile(r"\.\s*[^\W\d]|@|[bB][rR]?['\"]|__|\bdef\s+\w+\s*\[|[^\x00-\x7f]")
+# With two triple quotes in all, no backslash and the first mark at the beginning of a line, the text
+# between them is one literal. A sign of comment with no quote before it in its line begins a comment.
+_DOCSTRING = re.compile(r'^([ \t]*)"""[^"]*"""[ \t]*$', re.MULTILINE)
+_COMMENT = re.compile(r"""^([^'"#\n]*)#[^\n]*""", re.MULTILINE)
+
+
+def is_plain(source: str) -> bool:
+    """Whether the words of a program that parses already show that tier 1 runs it.
+
+    Never true where `smallest_tier` says 2, and several times faster; False says nothing.
+    """
+    if "'''" in source or "\\" in source:
+        return False
+    if '"""' in source:
+        if source.count('"""') != 2:
+            return False
+        source = _DOCSTRING.sub(r"\1", source)
+    if "#" in source:
+        source = _COMMENT.sub(r"\1", source)
+    return not _TELLING_SIGNS.search(source) and _TELLING_WORDS.isdisjoint(_WORD.findall(source))
 
 
 def smallest_tier(tree: ast.Module) -> int:

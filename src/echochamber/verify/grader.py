@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
+import gc
 import os
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -52,6 +55,18 @@ def _offer(extracted: Extracted) -> _Offer:
     return _Offer(prepare(extracted.program) if extracted.program else None, extracted.answer)
 
 
+@contextlib.contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Syntax trees are many objects without cycles: looking for any costs a quarter of reading them."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
 class Grader:
     """Grades completions; owns the processes that run their programs.
 
@@ -89,11 +104,10 @@ class Grader:
         self.reward_stated = reward_stated
         self._journal = Journal(journal, limits)
         size = workers or min(4, os.cpu_count() or 1)
-        self._pools: dict[int, Pool | ConfinedPool] = {}
-        if 1 in tiers:
-            self._pools[1] = Pool(limits, size)
-        if 2 in tiers:
-            self._pools[2] = ConfinedPool(limits, size, unsafe_unconfined=unsafe_unconfined)
+        self._interpreters = Pool(limits, size) if 1 in tiers else None
+        self._confined = (
+            ConfinedPool(limits, size, unsafe_unconfined=unsafe_unconfined) if 2 in tiers else None
+        )
 
     def grade(
         self,
@@ -119,8 +133,15 @@ class Grader:
         rules = get_benchmark(benchmark)
         for gold in dict.fromkeys(golds):
             rules.check_gold(gold)
-        readings = [_read(completion) for completion in completions]
-        executions = self._execute([offer.program for reading in readings for offer in reading.offers])
+        readings: list[_Reading] = []
+
+        def found() -> Iterator[Prepared | None]:
+            for completion in completions:
+                readings.append(_read(completion))
+                yield from (offer.program for offer in readings[-1].offers)
+
+        with _collector_paused():
+            executions = self._execute(found(), len(completions))
         texts = _TextComparisons(rules)
         for reading, gold in zip(readings, golds, strict=True):
             for offer in reading.offers:
@@ -136,36 +157,47 @@ class Grader:
 
     def run_prepared(self, programs: Sequence[Prepared]) -> dict[Prepared, str]:
         """Values of the programs that gave one, as text; for scoring by other rules than ours."""
-        executions = self._execute(programs)
+        executions = self._execute(programs, len(programs))
         return {
             program: shown_value(execution)
             for program, execution in executions.items()
             if execution.status == "ok"
         }
 
-    def _execute(self, programs: Sequence[Prepared | None]) -> dict[Prepared, Execution]:
-        """Run every distinct program once; results that are known already are not measured again."""
+    def _execute(self, programs: Iterable[Prepared | None], expected: int) -> dict[Prepared, Execution]:
+        """Run every distinct program once; results that are known already are not measured again.
+
+        Programs of the first tier run while the next ones are still being drawn.
+        """
         executions: dict[Prepared, Execution] = {}
-        missing: dict[int, list[tuple[Prepared, str]]] = {}
-        for program in programs:
-            if program is None:
-                continue
-            if program in executions:
-                continue
-            tier = self._tier(program)
-            if program.status or tier is None:
-                executions[program] = Execution(program.status or "unsupported")
-                continue
-            key = self._journal.key(tier, program.source)
-            known = self._journal.get(key)
-            executions[program] = known or Execution("unsupported")
-            if known is None:
-                missing.setdefault(tier, []).append((program, key))
+        missing: dict[int, list[tuple[Prepared, str]]] = {tier: [] for tier in self.tiers}
+
+        def unknown() -> Iterator[str]:
+            for program in programs:
+                if program is None or program in executions:
+                    continue
+                tier = self._tier(program)
+                if program.status or tier is None:
+                    executions[program] = Execution(program.status or "unsupported")
+                    continue
+                key = self._journal.key(tier, program.source)
+                known = self._journal.get(key)
+                executions[program] = known or Execution("unsupported")
+                if known is None:
+                    missing[tier].append((program, key))
+                    if tier == 1:
+                        yield program.source
+
+        drawn, results = unknown(), {}
+        if self._interpreters is not None:
+            results[1] = self._interpreters.run(drawn, expected)
+        deque(drawn, maxlen=0)
+        if self._confined is not None:
+            results[2] = self._confined.run([program.source for program, _ in missing[2]])
         for tier, wanted in missing.items():
-            results = self._pools[tier].run([program.source for program, _ in wanted])
-            self._journal.add({key: result for (_, key), result in zip(wanted, results, strict=True)})
-            for (program, _), result in zip(wanted, results, strict=True):
-                executions[program] = result
+            found = dict(zip(wanted, results[tier], strict=True))
+            self._journal.add({key: result for (_, key), result in found.items()})
+            executions |= {program: result for (program, _), result in found.items()}
         return executions
 
     def _tier(self, program: Prepared) -> int | None:
@@ -175,8 +207,9 @@ class Grader:
 
     def close(self) -> None:
         """End the worker processes; the next program starts them again."""
-        for pool in self._pools.values():
-            pool.close()
+        for pool in (self._interpreters, self._confined):
+            if pool is not None:
+                pool.close()
 
     def __enter__(self) -> Grader:
         return self

@@ -9,7 +9,7 @@ import struct
 import sys
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -19,7 +19,9 @@ from echochamber.verify.processes import end_process, end_quietly, start_process
 from echochamber.verify.sandboxed.frames import frame
 
 # Programs sent ahead of the one that runs, bounded so that neither side can block on a full socket.
-_WINDOW, _WINDOW_BYTES = 12, 32_768
+_WINDOW, _WINDOW_BYTES = 16, 32_768
+# Programs sent in one message to a worker that has others to do.
+_TOGETHER = 4
 _START_SECONDS, _SEND_SECONDS = 60.0, 5.0
 # How long past its limit a program may keep its process; after that the process is killed.
 _GRACE_SECONDS = 0.9
@@ -34,26 +36,34 @@ class _Child:
         # A worker that does not read for so long is stuck; `_step` then replaces it.
         self.connection.settimeout(_SEND_SECONDS)
         self.received = bytearray()
-        self.jobs: deque[tuple[int, int]] = deque()
+        self.jobs: deque[tuple[int, str, int]] = deque()
+        self.unsent: list[bytes] = []
         self.pending_bytes = 0
         self.ready = False
         self.deadline = time.monotonic() + _START_SECONDS
-        self._send(config)
+        self._send(frame(config))
 
-    def _send(self, message: dict[str, Any]) -> int:
-        data = frame(message)
+    def _send(self, data: bytes) -> None:
         # A broken connection shows as the end of the replies, where it is handled.
         with contextlib.suppress(OSError):
             self.connection.sendall(data)
-        return len(data)
 
     def give(self, job: int, source: str, seconds: float) -> None:
-        """Send a program."""
+        """Queue a program; it is sent at once if the worker would otherwise be idle."""
         if not self.jobs:
             self.deadline = time.monotonic() + seconds + _GRACE_SECONDS
-        size = self._send({"source": source})
-        self.jobs.append((job, size))
-        self.pending_bytes += size
+        data = frame({"source": source})
+        self.unsent.append(data)
+        self.jobs.append((job, source, len(data)))
+        self.pending_bytes += len(data)
+        if len(self.unsent) == min(len(self.jobs), _TOGETHER):
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what is queued: each message on its own would wake the worker each time."""
+        if self.unsent:
+            self._send(b"".join(self.unsent))
+            self.unsent.clear()
 
     def has_room(self) -> bool:
         return self.ready and (
@@ -86,6 +96,35 @@ class _Child:
         end_process(self.process, self.connection)
 
 
+class _Work:
+    """The programs of one run: those to be drawn, those to be run again, and what they gave."""
+
+    def __init__(self, sources: Iterable[str]) -> None:
+        self.sources = iter(sources)
+        self.is_drawn = False
+        self.drawn = 0
+        self.again: deque[tuple[int, str]] = deque()
+        self.results: dict[int, Execution] = {}
+
+    def next(self) -> tuple[int, str] | None:
+        """The next (number, program), or None if there is none at the moment."""
+        if self.again:
+            return self.again.popleft()
+        for source in self.sources:
+            self.drawn += 1
+            return self.drawn - 1, source
+        self.is_drawn = True
+        return None
+
+    def is_over(self, children: Sequence[_Child]) -> bool:
+        """Whether nothing is left to draw, to repeat or to wait for."""
+        return self.is_drawn and not self.again and not any(child.jobs for child in children)
+
+    def in_order(self) -> list[Execution]:
+        """Results in the order in which the programs were drawn."""
+        return [self.results[job] for job in range(self.drawn)]
+
+
 class Pool:
     """Runs tier 1 programs on a fixed number of worker processes.
 
@@ -105,32 +144,42 @@ class Pool:
         self._children: list[_Child] = []
         self._failed_starts = 0
 
-    def run(self, sources: Sequence[str]) -> list[Execution]:
-        """Run programs; results in the order of `sources`.
+    def run(self, sources: Iterable[str], expected: int) -> list[Execution]:
+        """Run programs while they are still being found; results in the order of `sources`.
+
+        Args:
+            sources: programs, drawn one by one as the workers can take them.
+            expected: about how many there will be: few programs do not start all workers.
 
         Raises:
             EchoError: the worker processes cannot be started.
         """
-        results: list[Execution | None] = [None] * len(sources)
-        waiting = deque(range(len(sources)))
-        if not waiting:
+        work = _Work(sources)
+        first = work.next()
+        if first is None:
             return []
-        wanted = min(self.size, max(1, len(sources) // 4))
-        while len(self._children) < wanted:
-            self._children.append(_Child(self._config))
-        while waiting or any(child.jobs for child in self._children):
-            for child in self._children:
-                while waiting and child.has_room():
-                    job = waiting.popleft()
-                    child.give(job, sources[job], self.limits.seconds)
-            self._step(results, waiting)
-        return [result for result in results if result is not None]
+        work.again.append(first)
+        while not work.is_over(self._children):
+            while len(self._children) < min(self.size, max(1, expected // 4)):
+                self._children.append(_Child(self._config))
+            while (child := self._least_loaded()) is not None and (program := work.next()) is not None:
+                child.give(*program, self.limits.seconds)
+            self._step(work)
+        return work.in_order()
 
-    def _step(self, results: list[Execution | None], waiting: deque[int]) -> None:
+    def _least_loaded(self) -> _Child | None:
+        """The worker with room that has the fewest programs ahead of it."""
+        with_room = [child for child in self._children if child.has_room()]
+        return min(with_room, key=lambda child: len(child.jobs), default=None)
+
+    def _step(self, work: _Work) -> None:
         """Wait for the next reply, death or deadline and act on it."""
-        watched = [child for child in self._children if child.jobs or (waiting and not child.ready)]
-        with selectors.DefaultSelector() as selector:
+        watched = [child for child in self._children if child.jobs or not (work.is_drawn or child.ready)]
+        if not watched:
+            return
+        with selectors.PollSelector() as selector:
             for child in watched:
+                child.flush()
                 selector.register(child.connection, selectors.EVENT_READ, child)
             patience = min(child.deadline for child in watched) - time.monotonic()
             ready = {key.data for key, _ in selector.select(max(0.0, patience))}
@@ -139,26 +188,24 @@ class Pool:
             if child in ready:
                 messages = child.take()
                 if messages is None:
-                    self._replace(child, "memory", results, waiting)
+                    self._replace(child, "memory", work)
                 else:
-                    self._accept(child, messages, results)
+                    self._accept(child, messages, work)
             elif now >= child.deadline:
-                self._replace(child, "timeout", results, waiting)
+                self._replace(child, "timeout", work)
 
-    def _accept(self, child: _Child, messages: list[dict[str, Any]], results: list[Execution | None]) -> None:
+    def _accept(self, child: _Child, messages: list[dict[str, Any]], work: _Work) -> None:
         for message in messages:
             if "ready" in message:
                 child.ready = True
                 self._failed_starts = 0
                 continue
-            job, size = child.jobs.popleft()
+            job, _, size = child.jobs.popleft()
             child.pending_bytes -= size
-            results[job] = Execution(**message)
+            work.results[job] = Execution(**message)
         child.deadline = time.monotonic() + self.limits.seconds + _GRACE_SECONDS
 
-    def _replace(
-        self, child: _Child, status: str, results: list[Execution | None], waiting: deque[int]
-    ) -> None:
+    def _replace(self, child: _Child, status: str, work: _Work) -> None:
         """A worker died or overran: its oldest program is to blame, the others are run again."""
         child.kill()
         if not child.ready:
@@ -170,9 +217,9 @@ class Pool:
                     f"{sys.executable} and that its `monty` program can run"
                 )
         if child.jobs:
-            job, _ = child.jobs.popleft()
-            results[job] = Execution(status)
-            waiting.extendleft(job for job, _ in reversed(child.jobs))
+            job, _, _ = child.jobs.popleft()
+            work.results[job] = Execution(status)
+            work.again.extendleft((job, source) for job, source, _ in reversed(child.jobs))
         self._children[self._children.index(child)] = _Child(self._config)
 
     def close(self) -> None:

@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from echochamber.formats import Program
 from echochamber.formats.code import ParseError, parse_python
-from echochamber.verify.allowlist import smallest_tier
+from echochamber.verify.allowlist import is_plain, smallest_tier
 
 # A function of one of these names is meant to be called, wherever it stands.
 _ENTRY_NAMES = ("simple_math_problem", "solution", "solve")
@@ -50,7 +50,7 @@ def prepare(program: Program) -> Prepared:
         entry = entry_function(tree)
         if entry is not None:
             source = f"{source.rstrip()}\n\n{entry}()"
-    return Prepared(source, smallest_tier(tree), "", is_tagged)
+    return Prepared(source, 1 if is_plain(source) else smallest_tier(tree), "", is_tagged)
 
 
 def dedented(source: str) -> str:
