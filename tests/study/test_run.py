@@ -139,10 +139,14 @@ def test_a_damaged_manifest_is_noticed(finished: Study, tiny_file: Path, tmp_pat
 def test_status_shows_done_waiting_and_unused(finished: Study, tiny_file: Path) -> None:
     assert {row["state"] for row in status_rows(finished)} == {"done"}
     changed = open_study(tiny_file, ["pretrain.optimizer.learning_rate=1e-3"], finished.folder.parent)
-    states = {row["stage"]: row["state"] for row in status_rows(changed)}
-    assert states["draw the problem sets"] == states["tokenise the mixture even"] == "done"
-    assert states["pretrain pico on even, seed 3"] == "waiting"
-    assert states["made by another config"] == "unused"
+    rows = {row["stage"]: row for row in status_rows(changed)}
+    assert rows["draw the problem sets"]["state"] == rows["tokenise the mixture even"]["state"] == "done"
+    assert rows["pretrain pico on even, seed 3"]["state"] == "waiting"
+    older = rows["older version of 'pretrain pico on even, seed 3'"]
+    assert older["state"] == "unused"
+    assert older["note"] == "changed: pretrain.optimizer.learning_rate 0.004 -> 0.001"
+    arm = rows["older version of 'grpo pico on even, seed 3'"]
+    assert arm["note"].startswith("changed: its input 'start'")
 
 
 def test_results_as_data_frames(finished: Study) -> None:

@@ -7,12 +7,16 @@ import fcntl
 import json
 import os
 import socket
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from echochamber.base.errors import InputError
+from echochamber.base.errors import InputError, Interrupted
 from echochamber.base.files import explained_write, fault_point
+from echochamber.base.stopping import stop_requested
+
+_WAIT_SECONDS = 0.5
 
 # POSIX record locks do not exclude two users inside one process.
 _held: set[Path] = set()
@@ -41,6 +45,10 @@ def _alive(pid: int) -> bool:
     return True
 
 
+class _InUse(Exception):
+    """Who holds the lock, in a sentence."""
+
+
 class RunLock:
     """Exclusive use of a folder, as a context manager around a file that names the holder.
 
@@ -51,23 +59,26 @@ class RunLock:
 
     Args:
         path: the lock file, e.g. `runs/<study>/lock`. It is removed on leaving.
+        what: what it guards, as messages name it; the folder it lies in by default.
+        wait: wait, aloud, for another holder to end instead of refusing.
 
     Raises:
         InputError: another living process holds it (the message has its pid and host), or the file
             cannot be written.
+        Interrupted: asked to stop while waiting.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, what: str = "", wait: bool = False) -> None:
         self.path = path.absolute()
+        self._what, self._wait = what or str(self.path.parent), wait
         self._descriptor = -1
 
     def __enter__(self) -> Self:
         if self.path in _held:
-            raise InputError(f"{self.path.parent} is already in use by this process")
+            raise InputError(f"{self._what} is already in use by this process")
         with explained_write(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            while not self._take():
-                pass
+            self._take_in_turn()
             me = {"pid": os.getpid(), "host": socket.gethostname(), "started": _start_of(os.getpid())}
             fault_point("lock.before_write")
             os.ftruncate(self._descriptor, 0)
@@ -75,6 +86,22 @@ class RunLock:
             fault_point("lock.after_write")
         _held.add(self.path)
         return self
+
+    def _take_in_turn(self) -> None:
+        said = False
+        while True:
+            try:
+                if self._take():
+                    return
+            except _InUse as refusal:
+                if not self._wait:
+                    raise InputError(str(refusal)) from None
+                if stop_requested():
+                    raise Interrupted(f"{stop_requested()}: stopped while waiting; {refusal}") from None
+                if not said:
+                    print(f"waiting: {refusal}", flush=True)
+                    said = True
+                time.sleep(_WAIT_SECONDS)
 
     def _take(self) -> bool:
         """Open and lock the file; False if it was removed by its last holder in between."""
@@ -120,8 +147,8 @@ class RunLock:
 
     def _refuse(self, holder: dict[str, Any]) -> None:
         who = f"process {holder['pid']} on {holder['host']}" if holder else "another process"
-        raise InputError(
-            f"{self.path.parent} is in use by {who}. Wait for it to end or stop it; "
+        raise _InUse(
+            f"{self._what} is in use by {who}. Wait for it to end or stop it; "
             f"if it is gone for certain, remove {self.path}"
         )
 

@@ -22,10 +22,21 @@ def run(
         bool, typer.Option("--dry-run", help="Print the plan with tokens, FLOPs and minutes; do nothing.")
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Start over instead of continuing.")] = False,
+    executor: Annotated[
+        str, typer.Option("--executor", help="Where stages run: local (this process), ray or slurm.")
+    ] = "local",
+    ray_address: Annotated[
+        str | None,
+        typer.Option("--ray-address", help="Ray cluster, e.g. auto; by default a new one here."),
+    ] = None,
+    slurm_cluster: Annotated[
+        str | None,
+        typer.Option("--slurm-cluster", help="slurm, or local to try the jobs as processes on this machine."),
+    ] = None,
 ) -> None:
     """Run a study: train, post-train, measure, report. Continues where it stopped."""
     from echochamber.cli.tables import print_rows
-    from echochamber.study import estimate, open_study, run_study
+    from echochamber.study import ExecutorOptions, estimate, open_study, run_study
 
     opened = open_study(study, overrides or [], runs)
     if dry_run:
@@ -36,9 +47,9 @@ def run(
         for line in result.notes:
             typer.echo(line)
         return
-    print_rows(
-        last_rows(run_study(opened, force=force, say=typer.echo)), title="At the last step of each arm"
-    )
+    where = ExecutorOptions(executor, ray_address, slurm_cluster)
+    rows = run_study(opened, force=force, say=typer.echo, executor=where)
+    print_rows(last_rows(rows), title="At the last step of each arm")
 
 
 def last_rows(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -70,7 +81,7 @@ def status(
     overrides: Annotated[list[str] | None, SET] = None,
     runs: Annotated[Path, RUNS] = Path("runs"),
 ) -> None:
-    """Show which stages of a study are done, started or waiting, and what each took."""
+    """Show which stages of a study are done, started, waiting or failed, what each took, what has changed."""
     from echochamber.cli.tables import print_rows
     from echochamber.study import open_study, status_rows
 

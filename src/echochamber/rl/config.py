@@ -40,7 +40,7 @@ class RLConfig(Config):
         optimizer: of the policy.
         microbatch_tokens: tokens that go through the model at once; changes memory and rounding only.
             None is 4,096 on a CPU and 32,768 on an accelerator.
-        checkpoint_every: steps between checkpoints.
+        checkpoint_every: steps between checkpoints; does not affect the result.
     """
 
     algorithm: str

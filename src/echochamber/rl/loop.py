@@ -120,7 +120,7 @@ def post_train(
         optimizers=learner.optimizers,
         extras=learner.extras,
         fingerprints={
-            "config": digest(config),
+            "config": digest(config.model_dump(mode="json", exclude={"checkpoint_every"})),
             "seed": str(seed),
             "problems": digest([(p.key, p.question, p.gold, p.benchmark) for p in problems]),
         },

@@ -2,13 +2,17 @@
 
 from echochamber.study.config import ModelChoice, StudyConfig, VerifyConfig, load_study
 from echochamber.study.estimate import Estimate, estimate
+from echochamber.study.executors import EXECUTORS, ExecutorOptions
 from echochamber.study.plan import Measured, Plan, make_plan
 from echochamber.study.results import Result, run
-from echochamber.study.runner import Study, open_study, run_folder, run_study, status_rows
+from echochamber.study.runner import Study, open_study, run_folder, run_study
+from echochamber.study.status import status_rows
 from echochamber.study.store import Stage, Store
 
 __all__ = [
+    "EXECUTORS",
     "Estimate",
+    "ExecutorOptions",
     "Measured",
     "ModelChoice",
     "Plan",

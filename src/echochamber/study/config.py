@@ -18,6 +18,7 @@ from echochamber.evaluation import EvaluationConfig
 from echochamber.model import SIZES
 from echochamber.rl import AlgorithmConfig
 from echochamber.study.modules import import_modules
+from echochamber.study.resources import Resources, SlurmConfig
 from echochamber.train import PretrainConfig
 
 
@@ -82,6 +83,9 @@ class StudyConfig(Config):
         arms: named post-training runs, each from the same base model.
         sweep: dotted keys to lists of values; the study runs once for each combination.
         endpoints: comparisons named before the run.
+        resources: what stages need of a machine, by kind of stage, or `default`; used by --executor ray and
+            slurm, and without influence on results.
+        slurm: how --executor slurm submits jobs; without influence on results.
     """
 
     study: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -101,6 +105,8 @@ class StudyConfig(Config):
     arms: dict[str, AlgorithmConfig] = Field(default_factory=dict)
     sweep: dict[str, tuple[Any, ...]] = Field(default_factory=dict)
     endpoints: tuple[Endpoint, ...] = ()
+    resources: dict[str, Resources] = Field(default_factory=dict)
+    slurm: SlurmConfig = SlurmConfig()
 
     @property
     def seeds(self) -> tuple[int, ...]:

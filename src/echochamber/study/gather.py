@@ -15,7 +15,7 @@ from echochamber.base import explained_write, publish_folder, read_json, write_f
 from echochamber.evaluation import EvaluationConfig, Labels, summarise
 from echochamber.study.plan import Plan
 from echochamber.study.stages import PROBABILITIES, table_paths
-from echochamber.study.store import Store
+from echochamber.study.store import Stage, Store
 
 
 def relabel(table: pa.Table, labels: Labels) -> pa.Table:
@@ -82,7 +82,7 @@ def gather(
     return rows
 
 
-def done(plan: Plan, store: Store) -> list[Any]:
+def done(plan: Plan, store: Store) -> list[Stage]:
     """The finished stages of a plan, in order."""
     return [stage for stage in plan.stages if store.state(stage) == "done"]
 

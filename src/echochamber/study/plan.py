@@ -36,8 +36,16 @@ class Plan:
     measured: tuple[Measured, ...]
 
 
+# Fields of a stage's config that do not affect its results: they reach it beside its config, outside its key.
+_SETTINGS = {"checkpoint_every"}
+
+
 def _plain(value: Config) -> Any:
-    return value.model_dump(mode="json")
+    return value.model_dump(mode="json", exclude=_SETTINGS)
+
+
+def _settings(value: Config) -> dict[str, Any]:
+    return value.model_dump(mode="json", include=_SETTINGS)
 
 
 class _Builder:
@@ -111,10 +119,13 @@ class _Builder:
         config: dict[str, Any],
         inputs: dict[str, Stage] | None = None,
         seed: int = 0,
+        settings: dict[str, Any] | None = None,
     ) -> Stage:
         if self.study.modules:
             config = {**config, "modules": module_digests(self.study.modules)}
-        return Stage(kind, title, STAGES[kind].version, config, inputs or {}, seed, self.study.modules)
+        return Stage(
+            kind, title, STAGES[kind].version, config, inputs or {}, seed, self.study.modules, settings or {}
+        )
 
     def mixture(self, name: str) -> Stage:
         """The stage that tokenises one mixture."""
@@ -143,6 +154,7 @@ class _Builder:
             {"size": size, "context_length": study.model.context_length, "pretrain": _plain(study.pretrain)},
             {"check": self.check, "tokenizer": self.tokenizer, "mixture": mixture},
             seed,
+            _settings(study.pretrain),
         )
         measure = {
             "evaluation": _plain(study.evaluation),
@@ -161,7 +173,9 @@ class _Builder:
                 inputs |= {"start": pretrain, "evaluate": base}
             else:
                 inputs["start"] = made[config.start_from]
-            made[arm] = self.stage("arm", f"{arm} {where}", {**measure, "arm": _plain(config)}, inputs, seed)
+            made[arm] = self.stage(
+                "arm", f"{arm} {where}", {**measure, "arm": _plain(config)}, inputs, seed, _settings(config)
+            )
             self.measured.append(Measured(Labels(arm, size, name, seed), made[arm]))
 
 

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from echochamber.base import read_json
-from echochamber.study.runner import Say, open_study, run_study
+from echochamber.study.driving import Say
+from echochamber.study.executors import ExecutorOptions
+from echochamber.study.runner import open_study, run_study
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,6 +66,7 @@ def run(
     runs: Path | str = "runs",
     force: bool = False,
     say: Say = print,
+    executor: str = "local",
 ) -> Result:
     """Run a study file as `echochamber run` does.
 
@@ -73,6 +76,7 @@ def run(
         runs: folder that holds the run folders.
         force: start over instead of continuing.
         say: receives one line for each stage.
+        executor: `local`, `ray` or `slurm`.
 
     Returns:
         The run's tables.
@@ -82,5 +86,5 @@ def run(
         EchoError: a stage failed; finished stages are kept.
     """
     opened = open_study(study, set, runs)
-    run_study(opened, force=force, say=say)
+    run_study(opened, force=force, say=say, executor=ExecutorOptions(executor))
     return Result(opened.folder)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import platform
 import shutil
 import subprocess
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,26 +13,24 @@ from typing import Any
 import yaml
 
 from echochamber.base import (
+    EchoError,
     InputError,
     Interrupted,
     RunLock,
     digest,
     explained_write,
     read_json,
-    stop_requested,
     stop_signals,
     write_file,
     write_json,
 )
 from echochamber.study.config import StudyConfig, load_study
-from echochamber.study.gather import gather, read_seconds
-from echochamber.study.modules import import_modules
+from echochamber.study.driving import Driver, Say
+from echochamber.study.executors import ExecutorOptions, make_executor
+from echochamber.study.gather import done, gather
 from echochamber.study.plan import Plan, make_plan
-from echochamber.study.stages import STAGES, StageContext
-from echochamber.study.store import Stage, Store, code_digests, environment
+from echochamber.study.store import Store, code_digests, environment
 from echochamber.verify import require_confinement
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -62,43 +59,6 @@ def open_study(path: Path | str, overrides: Sequence[str] = (), runs: Path | str
     name = variants[0][1].study
     folder = Path(runs) / name
     return Study(name, variants, make_plan(variants), folder, Store(folder / "store"))
-
-
-def execute_stage(stage: Stage, store: Store) -> float:
-    """Make one stage in this process and return the compute seconds it took, over all its runs.
-
-    Raises:
-        InputError: the stage found the user's input unusable; it leaves nothing unless it had got somewhere.
-    """
-    begun_here = not store.partial(stage).exists()
-    folder = store.begin(stage)
-    if store.complete(stage):
-        store.promote(stage)
-        return read_seconds(store.path(stage))
-    clock = folder / "seconds.json"
-    before = float(read_json(clock)["seconds"]) if clock.exists() else 0.0
-    start = time.monotonic()
-    import_modules(stage.modules)
-    context = StageContext(
-        config=stage.config,
-        inputs={name: store.path(other) for name, other in stage.inputs.items()},
-        folder=folder,
-        seed=stage.seed,
-    )
-    try:
-        STAGES[stage.kind].run(context)
-    except InputError:
-        if begun_here and not (folder / "checkpoints").exists():
-            store.discard(stage)
-        raise
-    except BaseException:
-        if folder.is_dir():
-            write_json(clock, {"seconds": before + time.monotonic() - start})
-        raise
-    seconds = round(before + time.monotonic() - start, 3)
-    write_json(clock, {"seconds": seconds})
-    store.finish(stage)
-    return seconds
 
 
 def _describe(study: Study) -> None:
@@ -143,7 +103,12 @@ def _commit() -> str | None:
 
 
 def run_study(
-    study: Study, *, force: bool = False, only: Sequence[str] | None = None, say: Say = print
+    study: Study,
+    *,
+    force: bool = False,
+    only: Sequence[str] | None = None,
+    say: Say = print,
+    executor: ExecutorOptions | None = None,
 ) -> list[dict[str, Any]]:
     """Make every missing stage, gather the results, write the report.
 
@@ -152,30 +117,44 @@ def run_study(
         force: forget finished and half-finished stages of this plan first.
         only: make only stages of these kinds, and neither gather nor report.
         say: receives one line for each stage.
+        executor: where stages run; in this process by default.
 
     Returns:
         The rows of `summary.json`.
 
     Raises:
-        EchoError: a stage failed; finished stages are kept.
+        EchoError: a stage failed; stages that do not need it are made all the same.
     """
     settings = study.config.verify
     if 2 in settings.tiers and not settings.unsafe_unconfined:
         require_confinement()
+    place = make_executor(
+        executor or ExecutorOptions(), study.store, study.folder, study.config.resources, study.config.slurm
+    )
     made = [path for path in (study.folder, *study.folder.parents) if not path.exists()]
     with explained_write(study.folder):
         study.store.folder.mkdir(parents=True, exist_ok=True)
     try:
-        with RunLock(study.folder / "lock"), stop_signals():
+        # Entered before signals are taken over: Ray installs handlers of its own.
+        with RunLock(study.folder / "lock"), place, stop_signals():
+            (study.folder / "stop").unlink(missing_ok=True)
             if force:
                 (study.folder / "report.json").unlink(missing_ok=True)
                 for stage in study.plan.stages:
                     study.store.discard(stage)
             _describe(study)
-            _make_stages(study, [s for s in study.plan.stages if only is None or s.kind in only], say)
-            if only is not None:
-                return []
-            return _show(study, say)
+            stages = [s for s in study.plan.stages if only is None or s.kind in only]
+            try:
+                Driver(stages, study.store, study.folder, place, say).run()
+            except Interrupted:
+                raise
+            except EchoError:
+                if only is None:
+                    _show_what_is_there(study, say)
+                raise
+            finally:
+                (study.folder / "stop").unlink(missing_ok=True)
+            return [] if only is not None else _show(study, say)
     except InputError:
         # A study that cannot be used as written leaves nothing behind, empty folders included; trained
         # models stay, whatever is wrong with a later stage.
@@ -187,6 +166,17 @@ def run_study(
         raise
 
 
+def _show_what_is_there(study: Study, say: Say) -> None:
+    """After a failure: results of the stages that are made, if there is a base model to compare with."""
+    bases = [item.stage for item in study.plan.measured if item.stage.kind == "evaluate"]
+    if all(study.store.state(stage) != "done" for stage in bases):
+        return
+    try:
+        _show(study, say)
+    except EchoError as error:
+        say(f"no report of the other stages: {error}")
+
+
 def _show(study: Study, say: Say) -> list[dict[str, Any]]:
     """Gather the results and draw the report, unless both stand there already, made from the same things."""
     from echochamber.analysis import write_second_opinion
@@ -195,7 +185,7 @@ def _show(study: Study, say: Say) -> list[dict[str, Any]]:
     folder, stamp = study.folder, study.folder / "report.json"
     made_from = digest(
         {
-            "stages": [stage.folder_name for stage in study.plan.stages],
+            "stages": [stage.folder_name for stage in done(study.plan, study.store)],
             "study": (folder / "study.yaml").read_text(encoding="utf-8"),
             "code": code_digests(showing=True),
         }
@@ -215,39 +205,6 @@ def _show(study: Study, say: Say) -> list[dict[str, Any]]:
         write_second_opinion(folder, tiers=study.config.verify.tiers)
     say(f"report: {render(folder)}")
     write_json(stamp, {"made_from": made_from})
-    return rows
-
-
-def _make_stages(study: Study, stages: Sequence[Stage], say: Say) -> None:
-    """Bring every stage into the store, in order.
-
-    Raises:
-        Interrupted: a signal asked to stop; what is finished stays, and the current stage can go on.
-    """
-    for number, stage in enumerate(stages, 1):
-        head = f"[{number}/{len(stages)}] {stage.title}"
-        if study.store.state(stage) == "done":
-            study.store.verify(stage)
-            say(f"{head}: in the store")
-            continue
-        if name := stop_requested():
-            raise Interrupted(f"{name}: stopped before '{stage.title}'; run the same command again to go on")
-        say(f"{head} ...")
-        say(f"{head}: done in {execute_stage(stage, study.store):.1f} s")
-
-
-def status_rows(study: Study) -> list[dict[str, Any]]:
-    """One row for each stage of the plan, then one for each folder that no stage of it owns."""
-    rows = []
-    for stage in study.plan.stages:
-        state = study.store.state(stage)
-        clock = (study.store.path(stage) if state == "done" else study.store.partial(stage)) / "seconds.json"
-        seconds = float(read_json(clock)["seconds"]) if clock.exists() else None
-        rows.append({"stage": stage.title, "state": state, "seconds": seconds, "folder": stage.folder_name})
-    for path in study.store.leftovers(list(study.plan.stages)):
-        rows.append(
-            {"stage": "made by another config", "state": "unused", "seconds": None, "folder": path.name}
-        )
     return rows
 
 

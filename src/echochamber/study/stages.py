@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,12 +37,14 @@ class StageContext:
         inputs: finished folders of the stages it depends on.
         folder: where to write; may hold what an interrupted run left.
         seed: root of the stage's randomness.
+        settings: how to carry it out, without influence on its results.
     """
 
     config: Mapping[str, Any]
     inputs: Mapping[str, Path]
     folder: Path
     seed: int
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,7 @@ def run_pretrain(context: StageContext) -> None:
     train.fit(
         policy,
         corpora.TokenData(context.inputs["mixture"] / "data"),
-        train.PretrainConfig.model_validate(context.config["pretrain"]),
+        train.PretrainConfig.model_validate({**context.config["pretrain"], **context.settings}),
         context.folder,
         seed=derive_seed(context.seed, "pretrain"),
     )
@@ -213,7 +215,7 @@ def run_arm(context: StageContext) -> None:
     """Post-train one arm and measure it at log-spaced steps."""
     tokenizer = corpora.Tokenizer.load(context.inputs["tokenizer"] / "tokenizer")
     adapter: TypeAdapter[rl.AlgorithmConfig] = TypeAdapter(rl.AlgorithmConfig)
-    config = adapter.validate_python(context.config["arm"])
+    config = adapter.validate_python({**context.config["arm"], **context.settings})
     policy = model.load(context.inputs["start"] / "model")
     problems = (
         corpora.read_problems(context.inputs["problems"] / f"{config.task}.jsonl") if config.task else []

@@ -27,7 +27,8 @@ MANIFEST = "manifest.json"
 CLOCK_FILES = ("timing.jsonl", "seconds.json")
 # What an interrupted stage needs to go on and a finished one does not.
 CODE = "code.json"
-SCRATCH = ("checkpoints", "verdicts.jsonl", CODE)
+IDENTITY = "stage.json"
+SCRATCH = ("checkpoints", "verdicts.jsonl", CODE, IDENTITY)
 # Rooms that only show results: a change there cannot make a half-finished stage inconsistent.
 _SHOWING_ROOMS = ("analysis", "bench", "cli", "report")
 
@@ -44,6 +45,7 @@ class Stage:
         inputs: stages whose folders it reads.
         seed: root of its randomness.
         modules: user modules to import before it runs (their digests are in `config`).
+        settings: how it is carried out, without influence on its results, e.g. `checkpoint_every`.
     """
 
     kind: str
@@ -53,6 +55,7 @@ class Stage:
     inputs: dict[str, Stage] = field(default_factory=dict)
     seed: int = 0
     modules: tuple[str, ...] = ()
+    settings: dict[str, Any] = field(default_factory=dict)
 
     @cached_property
     def key(self) -> str:
@@ -109,6 +112,19 @@ def code_digests(*, showing: bool = False) -> dict[str, str]:
     }
 
 
+def identity(stage: Stage) -> dict[str, Any]:
+    """What a stage is: everything its key digests, and the name people know it by."""
+    return {
+        "stage": stage.kind,
+        "title": stage.title,
+        "version": stage.version,
+        "key": stage.key,
+        "config": stage.config,
+        "inputs": {name: other.folder_name for name, other in stage.inputs.items()},
+        "seed": stage.seed,
+    }
+
+
 class Store:
     """The stage folders of one study.
 
@@ -126,6 +142,10 @@ class Store:
     def partial(self, stage: Stage) -> Path:
         """Where an unfinished stage lies; it survives restarts."""
         return self.folder / (stage.folder_name + ".partial")
+
+    def lock(self, stage: Stage) -> Path:
+        """The file that keeps two processes from making the same stage."""
+        return self.folder / (stage.folder_name + ".lock")
 
     def state(self, stage: Stage) -> str:
         """`"done"`, `"started"` or `"waiting"`."""
@@ -157,6 +177,8 @@ class Store:
         with explained_write(partial):
             partial.mkdir(parents=True, exist_ok=True)
         record = partial / CODE
+        if not (partial / IDENTITY).exists():
+            write_json(partial / IDENTITY, identity(stage))
         if not record.exists():
             write_json(record, code_digests())
         elif (began := read_json(record)) != code_digests():
@@ -181,17 +203,7 @@ class Store:
             name = path.relative_to(partial)
             if path.is_file() and name.parts[0] not in (MANIFEST, *CLOCK_FILES, *SCRATCH):
                 files[str(name)] = {"bytes": path.stat().st_size, "sha256": digest_file(path)}
-        manifest = {
-            "stage": stage.kind,
-            "title": stage.title,
-            "version": stage.version,
-            "key": stage.key,
-            "config": stage.config,
-            "inputs": {name: other.folder_name for name, other in stage.inputs.items()},
-            "seed": stage.seed,
-            "files": files,
-            "environment": environment(),
-        }
+        manifest = {**identity(stage), "files": files, "environment": environment()}
         fault_point("stage.before_manifest")
         write_json(partial / MANIFEST, manifest)
         return self.promote(stage)
@@ -214,6 +226,10 @@ class Store:
         """Forget a stage, finished or not."""
         for folder in (self.path(stage), self.partial(stage)):
             shutil.rmtree(folder, ignore_errors=True)
+
+    def tidy(self, stage: Stage) -> None:
+        """Remove the lock file that a kill just after a stage was finished leaves behind."""
+        self.lock(stage).unlink(missing_ok=True)
 
     def leftovers(self, stages: list[Stage]) -> list[Path]:
         """Folders in the store that no stage of the plan owns: an older config's results."""

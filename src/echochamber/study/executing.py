@@ -1,0 +1,59 @@
+"""Making one stage, in whichever process that happens."""
+
+from __future__ import annotations
+
+import time
+
+from echochamber.base import InputError, RunLock, read_json, write_json
+from echochamber.study.gather import read_seconds
+from echochamber.study.modules import import_modules
+from echochamber.study.stages import STAGES, StageContext
+from echochamber.study.store import Stage, Store
+
+
+def execute_stage(stage: Stage, store: Store, *, wait: bool = False) -> float:
+    """Make one stage in this process and return the compute seconds it took, over all its runs.
+
+    Args:
+        wait: wait for another process that is making the same stage instead of refusing.
+
+    Raises:
+        InputError: the stage found the user's input unusable; it leaves nothing unless it had got somewhere.
+    """
+    with RunLock(store.lock(stage), what=f"'{stage.title}'", wait=wait):
+        if store.state(stage) == "done":
+            return read_seconds(store.path(stage))
+        return _make(stage, store)
+
+
+def _make(stage: Stage, store: Store) -> float:
+    begun_here = not store.partial(stage).exists()
+    folder = store.begin(stage)
+    if store.complete(stage):
+        store.promote(stage)
+        return read_seconds(store.path(stage))
+    clock = folder / "seconds.json"
+    before = float(read_json(clock)["seconds"]) if clock.exists() else 0.0
+    start = time.monotonic()
+    import_modules(stage.modules)
+    context = StageContext(
+        config=stage.config,
+        inputs={name: store.path(other) for name, other in stage.inputs.items()},
+        folder=folder,
+        seed=stage.seed,
+        settings=stage.settings,
+    )
+    try:
+        STAGES[stage.kind].run(context)
+    except InputError:
+        if begun_here and not (folder / "checkpoints").exists():
+            store.discard(stage)
+        raise
+    except BaseException:
+        if folder.is_dir():
+            write_json(clock, {"seconds": before + time.monotonic() - start})
+        raise
+    seconds = round(before + time.monotonic() - start, 3)
+    write_json(clock, {"seconds": seconds})
+    store.finish(stage)
+    return seconds
