@@ -9,13 +9,14 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 MINUTES ?= 30
 
-.PHONY: demo test check smoke soak clean help
+.PHONY: demo test check smoke soak bench clean help
 
 help:
 	@echo "make demo    install into $(VENV), run the default study, print where the report is"
 	@echo "make test    install with the dev extra, run lint, types, import rules, tests and the smoke study"
 	@echo "make smoke   run the smoke study only"
 	@echo "make soak    kill small studies again and again for MINUTES=$(MINUTES); every run must end with the same bytes"
+	@echo "make bench   install the peers and measure against them; one table, about ten minutes"
 	@echo "make clean   remove the environment and caches; runs/ is kept"
 
 $(BIN)/python:
@@ -40,6 +41,14 @@ smoke: $(VENV)/.installed
 
 soak: $(VENV)/.installed-dev
 	$(BIN)/python tests/faults/soak.py --minutes $(MINUTES)
+
+$(VENV)/.installed-bench: pyproject.toml | $(BIN)/python
+	$(if $(TORCH_INDEX),$(PIP) install --quiet --index-url $(TORCH_INDEX) '$(TORCH)')
+	$(PIP) install --quiet --editable '.[bench]'
+	touch $@ $(VENV)/.installed
+
+bench: $(VENV)/.installed-bench
+	$(BIN)/echochamber bench all --json bench.json
 
 test: $(VENV)/.installed-dev check smoke
 	$(BIN)/python -m pytest

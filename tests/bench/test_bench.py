@@ -1,12 +1,17 @@
 """The benches run, in the promised shape; what they say of time is not tested."""
 
 import json
+import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from echochamber.base import InputError
-from echochamber.bench import Settings, comparison, in_turns, run_bench, table
+from echochamber.bench import Place, Settings, comparison, in_turns, run_bench, table
+from echochamber.bench.measure import quiet, target
+from echochamber.bench.study import split
 from echochamber.bench.workload import (
     EOS_ID,
     bench_model,
@@ -19,21 +24,80 @@ from echochamber.model import ModelConfig
 from echochamber.rollout import NativeEngine, Sampling
 
 
-@pytest.mark.parametrize("name", ["rollout", "pretrain"])
-def test_a_result_has_the_promised_shape(name: str) -> None:
-    pytest.importorskip("transformers")
-    result = run_bench(name, Settings(repeats=2, quick=True))
-    assert json.loads(json.dumps(result)) == result
+def quick(**more: Any) -> Settings:
+    return Settings(repeats=2, quick=True, place=Place.named("cpu"), show=quiet, **more)
+
+
+def check_shape(result: dict[str, Any], name: str) -> None:
+    assert json.loads(json.dumps(result, allow_nan=False)) == result
     assert result["name"] == name
     for row in (result, *result["rows"]):
         assert row["ours"]["median_seconds"] > 0
-        assert {"name", "version", "median_seconds"} <= row["peer"].keys()
-        assert row["ratio"] > 0
-        assert row["floor_fraction"] > 0
-        assert len(row["ratios"]) == 2
+        assert row["floor_fraction"] is None or row["floor_fraction"] > 0
+        for promised in row["targets"]:
+            assert {"of", "measured", "met"} < promised.keys()
+        if row["peer"] is None:
+            assert row["ratio"] is None
+            assert row["why_no_peer"]
+        else:
+            assert {"name", "version", "median_seconds"} <= row["peer"].keys()
+            assert row["ratio"] > 0
+            assert len(row["ratios"]) == 2
     assert result["machine"]["threads"] == torch.get_num_threads()
-    header, rows = table(result)
-    assert [len(row) for row in rows] == [len(header)]
+    lines = table(result)
+    assert len(lines) == sum(len(row["targets"]) for row in result["rows"])
+
+
+@pytest.mark.parametrize("name", ["rollout", "pretrain", "evaluation", "verify"])
+def test_a_result_has_the_promised_shape(name: str) -> None:
+    pytest.importorskip("transformers")
+    check_shape(run_bench(name, quick()), name)
+
+
+@pytest.mark.slow
+def test_a_step_beside_trl_is_the_same_work() -> None:
+    pytest.importorskip("trl")
+    result = run_bench("rl-step", quick())
+    check_shape(result, "rl-step")
+    assert result["stages"].keys() == {"rollout_seconds", "grade_seconds", "update_seconds"}
+    # Geometric lengths cut at 8 tokens, sampled by both from the same weights.
+    assert result["mean_tokens"] == pytest.approx(result["peer_mean_tokens"], rel=0.2)
+
+
+def test_where_a_studys_time_goes(tmp_path: Path) -> None:
+    entries = [
+        {"stage": "pretrain", "seconds": 2.0, "tokens": 10},
+        {"stage": "rl", "what": "train", "rollout_seconds": 1.0, "grade_seconds": 0.5, "update_seconds": 3.0},
+        {"stage": "rl", "what": "train", "update_seconds": 4.0},
+        {"stage": "rl", "what": "evaluation", "seconds": 5.0},
+    ]
+    (tmp_path / "timing.jsonl").write_text("\n".join(map(json.dumps, entries)))
+    assert split(tmp_path / "timing.jsonl") == {
+        "pretrain": 2.0, "rollout": 1.0, "grade": 0.5, "update": 7.0, "evaluate": 5.0,
+    }  # fmt: skip
+
+
+def test_a_study_that_is_not_there_is_a_sentence() -> None:
+    with pytest.raises(InputError, match=r"no study file at nowhere.yaml: give one with --study"):
+        run_bench("study", Settings(study=Path("nowhere.yaml"), show=quiet))
+
+
+def test_a_missing_peer_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(InputError, match=r"pip install 'echochamber\[bench\]'"):
+        run_bench("rollout", quick())
+
+
+def test_an_unknown_device_is_a_sentence() -> None:
+    with pytest.raises(InputError, match="device 'abacus' cannot be used here"):
+        Place.named("abacus")
+
+
+def test_targets_are_met_at_their_bound() -> None:
+    assert target(6.0, "x", at_least=6.0) == {"of": "x", "measured": 6.0, "at_least": 6.0, "met": True}
+    assert not target(5.9, "x", at_least=6.0)["met"]
+    assert target(1.2, "x", at_most=1.2)["met"]
+    assert not target(1.3, "x", at_most=1.2)["met"]
 
 
 def test_unknown_bench_suggests_the_nearest() -> None:
@@ -51,13 +115,15 @@ def test_comparison_by_hand() -> None:
 
 def test_both_sides_take_turns_after_one_untimed_call() -> None:
     calls: list[tuple[str, int]] = []
-    ours, peer = in_turns(lambda r: calls.append(("ours", r)), lambda r: calls.append(("peer", r)), 2)
+    ours, peer = in_turns(
+        lambda r: calls.append(("ours", r)), lambda r: calls.append(("peer", r)), quick(), "turns"
+    )
     assert calls == [("ours", 2), ("peer", 2), ("ours", 0), ("peer", 0), ("ours", 1), ("peer", 1)]
     assert len(ours) == len(peer) == 2
 
 
 def test_the_benchs_model_stops_after_the_chosen_mean_length() -> None:
-    model = with_mean_length(bench_model("pico", context_length=256), 16)
+    model = with_mean_length(bench_model("pico", Place.named("cpu"), context_length=256), 16)
     results = NativeEngine(model, eos_id=EOS_ID, pad_id=1).generate(
         prompts(16), Sampling(max_new_tokens=200), num_samples=32, seed=0, step=0
     )

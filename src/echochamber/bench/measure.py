@@ -3,18 +3,58 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from echochamber.base import InputError
+from echochamber.base import InputError, Progress, progress
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a bench runs.
+
+    Attributes:
+        device: of every tensor, ours and the peer's.
+        dtype: of weights and arithmetic: bfloat16 on a GPU, float32 on a CPU, where bfloat16 is far slower.
+    """
+
+    device: torch.device
+    dtype: torch.dtype
+
+    @classmethod
+    def named(cls, name: str = "auto") -> Place:
+        """The place a user means: `auto` (the GPU if there is one), `cpu`, `cuda`, `cuda:1`, `mps`.
+
+        Raises:
+            InputError: no such device here.
+        """
+        if name == "auto":
+            name = "cuda" if torch.cuda.is_available() else "cpu"
+        try:
+            device = torch.device(name)
+            torch.empty(1, device=device)
+        except (RuntimeError, AssertionError) as error:
+            raise InputError(
+                f"device '{name}' cannot be used here: expected cpu, or cuda where PyTorch sees a GPU"
+            ) from error
+        return cls(device, torch.bfloat16 if device.type == "cuda" else torch.float32)
+
+    def synchronise(self) -> None:
+        """Wait until the GPU has done what it was given."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
 
 
 @dataclass(frozen=True)
@@ -23,13 +63,21 @@ class Settings:
 
     Attributes:
         repeats: timed pairs (ours, then the peer), after one untimed pair.
-        sizes: model sizes to measure; None is the bench's own choice.
+        sizes: model sizes to measure, the headline first; None is the bench's own choice.
         quick: small numbers of everything, to see that it runs; the timings mean nothing.
+        place: device and dtype of both sides.
+        study: study file that the `study` bench runs.
+        out: folder for pictures of the benches that draw some; None draws nothing.
+        show: reports progress, `show(label, total)`.
     """
 
     repeats: int = 5
     sizes: tuple[str, ...] | None = None
     quick: bool = False
+    place: Place = field(default_factory=Place.named)
+    study: Path = Path("studies/demo.yaml")
+    out: Path | None = None
+    show: Callable[[str, int], AbstractContextManager[Progress]] = progress
 
 
 @dataclass(frozen=True)
@@ -45,77 +93,90 @@ class Rates:
     copy_bytes_per_second: float
 
 
-def device() -> torch.device:
-    """Where benches run: the GPU if there is one."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def dtype() -> torch.dtype:
-    """The dtype benches compute in: bfloat16 on a GPU, float32 on a CPU, where bfloat16 is far slower."""
-    return torch.bfloat16 if device().type == "cuda" else torch.float32
-
-
-def synchronise() -> None:
-    """Wait until the GPU has done what it was given."""
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-
-
-def seconds_of(work: Callable[[], object]) -> float:
+def seconds_of(work: Callable[[], object], place: Place) -> float:
     """Wall-clock seconds of one call, without garbage collection in between."""
     gc.collect()
     enabled = gc.isenabled()
     gc.disable()
     try:
-        synchronise()
+        place.synchronise()
         start = time.perf_counter()
         work()
-        synchronise()
+        place.synchronise()
         return time.perf_counter() - start
     finally:
         if enabled:
             gc.enable()
 
 
-def measure_rates(*, quick: bool = False) -> Rates:
+def measure_rates(settings: Settings) -> Rates:
     """Best of several large matrix products and copies, on all threads."""
-    width = 256 if quick else (8192 if device().type == "cuda" else 2048)
-    a = torch.randn(width, width, device=device(), dtype=dtype())
-    b = torch.randn(width, width, device=device(), dtype=dtype())
+    place, quick = settings.place, settings.quick
+    width = 256 if quick else (8192 if place.device.type == "cuda" else 2048)
+    a = torch.randn(width, width, device=place.device, dtype=place.dtype)
+    b = torch.randn(width, width, device=place.device, dtype=place.dtype)
     product = torch.empty_like(a)
-    source = torch.empty(2**20 if quick else 2**26, dtype=torch.uint8, device=device()).fill_(1)
+    source = torch.empty(2**20 if quick else 2**26, dtype=torch.uint8, device=place.device).fill_(1)
     target = torch.empty_like(source)
     repeats = 3 if quick else 8
-    product_seconds = min(seconds_of(lambda: torch.mm(a, b, out=product)) for _ in range(repeats))
-    copy_seconds = min(seconds_of(lambda: target.copy_(source)) for _ in range(repeats))
+    product_seconds = min(seconds_of(lambda: torch.mm(a, b, out=product), place) for _ in range(repeats))
+    copy_seconds = min(seconds_of(lambda: target.copy_(source), place) for _ in range(repeats))
     return Rates(2 * width**3 / product_seconds, 2 * source.numel() / copy_seconds)
 
 
 def in_turns(
-    ours: Callable[[int], object], peer: Callable[[int], object], repeats: int
+    ours: Callable[[int], object], peer: Callable[[int], object], settings: Settings, label: str
 ) -> tuple[list[float], list[float]]:
     """Seconds of both, alternately, so that a slow phase of the machine meets both.
 
-    Each is called once untimed; the argument counts the repetition.
+    Each is called once untimed; the argument counts the repetition. `label` names the work for whoever waits.
     """
-    ours(repeats)
-    peer(repeats)
+    repeats, place = settings.repeats, settings.place
     our_seconds, peer_seconds = [], []
-    for repeat in range(repeats):
-        our_seconds.append(seconds_of(lambda r=repeat: ours(r)))  # type: ignore[misc]
-        peer_seconds.append(seconds_of(lambda r=repeat: peer(r)))  # type: ignore[misc]
+    with settings.show(label, repeats + 1) as bar:
+        ours(repeats)
+        peer(repeats)
+        bar.update(1)
+        for repeat in range(repeats):
+            our_seconds.append(seconds_of(lambda r=repeat: ours(r), place))  # type: ignore[misc]
+            peer_seconds.append(seconds_of(lambda r=repeat: peer(r), place))  # type: ignore[misc]
+            bar.update(repeat + 2, ours_seconds=our_seconds[-1], peer_seconds=peer_seconds[-1])
     return our_seconds, peer_seconds
 
 
-def machine() -> dict[str, Any]:
+class _Silent:
+    def update(self, completed: int, **fields: float | str) -> None:
+        pass
+
+
+@contextmanager
+def quiet(label: str, total: int) -> Iterator[Progress]:
+    """Progress that shows nothing, for work whose clock is running."""
+    yield _Silent()
+
+
+def timed(work: Callable[[int], object], settings: Settings, label: str) -> list[float]:
+    """Seconds of work that has no peer, after one untimed call; the argument counts the repetition."""
+    seconds = []
+    with settings.show(label, settings.repeats + 1) as bar:
+        work(settings.repeats)
+        bar.update(1)
+        for repeat in range(settings.repeats):
+            seconds.append(seconds_of(lambda r=repeat: work(r), settings.place))  # type: ignore[misc]
+            bar.update(repeat + 2, seconds=seconds[-1])
+    return seconds
+
+
+def machine(place: Place) -> dict[str, Any]:
     """What the numbers were measured on."""
+    on_gpu = place.device.type == "cuda"
     return {
         "platform": platform.platform(),
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "threads": torch.get_num_threads(),
-        "device": torch.cuda.get_device_name() if device().type == "cuda" else "cpu",
-        "dtype": str(dtype()).removeprefix("torch."),
+        "device": torch.cuda.get_device_name(place.device) if on_gpu else str(place.device),
+        "dtype": str(place.dtype).removeprefix("torch."),
         "python": platform.python_version(),
         "torch": torch.__version__,
     }
@@ -140,22 +201,36 @@ def comparison(
 ) -> dict[str, Any]:
     """The numbers every row has: medians, spread, ratio per pair (peer seconds / our seconds).
 
-    `floor_fraction` is the floor over our median: the share of what the machine could do at best.
+    `floor_fraction` is the floor over our median: the share of what the machine could do at best; None
+    where no floor is known.
     """
     ratios = [theirs / ours for ours, theirs in zip(our_seconds, peer_seconds, strict=True)]
-    row: dict[str, Any] = {
-        "ours": _summary(our_seconds),
-        "peer": {"name": peer, "version": version, **_summary(peer_seconds)},
+    ours = summary(our_seconds)
+    return {
+        "ours": ours,
+        "peer": {"name": peer, "version": version, **summary(peer_seconds)},
         "ratio": statistics.median(ratios),
         "ratios": ratios,
+        "floor_seconds": floor_seconds,
+        "floor_fraction": None if floor_seconds is None else floor_seconds / ours["median_seconds"],
     }
-    if floor_seconds is not None:
-        row["floor_seconds"] = floor_seconds
-        row["floor_fraction"] = floor_seconds / row["ours"]["median_seconds"]
-    return row
 
 
-def _summary(seconds: Sequence[float]) -> dict[str, float]:
+def alone(seconds: Sequence[float], *, why: str, floor_seconds: float | None = None) -> dict[str, Any]:
+    """The same numbers for work that no peer does; `why` says so in a sentence."""
+    row = comparison(seconds, seconds, peer="", version="", floor_seconds=floor_seconds)
+    return {**row, "peer": None, "why_no_peer": why, "ratio": None, "ratios": []}
+
+
+def target(measured: float, of: str, *, at_least: float | None = None, at_most: float | None = None) -> Row:
+    """A number that was promised, what it is, and whether it is met."""
+    met = (at_least is None or measured >= at_least) and (at_most is None or measured <= at_most)
+    bound = {"at_least": at_least} if at_least is not None else {"at_most": at_most}
+    return {"of": of, "measured": measured, **bound, "met": met}
+
+
+def summary(seconds: Sequence[float]) -> dict[str, float]:
+    """Median and extremes of some timings."""
     return {
         "median_seconds": statistics.median(seconds),
         "least_seconds": min(seconds),
@@ -169,11 +244,10 @@ def peer_library(name: str) -> Any:
     Raises:
         InputError: it is not installed.
     """
-    import importlib
-
     try:
         return importlib.import_module(name)
     except ImportError as error:
         raise InputError(
-            f"this bench compares with {name}, which is not installed. Install the peers with: make bench"
+            f"this bench compares with {name}, which is not installed. Install the peers with: "
+            "pip install 'echochamber[bench]'"
         ) from error

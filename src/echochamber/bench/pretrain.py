@@ -9,15 +9,16 @@ import torch
 import torch.nn.functional as F
 
 from echochamber.bench.measure import (
+    Place,
     Settings,
     comparison,
-    device,
     in_turns,
     machine,
     measure_rates,
     peer_library,
+    target,
 )
-from echochamber.bench.workload import EOS_ID, PAD_ID, product_parameters
+from echochamber.bench.workload import EOS_ID, PAD_ID, product_parameters, vocabulary_of
 from echochamber.model import (
     ModelConfig,
     Transformer,
@@ -49,27 +50,28 @@ def bench_pretrain(settings: Settings) -> dict[str, Any]:
     The floor is the arithmetic of the matrix products, the embedding's look-up not counted and causal
     attention counted for the positions it can see, at the measured rate of a matrix product.
     """
-    on_gpu = device().type == "cuda"
+    on_gpu = settings.place.device.type == "cuda"
     sizes = settings.sizes or (("pico",) if settings.quick else ("small", "pico", "nano", "micro"))
     if on_gpu and settings.sizes is None and not settings.quick:
         sizes = ("150m", "small", "micro", "nano")
     rows = [_compare(size, settings) for size in sizes]
-    return {"name": "pretrain", **rows[0], "machine": machine(), "rows": rows}
+    return {"name": "pretrain", **rows[0], "machine": machine(settings.place), "rows": rows}
 
 
 def _compare(size: str, settings: Settings) -> dict[str, Any]:
+    place = settings.place
     batch, length, steps = SHAPES[size]
     if settings.quick:
         batch, length, steps = 2, 16, 1
-    vocabulary = 32_000 if size[0].isdigit() else 1024
+    vocabulary = vocabulary_of(size)
     config = size_config(size, vocab_size=vocabulary, context_length=length)
-    model = build(config, seed=0).to(device())
+    model = build(config, seed=0).to(place.device)
     tokens = torch.randint(vocabulary, (batch, length + 1), generator=torch.Generator().manual_seed(1))
-    tokens = tokens.to(device())
-    rates = measure_rates(quick=settings.quick)
-    ours = _ours(model, tokens, steps)
-    peer, version = _peer(model, tokens, steps)
-    our_seconds, peer_seconds = in_turns(ours, peer, settings.repeats)
+    tokens = tokens.to(place.device)
+    rates = measure_rates(settings)
+    ours = _ours(model, tokens, steps, place)
+    peer, version = _peer(model, tokens, steps, place)
+    our_seconds, peer_seconds = in_turns(ours, peer, settings, f"pretrain {size}")
     our_seconds = [s / steps for s in our_seconds]
     peer_seconds = [s / steps for s in peer_seconds]
     num_tokens = batch * length
@@ -81,8 +83,13 @@ def _compare(size: str, settings: Settings) -> dict[str, Any]:
     row["ours"]["tokens_per_second"] = num_tokens / median
     row["peer"]["tokens_per_second"] = num_tokens / row["peer"]["median_seconds"]
     rate_by_6n = 6 * num_parameters(config) * num_tokens / median
+    targets = [target(row["ratio"], "times the peer's speed", at_least=1.0)]
+    if size == HEADLINE:
+        fraction = rate_by_6n / rates.flops_per_second
+        targets.append(target(fraction, "of the matrix-product rate, by 6 N", at_least=0.8))
     return {
         "size": size,
+        "targets": targets,
         "batch": [batch, length],
         **row,
         "gigaflops_per_second": rates.flops_per_second / 1e9,
@@ -98,19 +105,19 @@ def _step_flops(config: ModelConfig, batch: int, length: int) -> float:
     return products + attention
 
 
-def _autocast() -> contextlib.AbstractContextManager[Any]:
-    if device().type == "cuda":
+def _autocast(place: Place) -> contextlib.AbstractContextManager[Any]:
+    if place.device.type == "cuda":
         return torch.autocast("cuda", dtype=torch.bfloat16)
     return contextlib.nullcontext()
 
 
-def _ours(model: Transformer, tokens: torch.Tensor, steps: int) -> Any:
+def _ours(model: Transformer, tokens: torch.Tensor, steps: int, place: Place) -> Any:
     config = OptimizerConfig(learning_rate=1e-4)
     optimizer = make_optimizer(model, config)
 
     def work(repeat: int) -> None:
         for _ in range(steps):
-            with _autocast():
+            with _autocast(place):
                 train_step(
                     model,
                     optimizer,
@@ -123,10 +130,10 @@ def _ours(model: Transformer, tokens: torch.Tensor, steps: int) -> Any:
     return work
 
 
-def _peer(model: Transformer, tokens: torch.Tensor, steps: int) -> tuple[Any, str]:
+def _peer(model: Transformer, tokens: torch.Tensor, steps: int, place: Place) -> tuple[Any, str]:
     transformers = peer_library("transformers")
     described = hf_config(model.config, eos_id=EOS_ID, pad_id=PAD_ID, bos_id=None)
-    peer = transformers.OlmoForCausalLM(transformers.OlmoConfig(**described)).to(device())
+    peer = transformers.OlmoForCausalLM(transformers.OlmoConfig(**described)).to(place.device)
     peer.load_state_dict(hf_state(model), strict=not model.config.tied_embeddings)
     peer.train()
     optimizer = torch.optim.AdamW(peer.parameters(), lr=1e-4, betas=(0.9, 0.95), weight_decay=0.1)
@@ -134,7 +141,7 @@ def _peer(model: Transformer, tokens: torch.Tensor, steps: int) -> tuple[Any, st
     def work(repeat: int) -> None:
         for _ in range(steps):
             optimizer.zero_grad(set_to_none=True)
-            with _autocast():
+            with _autocast(place):
                 logits = peer(tokens[:, :-1], use_cache=False).logits
                 loss = F.cross_entropy(logits.flatten(0, 1).float(), tokens[:, 1:].flatten())
             torch.autograd.backward(loss)

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 
 from echochamber.bench.measure import (
+    Place,
     Settings,
     comparison,
-    dtype,
     in_turns,
     machine,
     measure_rates,
     peer_library,
     seconds_of,
+    target,
 )
 from echochamber.bench.workload import (
     EOS_ID,
@@ -30,7 +30,6 @@ from echochamber.model import Transformer, hf_config, hf_state
 from echochamber.rollout import Completion, NativeEngine, Sampling
 
 NUM_PROMPTS, NUM_SAMPLES, MAX_NEW_TOKENS, MEAN_TOKENS = 32, 8, 80, 16
-EVALUATION_SAMPLES = 64
 HEADLINE = "micro"
 
 
@@ -40,7 +39,7 @@ class _Peer:
     Its best setting is chosen by a trial of its attention implementations.
     """
 
-    def __init__(self, model: Transformer, rows: list[list[int]], num_samples: int, max_new: int) -> None:
+    def __init__(self, model: Transformer, rows: list[list[int]], max_new: int, place: Place) -> None:
         transformers = peer_library("transformers")
         transformers.logging.set_verbosity_error()
         config = transformers.OlmoConfig(**hf_config(model.config, eos_id=EOS_ID, pad_id=PAD_ID, bos_id=None))
@@ -48,7 +47,7 @@ class _Peer:
         self.model.load_state_dict(hf_state(model), strict=not model.config.tied_embeddings)
         self.model.eval()
         self.version = str(transformers.__version__)
-        self.num_samples, self.max_new = num_samples, max_new
+        self.place, self.max_new = place, max_new
         longest = max(len(row) for row in rows)
         self.tokens = torch.tensor([[PAD_ID] * (longest - len(row)) + row for row in rows])
         self.mask = (torch.arange(longest) >= torch.tensor([[longest - len(row)] for row in rows])).long()
@@ -61,7 +60,7 @@ class _Peer:
     def _trial(self, attention: str) -> float:
         self.model.set_attn_implementation(attention)
         self(0)
-        return min(seconds_of(lambda: self(0)) for _ in range(2))
+        return min(seconds_of(lambda: self(0), self.place) for _ in range(2))
 
     def __call__(self, repeat: int) -> int:
         """Sample once; number of tokens up to the eos of each row."""
@@ -74,7 +73,7 @@ class _Peer:
                 temperature=1.0,
                 top_k=0,
                 top_p=1.0,
-                num_return_sequences=self.num_samples,
+                num_return_sequences=NUM_SAMPLES,
                 max_new_tokens=self.max_new,
                 eos_token_id=EOS_ID,
                 pad_token_id=PAD_ID,
@@ -92,14 +91,7 @@ def bench_rollout(settings: Settings) -> dict[str, Any]:
     sizes = settings.sizes or (("pico",) if settings.quick else ("micro", "pico", "nano"))
     headline = _compare(sizes[0], settings)
     rows = [headline] + [_compare(size, settings) for size in sizes[1:]]
-    evaluation = [_evaluation(size, settings) for size in sizes]
-    return {
-        "name": "rollout",
-        **headline,
-        "machine": machine(),
-        "rows": rows,
-        "evaluation": evaluation,
-    }
+    return {"name": "rollout", **headline, "machine": machine(settings.place), "rows": rows}
 
 
 def _work(settings: Settings) -> tuple[int, Sampling]:
@@ -108,26 +100,26 @@ def _work(settings: Settings) -> tuple[int, Sampling]:
     return NUM_PROMPTS, Sampling(max_new_tokens=MAX_NEW_TOKENS)
 
 
-def _model(size: str) -> Transformer:
-    return with_mean_length(bench_model(size, context_length=256), MEAN_TOKENS)
+def _model(size: str, place: Place) -> Transformer:
+    return with_mean_length(bench_model(size, place, context_length=256), MEAN_TOKENS)
 
 
 def _compare(size: str, settings: Settings) -> dict[str, Any]:
     num_prompts, sampling = _work(settings)
-    rows, model = prompts(num_prompts), _model(size)
+    rows, model = prompts(num_prompts), _model(size, settings.place)
     engine = NativeEngine(model, eos_id=EOS_ID, pad_id=PAD_ID)
-    peer = _Peer(model, rows, NUM_SAMPLES, sampling.max_new_tokens)
-    rates = measure_rates(quick=settings.quick)
+    peer = _Peer(model, rows, sampling.max_new_tokens, settings.place)
+    rates = measure_rates(settings)
     lengths: list[list[list[int]]] = []
     peer_tokens: list[int] = []
 
     def ours(repeat: int) -> None:
-        lengths.append(_lengths(_sample(engine, rows, sampling, NUM_SAMPLES, repeat)))
+        lengths.append(_lengths(_sample(engine, rows, sampling, repeat)))
 
     def theirs(repeat: int) -> None:
         peer_tokens.append(peer(repeat))
 
-    our_seconds, peer_seconds = in_turns(ours, theirs, settings.repeats)
+    our_seconds, peer_seconds = in_turns(ours, theirs, settings, f"rollout {size}")
     timed, peer_timed = lengths[1:], peer_tokens[1:]
     flops = [sampling_flops(model.config, [len(r) for r in rows], each) for each in timed]
     floor = sum(flops) / len(flops) / rates.flops_per_second
@@ -142,44 +134,27 @@ def _compare(size: str, settings: Settings) -> dict[str, Any]:
     )
     result["ours"]["tokens_per_second"] = sum(map(_total, timed)) / sum(our_seconds)
     result["peer"]["tokens_per_second"] = sum(peer_timed) / sum(peer_seconds)
+    ratio = result["ours"]["tokens_per_second"] / result["peer"]["tokens_per_second"]
+    targets = [target(ratio, "times the peer's tokens/s", at_least=6.0)]
+    if size == HEADLINE:
+        targets.append(target(result["floor_fraction"], "of the arithmetic floor", at_least=0.4))
     return {
         "size": size,
+        "targets": targets,
         "num_prompts": num_prompts,
         "num_samples": NUM_SAMPLES,
         "mean_tokens": sum(map(_total, timed)) / len(timed) / num_prompts / NUM_SAMPLES,
         **result,
-        "ratio_tokens_per_second": result["ours"]["tokens_per_second"] / result["peer"]["tokens_per_second"],
+        "ratio_tokens_per_second": ratio,
         "bytes_floor_seconds": traffic / rates.copy_bytes_per_second,
         "gigaflops_per_second": rates.flops_per_second / 1e9,
-        "dtype": str(dtype()).removeprefix("torch."),
-    }
-
-
-def _evaluation(size: str, settings: Settings) -> dict[str, Any]:
-    """Cost per sample with 64 samples a problem beside that of a training rollout."""
-    num_prompts, sampling = _work(settings)
-    rows, engine = prompts(num_prompts), NativeEngine(_model(size), eos_id=EOS_ID, pad_id=PAD_ID)
-    num_samples = 16 if settings.quick else EVALUATION_SAMPLES
-
-    def sampler(count: int) -> Callable[[int], object]:
-        return lambda repeat: _sample(engine, rows, sampling, count, repeat)
-
-    training, evaluation = in_turns(sampler(NUM_SAMPLES), sampler(num_samples), max(2, settings.repeats // 2))
-    per_training = sorted(training)[len(training) // 2] / NUM_SAMPLES / num_prompts
-    per_evaluation = sorted(evaluation)[len(evaluation) // 2] / num_samples / num_prompts
-    return {
-        "size": size,
-        "num_samples": num_samples,
-        "seconds_per_sample": per_evaluation,
-        "seconds_per_training_sample": per_training,
-        "cost_ratio": per_evaluation / per_training,
     }
 
 
 def _sample(
-    engine: NativeEngine, rows: list[list[int]], sampling: Sampling, num_samples: int, step: int
+    engine: NativeEngine, rows: list[list[int]], sampling: Sampling, step: int
 ) -> list[list[Completion]]:
-    return engine.generate(rows, sampling, num_samples=num_samples, seed=0, step=step)
+    return engine.generate(rows, sampling, num_samples=NUM_SAMPLES, seed=0, step=step)
 
 
 def _lengths(results: list[list[Completion]]) -> list[list[int]]:

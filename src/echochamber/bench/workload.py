@@ -7,18 +7,25 @@ import math
 import numpy as np
 import torch
 
-from echochamber.bench.measure import device, dtype
+from echochamber.bench.measure import Place
 from echochamber.model import ModelConfig, Transformer, build, num_parameters, size_config
 
 VOCABULARY = 1024
 EOS_ID, PAD_ID = 0, 1
 
 
-def bench_model(size: str, *, context_length: int) -> Transformer:
-    """A freshly built model of that size, vocabulary 1,024 below the paper's sizes and 32,000 from there."""
-    vocabulary = 32_000 if size[0].isdigit() else VOCABULARY
+def vocabulary_of(size: str) -> int:
+    """1,024 tokens below the paper's sizes and 32,000 from there."""
+    return 32_000 if size[0].isdigit() else VOCABULARY
+
+
+def bench_model(
+    size: str, place: Place, *, context_length: int, vocabulary: int | None = None
+) -> Transformer:
+    """A freshly built model of that size."""
+    vocabulary = vocabulary or vocabulary_of(size)
     config = size_config(size, vocab_size=vocabulary, context_length=context_length)
-    return build(config, seed=0).to(device=device(), dtype=dtype())
+    return build(config, seed=0).to(device=place.device, dtype=place.dtype)
 
 
 def with_mean_length(model: Transformer, mean_tokens: float) -> Transformer:
@@ -71,6 +78,17 @@ def sampling_flops(config: ModelConfig, prompt_lengths: list[int], lengths: list
             steps = tokens - 1
             total += 2 * (body + head) * steps + per_pair * (steps * prompt + steps * (steps + 1) / 2)
     return total
+
+
+def training_flops(config: ModelConfig, prompt_lengths: list[int], lengths: list[list[int]]) -> float:
+    """Least arithmetic of one update on a rollout: forward and backward, each prompt read once a group.
+
+    Every sampled token has its row of logits; the last token of a completion is predicted, never read.
+    """
+    head = config.vocab_size * config.d_model
+    num_predicted = sum(map(len, lengths))
+    forward = sampling_flops(config, prompt_lengths, lengths) + 2 * head * (num_predicted - len(lengths))
+    return 3 * forward
 
 
 def sampling_bytes(config: ModelConfig, longest: int, element_bytes: int) -> float:

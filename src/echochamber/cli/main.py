@@ -13,7 +13,7 @@ import typer
 
 from echochamber import __version__
 from echochamber.base import EchoError
-from echochamber.cli import config_commands, data_commands, grading, runs
+from echochamber.cli import benching, config_commands, data_commands, grading, runs
 
 app = typer.Typer(
     name="echochamber",
@@ -47,6 +47,7 @@ runs.add_to(app)
 grading.add_to(app)
 data_commands.add_to(app)
 config_commands.add_to(app)
+benching.add_to(app)
 
 
 def main(arguments: list[str] | None = None) -> None:

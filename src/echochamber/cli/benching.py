@@ -1,0 +1,79 @@
+"""`bench`: measured comparisons with peers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+ALL = "all"
+
+
+def bench(
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="pretrain, rollout, rl-step, verify, evaluation, startup, study, scaling; or all, which is "
+            "every one of them but scaling.",
+            show_default=False,
+        ),
+    ],
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write the result as one JSON object.")
+    ] = None,
+    device: Annotated[
+        str, typer.Option(help="cpu, cuda, cuda:1; auto takes a GPU if there is one and bfloat16 on it.")
+    ] = "auto",
+    sizes: Annotated[
+        str | None,
+        typer.Option(help="Model sizes, headline first, e.g. nano,micro. Default: the bench's own."),
+    ] = None,
+    repeats: Annotated[int, typer.Option(min=2, help="Timed pairs, after one that is not timed.")] = 5,
+    study: Annotated[Path, typer.Option(help="Study file that the bench `study` runs.")] = Path(
+        "studies/demo.yaml"
+    ),
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the pictures of the benches that draw some.")
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Tiny work, to see that everything runs; its times mean nothing.")
+    ] = False,
+) -> None:
+    """Measure echochamber beside its peers on the same work, and beside what this machine can do.
+
+    Ours and the peer take turns in one process, with the same weights, prompts, sampling and threads. The
+    table has medians with their spread, the ratio peer / ours of each pair, the share of the floor that is
+    reached (the floor: the arithmetic of the work at this machine's rate of a large matrix product), and
+    what was promised. On a busy machine trust the ratios, not the seconds.
+
+    The peers are an extra:  pip install 'echochamber[bench]'   or, in a clone:  make bench
+    """
+    from echochamber.base import write_json
+    from echochamber.bench import BENCHES, Place, Settings, machine, run_bench, table
+    from echochamber.cli.tables import print_rows
+
+    settings = Settings(
+        repeats=repeats,
+        sizes=None if sizes is None else tuple(size.strip() for size in sizes.split(",")),
+        quick=quick,
+        place=Place.named(device),
+        study=study,
+        out=out,
+    )
+    names = [each for each in BENCHES if each != "scaling"] if name == ALL else [name]
+    results = {each: run_bench(each, settings) for each in names}
+    whole: dict[str, Any] = results[name] if name != ALL else {
+        "name": ALL, "machine": machine(settings.place), "benches": results
+    }  # fmt: skip
+    if json_file is not None:
+        write_json(json_file, whole)
+    print_rows(
+        [line for result in results.values() for line in table(result)],
+        title=" | ".join(str(value) for value in whole["machine"].values()),
+    )
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands of this file."""
+    app.command()(bench)
