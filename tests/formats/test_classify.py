@@ -146,6 +146,9 @@ def test_extraction() -> None:
     assert get_format("boxed").extract("\\boxed{1} then \\boxed{\\frac{1}{2}}").answer == "\\frac{1}{2}"
     assert get_format("boxed").extract("\\boxed{1} then \\boxed{\\frac{1}{2").answer == "1"
     assert get_format("gsm8k").extract("x\n#### 1,234\n").answer == "1,234"
+    assert get_format("gsm8k").extract("She has 5.\nA: $1,234\n").answer == "$1,234"
+    assert classify("She has 5.\nA: 5") == "gsm8k"
+    assert classify("Q: how many?\nA: 5 or more\nB: I do not know") == "none"
 
 
 def test_odd_programs_print_no_warnings(recwarn: pytest.WarningsRecorder) -> None:

@@ -184,6 +184,13 @@ def test_an_option_pays_the_stated_answer(grader: Grader) -> None:
 
 def test_golds_may_carry_their_solution(grader: Grader) -> None:
     assert grader.grade(["\\boxed{1234}"], ["5+5=<<5+5=10>>10\n#### 1,234"])[0].reward == 1.0
+    assert grader.grade(["\\boxed{1234}"], ["5+5=<<5+5=10>>10\nA: 1,234"])[0].reward == 1.0
+
+
+def test_a_name_that_the_program_gave_its_result_is_the_answer(grader: Grader) -> None:
+    program = "def total():\n    return 3 + 4\n\ntotal = total()\nprint(total)"
+    verdicts = grader.grade([program, program], ["7", "8"])
+    assert [verdict.outcome for verdict in verdicts] == [Outcome.correct, Outcome.wrong]
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,10 @@ from echochamber.formats.sentences import claim
 from echochamber.formats.types import Extracted, Worked
 
 # A markdown heading (`#### Step 2`, `#### 1. Setup`) is no answer.
-_ANSWER = re.compile(
-    r"^[ \t]*####[ \t]*(?!\d+[.)][ \t]+[^\W\d])"
-    r"(?P<answer>[-+$€£(\[{\\.]*(?:\d|\\[a-zA-Z])[^\n]{0,80}?)[ \t]*$",
-    re.MULTILINE,
-)
+_NUMBER = r"(?P<answer>[-+$€£(\[{\\.]*(?:\d|\\[a-zA-Z])[^\n]{0,80}?)"
+_ANSWER = re.compile(rf"^[ \t]*####[ \t]*(?!\d+[.)][ \t]+[^\W\d]){_NUMBER}[ \t]*$", re.MULTILINE)
+# How the model solutions that were published with the dataset end.
+_LAST_LINE = re.compile(rf"^A:[ \t]*{_NUMBER}\s*\Z", re.MULTILINE)
 _ANNOTATION = re.compile(r"<<[-+*/().,%$\d \t]*=[-+.,%$/\d \t]*>>")
 _OPEN_ANNOTATION = re.compile(r"<<[-+*/().\d ]+(?:=[-\d.,]*>?)?\Z")
 
@@ -34,12 +33,13 @@ class Gsm8k:
 
     def detect(self, completion: str) -> bool:
         """An answer line or a calculator annotation, outside code."""
-        if "####" not in completion and "<<" not in completion:
+        if "####" not in completion and "<<" not in completion and "A:" not in completion:
             return False
         prose = layout(completion).prose
-        return any(pattern.search(prose) for pattern in (_ANSWER, _ANNOTATION, _OPEN_ANNOTATION))
+        return any(pattern.search(prose) for pattern in (_ANSWER, _ANNOTATION, _OPEN_ANNOTATION, _LAST_LINE))
 
     def extract(self, completion: str) -> Extracted:
-        """What stands after `####` on its last such line."""
-        answers = _ANSWER.findall(layout(completion).prose)
+        """What stands after `####` on its last such line, or after `A:` on the last line of all."""
+        prose = layout(completion).prose
+        answers = _ANSWER.findall(prose) or _LAST_LINE.findall(prose)
         return Extracted(answer=answers[-1] if answers else None)

@@ -68,8 +68,9 @@ def value_of(execution: Execution) -> Number | None:
 
 @lru_cache(maxsize=16384)
 def gold_number(gold: str) -> Number | None:
-    """The number of a gold answer, which may come with its whole solution (`... #### 72`)."""
-    return parse_number(gold.rpartition("####")[2])
+    """The number of a gold answer, which may come with its whole solution (`... #### 72`, `... A: 72`)."""
+    marked = gold.rpartition("####")[2]
+    return parse_number(marked.rpartition("\nA:")[2])
 
 
 class Gsm8k:

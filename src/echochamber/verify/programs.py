@@ -49,7 +49,9 @@ def prepare(program: Program) -> Prepared:
     if program.calls_function:
         entry = entry_function(tree)
         if entry is not None:
-            source = f"{source.rstrip()}\n\n{entry}()"
+            # `total = total()` has called the function already: its name now is the answer.
+            call = entry if _is_assigned(tree, entry) else f"{entry}()"
+            source = f"{source.rstrip()}\n\n{call}"
     return Prepared(source, 1 if is_plain(source) else smallest_tier(tree), "", is_tagged)
 
 
@@ -81,6 +83,16 @@ def entry_function(tree: ast.Module) -> str | None:
         if name in callable_names:
             return name
     return callable_names[-1]
+
+
+def _is_assigned(tree: ast.Module, name: str) -> bool:
+    """Whether a statement at module level gives the name another value."""
+    return any(
+        isinstance(target, ast.Name) and target.id == name
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+    )
 
 
 def _needs_arguments(arguments: ast.arguments) -> bool:
