@@ -161,9 +161,9 @@ def atomic_folder(final: Path) -> Iterator[Path]:
     it; an exception removes it. A folder left over by a kill is replaced.
 
     Raises:
-        InputError: `final` exists already.
+        InputError: `final` exists already, and is not an empty folder.
     """
-    if final.exists():
+    if final.exists() and not (final.is_dir() and not any(final.iterdir())):
         raise InputError(f"{final} exists already; remove it or choose another name")
     temporary = final.with_name(final.name + ".tmp")
     with explained_write(final):

@@ -13,7 +13,7 @@ import typer
 
 from echochamber import __version__
 from echochamber.base import EchoError
-from echochamber.cli import benching, config_commands, data_commands, grading, runs
+from echochamber.cli import benching, config_commands, data_commands, grading, models, runs
 
 app = typer.Typer(
     name="echochamber",
@@ -44,6 +44,7 @@ def _options(
 
 
 runs.add_to(app)
+models.add_to(app)
 grading.add_to(app)
 data_commands.add_to(app)
 config_commands.add_to(app)

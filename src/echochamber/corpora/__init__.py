@@ -26,12 +26,13 @@ from echochamber.corpora.tasks import (
     reserve_problems,
     write_problems,
 )
-from echochamber.corpora.tokenizer import Tokenizer, TokenizerConfig, train_tokenizer
+from echochamber.corpora.tokenizer import META_FILE, Tokenizer, TokenizerConfig, load_foreign, train_tokenizer
 from echochamber.corpora.word_problems import WordProblemsSource, WordProblemsTask
 
 __all__ = [
     "BENCHMARKS",
     "CORPORA",
+    "META_FILE",
     "ArithmeticSource",
     "BaseSource",
     "BaseTask",
@@ -61,6 +62,7 @@ __all__ = [
     "WordProblemsTask",
     "build_mixture",
     "conversion_report",
+    "load_foreign",
     "open_source",
     "plan_mixture",
     "read_problems",

@@ -35,6 +35,9 @@ EOS = "</s>"
 PAD = "<pad>"
 BLANK_LINE = "\n\n"
 
+TOKENIZER_FILE = "tokenizer.json"
+META_FILE = "echochamber_tokenizer.json"
+
 # 256 bytes, end of text, padding, blank line; fewer entries could not spell every text.
 _SMALLEST_VOCABULARY = 259
 
@@ -58,7 +61,7 @@ class TokenizerConfig(Config):
 
     def inputs(self) -> tuple[Path, ...]:
         """Files that the tokenizer comes from."""
-        return () if self.path is None else (self.path.expanduser() / "tokenizer.json",)
+        return () if self.path is None else (self.path.expanduser() / TOKENIZER_FILE,)
 
 
 class Tokenizer:
@@ -86,6 +89,8 @@ class Tokenizer:
         bpe.encode_special_tokens = True
         bpe.no_padding()
         bpe.no_truncation()
+        # Llama 2's adds a beginning of text; ours or transformers', a prompt must have the same ids.
+        bpe.post_processor = None
         self._bpe = bpe
         self.vocab_size = vocab_size
         self.eos, self.pad = eos, pad
@@ -132,11 +137,9 @@ class Tokenizer:
         Raises:
             EchoError: the disk refused.
         """
-        folder.mkdir(parents=True, exist_ok=True)
-        write_file(folder / "tokenizer.json", self._bpe.to_str(pretty=True))
-        write_json(folder / "tokenizer_config.json", self._transformers_config())
+        self.export(folder)
         write_json(
-            folder / "echochamber_tokenizer.json",
+            folder / META_FILE,
             {
                 "vocab_size": self.vocab_size,
                 "eos": self.eos,
@@ -145,15 +148,26 @@ class Tokenizer:
             },
         )
 
-    def _transformers_config(self) -> dict[str, Any]:
-        return {
-            "tokenizer_class": "PreTrainedTokenizerFast",
-            "eos_token": self.eos,
-            "pad_token": self.pad,
-            "clean_up_tokenization_spaces": False,
-            "add_bos_token": False,
-            "add_eos_token": False,
-        }
+    def export(self, folder: Path) -> None:
+        """Write what `transformers.AutoTokenizer` reads; it then gives the ids that this tokenizer gives.
+
+        Raises:
+            EchoError: the disk refused.
+        """
+        write_file(folder / TOKENIZER_FILE, self._bpe.to_str(pretty=True))
+        write_json(
+            folder / "tokenizer_config.json",
+            {
+                "tokenizer_class": "PreTrainedTokenizerFast",
+                "eos_token": self.eos,
+                "pad_token": self.pad,
+                "clean_up_tokenization_spaces": False,
+                "add_bos_token": False,
+                "add_eos_token": False,
+                # A special token spelled out in a text stays text.
+                "split_special_tokens": True,
+            },
+        )
 
     @classmethod
     def load(cls, folder: Path) -> Tokenizer:
@@ -162,16 +176,16 @@ class Tokenizer:
         Raises:
             EchoError: a file is missing or damaged.
         """
-        meta = read_json(folder / "echochamber_tokenizer.json")
+        meta = read_json(folder / META_FILE)
         tokenizer = cls(
-            _read_bpe(folder / "tokenizer.json"),
+            _read_bpe(folder / TOKENIZER_FILE),
             vocab_size=meta["vocab_size"],
             eos=meta["eos"],
             pad=meta["pad"],
         )
         if tokenizer.fingerprint() != meta["fingerprint"]:
             raise EchoError(
-                f"{folder}/tokenizer.json is not the file that was saved there; build the tokenizer again"
+                f"{folder / TOKENIZER_FILE} is not the file that was saved there; build the tokenizer again"
             )
         return tokenizer
 
@@ -192,8 +206,8 @@ def _read_bpe(path: Path) -> Bpe:
         raise EchoError(f"{path} is damaged or no tokenizer: {error}") from error
 
 
-def load_foreign(folder: Path, vocab_size: int) -> Tokenizer:
-    """An existing tokenizer, e.g. Llama 2's.
+def load_foreign(folder: Path, vocab_size: int | None = None) -> Tokenizer:
+    """An existing tokenizer, e.g. Llama 2's; `vocab_size` is its number of tokens if None.
 
     Its end of text comes from `tokenizer_config.json` or is `</s>`; padding
     falls back to its unknown token, then to the end of text.
@@ -202,7 +216,7 @@ def load_foreign(folder: Path, vocab_size: int) -> Tokenizer:
         InputError: no `tokenizer.json`, no end of text, or more tokens than `vocab_size`.
     """
     folder = folder.expanduser()
-    bpe = _read_bpe(folder / "tokenizer.json")
+    bpe = _read_bpe(folder / TOKENIZER_FILE)
     settings: dict[str, Any] = {}
     for name in ("special_tokens_map.json", "tokenizer_config.json"):
         if (folder / name).is_file():
@@ -219,7 +233,9 @@ def load_foreign(folder: Path, vocab_size: int) -> Tokenizer:
         )
 
     eos = token("eos_token", EOS, "<|endoftext|>", "<eos>")
-    return Tokenizer(bpe, vocab_size=vocab_size, eos=eos, pad=token("pad_token", PAD, "<unk>", eos))
+    pad = token("pad_token", PAD, "<unk>", eos)
+    rows = bpe.get_vocab_size(with_added_tokens=True) if vocab_size is None else vocab_size
+    return Tokenizer(bpe, vocab_size=rows, eos=eos, pad=pad)
 
 
 # A word with the space before it, one digit, a run of other signs, or white space.

@@ -1,25 +1,23 @@
-"""Folders that `transformers.AutoModelForCausalLM` loads, written and read without transformers.
-
-Two layouts are read: `OlmoForCausalLM`, and that of the original OLMo-1 training code (fused attention
-projection; the fused SwiGLU matrix there holds (up, gate), ours (gate, up)).
-"""
+"""Folders that `transformers.AutoModelForCausalLM` loads, written and read without transformers."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
-from echochamber.base import EchoError, InputError, read_json, write_json
+from echochamber.base import InputError, read_json, write_json
 from echochamber.model.config import ModelConfig
-from echochamber.model.storage import CONFIG_FILE, WEIGHTS_FILE, model_from_state, read_weights, write_weights
+from echochamber.model.reading import all_weights, state_of_hf, state_of_original
+from echochamber.model.storage import CONFIG_FILE, model_from_state, write_weights
 from echochamber.model.transformer import Transformer
 
-INDEX_FILE = "model.safetensors.index.json"
+ORIGINAL_TYPES = ("hf_olmo", "olmo_original")
+"""`model_type` of folders in the layout of the original OLMo-1 training code."""
 
 
 def hf_state(model: Transformer) -> dict[str, Tensor]:
@@ -99,24 +97,55 @@ def to_hf(model: Transformer, folder: Path, *, eos_id: int, pad_id: int, bos_id:
 
 
 def from_hf(folder: Path) -> Transformer:
-    """Read an OLMo-1 model from a Hugging Face folder (float32, float16 or bfloat16 safetensors).
+    """Read an OLMo-1 model from a Hugging Face folder, in the dtype it was saved in.
+
+    Weights may be safetensors or `pytorch_model.bin`, whole or in shards; layouts as in `reading`.
 
     Raises:
         InputError: no such folder, or another architecture.
         EchoError: weights are missing or damaged.
     """
+    description, config = hf_model_config(folder)
+    read = state_of_original if description["model_type"] in ORIGINAL_TYPES else state_of_hf
+    state = read(all_weights(folder), folder, tied=config.tied_embeddings)
+    return model_from_state(config, state, folder)
+
+
+def read_description(folder: Path) -> dict[str, Any]:
+    """`config.json` of a model folder.
+
+    Raises:
+        InputError: no such folder, or no such file in it.
+        EchoError: the file is damaged.
+    """
     if not (folder / CONFIG_FILE).is_file():
-        raise InputError(f"{folder} holds no model: there is no {CONFIG_FILE}")
+        reason = f"there is no {CONFIG_FILE}" if folder.is_dir() else "there is no such folder"
+        raise InputError(f"{folder} holds no model: {reason}")
     description = read_json(folder / CONFIG_FILE)
-    kind = description.get("model_type") if isinstance(description, dict) else None
-    if kind == "olmo":
-        return model_from_state(
-            _config_of_hf(description, folder), _state_of_hf(_all_weights(folder)), folder
-        )
-    if kind in ("hf_olmo", "olmo_original"):
-        state = _state_of_original(_all_weights(folder), bool(description.get("weight_tying")))
-        return model_from_state(_config_of_original(description, folder), state, folder)
-    raise InputError(f"{folder / CONFIG_FILE}: model_type {kind!r}: expected 'olmo' or 'hf_olmo'")
+    if not isinstance(description, dict):
+        raise InputError(f"{folder / CONFIG_FILE}: expected a mapping of names to values")
+    return description
+
+
+def hf_model_config(folder: Path) -> tuple[dict[str, Any], ModelConfig]:
+    """`config.json` of an OLMo-1 folder, as it stands and as a config of ours.
+
+    Raises:
+        InputError: no such folder, another architecture, or settings this one does not have.
+    """
+    description = read_description(folder)
+    kind = description.get("model_type")
+    if kind != "olmo" and kind not in ORIGINAL_TYPES:
+        raise InputError(f"{folder / CONFIG_FILE}: model_type {kind!r}: expected 'olmo' or 'hf_olmo'")
+    try:
+        config_of = _config_of_original if kind in ORIGINAL_TYPES else _config_of_hf
+        return description, config_of(description, folder)
+    except KeyError as error:
+        raise InputError(f"{folder / CONFIG_FILE}: {error} is missing; expected an OLMo-1 model") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"]))
+        raise InputError(f"{folder / CONFIG_FILE}: {name}: {first['msg']}") from error
 
 
 def _refuse(folder: Path, settings: Mapping[str, tuple[Any, Any]]) -> None:
@@ -164,9 +193,18 @@ def _config_of_original(d: Mapping[str, Any], folder: Path) -> ModelConfig:
             "include_bias": (bool(d.get("include_bias", False)), False),
             "rope": (bool(d.get("rope", False)), True),
             "activation_type": (d.get("activation_type"), "swiglu"),
+            # `low_precision` is the same arithmetic under autocast.
+            "layer_norm_type": (
+                str(d.get("layer_norm_type") or "default").replace("low_precision", "default"),
+                "default",
+            ),
             "layer_norm_with_affine": (bool(d.get("layer_norm_with_affine", False)), False),
             "attention_layer_norm": (bool(d.get("attention_layer_norm", False)), False),
             "clip_qkv": (d.get("clip_qkv"), None),
+            "alibi": (bool(d.get("alibi", False)), False),
+            "scale_logits": (bool(d.get("scale_logits", False)), False),
+            "n_kv_heads": (d.get("n_kv_heads") or d["n_heads"], d["n_heads"]),
+            "multi_query_attention": (bool(d.get("multi_query_attention", False)), False),
         },
     )
     # mlp_hidden_size counts gate and up together there.
@@ -182,54 +220,3 @@ def _config_of_original(d: Mapping[str, Any], folder: Path) -> ModelConfig:
         rope_theta=float(d.get("rope_theta", 10000.0)),
         init_std=d.get("init_std", 0.02),
     )
-
-
-def _all_weights(folder: Path) -> dict[str, Tensor]:
-    if not (folder / INDEX_FILE).is_file():
-        return read_weights(folder / WEIGHTS_FILE)
-    files = sorted(set(read_json(folder / INDEX_FILE)["weight_map"].values()))
-    state: dict[str, Tensor] = {}
-    for name in files:
-        state |= read_weights(folder / name)
-    return state
-
-
-def _taken(state: dict[str, Tensor], name: str) -> Tensor:
-    if name not in state:
-        raise EchoError(f"the weight '{name}' is missing")
-    return state.pop(name)
-
-
-def _num_layers(state: Mapping[str, Tensor], pattern: str) -> int:
-    found = [int(m.group(1)) for name in state if (m := re.match(pattern, name))]
-    return max(found, default=-1) + 1
-
-
-def _state_of_hf(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    ours = {"embedding": _taken(state, "model.embed_tokens.weight")}
-    for index in range(_num_layers(state, r"model\.layers\.(\d+)\.")):
-        prefix = f"model.layers.{index}"
-        qkv = [_taken(state, f"{prefix}.self_attn.{name}_proj.weight") for name in "qkv"]
-        ours[f"blocks.{index}.qkv"] = torch.cat(qkv)
-        ours[f"blocks.{index}.out"] = _taken(state, f"{prefix}.self_attn.o_proj.weight")
-        gate_up = [_taken(state, f"{prefix}.mlp.{name}_proj.weight") for name in ("gate", "up")]
-        ours[f"blocks.{index}.gate_up"] = torch.cat(gate_up)
-        ours[f"blocks.{index}.down"] = _taken(state, f"{prefix}.mlp.down_proj.weight")
-    if "lm_head.weight" in state:
-        ours["unembedding"] = _taken(state, "lm_head.weight")
-    return ours | state
-
-
-def _state_of_original(state: dict[str, Tensor], tied: bool) -> dict[str, Tensor]:
-    state = {name.removeprefix("model."): tensor for name, tensor in state.items()}
-    ours = {"embedding": _taken(state, "transformer.wte.weight")}
-    for index in range(_num_layers(state, r"transformer\.blocks\.(\d+)\.")):
-        prefix = f"transformer.blocks.{index}"
-        ours[f"blocks.{index}.qkv"] = _taken(state, f"{prefix}.att_proj.weight")
-        ours[f"blocks.{index}.out"] = _taken(state, f"{prefix}.attn_out.weight")
-        up, gate = _taken(state, f"{prefix}.ff_proj.weight").chunk(2)
-        ours[f"blocks.{index}.gate_up"] = torch.cat((gate, up))
-        ours[f"blocks.{index}.down"] = _taken(state, f"{prefix}.ff_out.weight")
-    if not tied:
-        ours["unembedding"] = _taken(state, "transformer.ff_out.weight")
-    return ours | state

@@ -3,6 +3,8 @@
 from echochamber.study.config import ModelChoice, StudyConfig, VerifyConfig, load_study
 from echochamber.study.estimate import Estimate, estimate
 from echochamber.study.executors import EXECUTORS, ExecutorOptions
+from echochamber.study.exporting import export_model, find_models, load_trained
+from echochamber.study.importing import import_model
 from echochamber.study.plan import Measured, Plan, make_plan
 from echochamber.study.results import Result, run
 from echochamber.study.runner import Study, open_study, run_folder, run_study
@@ -23,7 +25,11 @@ __all__ = [
     "StudyConfig",
     "VerifyConfig",
     "estimate",
+    "export_model",
+    "find_models",
+    "import_model",
     "load_study",
+    "load_trained",
     "make_plan",
     "open_study",
     "run",

@@ -6,9 +6,10 @@ import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
-from echochamber import corpora, formats, model, rollout
+from echochamber import corpora, formats, rollout
 from echochamber.base import InputError, derive_seed
 from echochamber.study.config import load_study
+from echochamber.study.exporting import find_models, load_trained
 from echochamber.study.runner import Study
 
 
@@ -50,18 +51,7 @@ def sample_completions(
     Raises:
         InputError: no such arm, or it is not trained yet.
     """
-    kind = "pretrain" if arm == "base" else "arm"
-    stages = [
-        item.stage for item in study.plan.measured if item.labels.arm == arm and item.stage.kind == kind
-    ]
-    if not stages:
-        known = ", ".join(dict.fromkeys(item.labels.arm for item in study.plan.measured))
-        raise InputError(f"study '{study.name}' has no arm '{arm}': expected one of {known}")
-    stage = stages[0]
-    if study.store.state(stage) != "done":
-        raise InputError(f"'{stage.title}' is not finished; run the study first: echochamber run")
-    policy = model.load(study.store.path(stage) / "model")
-    tokenizer = corpora.Tokenizer.load(study.store.path(stage.inputs["tokenizer"]) / "tokenizer")
+    policy, tokenizer = load_trained(study, find_models(study, arm=arm)[0])
     prompt = tokenizer.encode_prompt(question)
     room = policy.config.context_length - len(prompt)
     if room < 1:

@@ -1,0 +1,56 @@
+"""`export` and `import`: models out of studies for others, models of others for studies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from echochamber.cli.runs import RUNS, SET, STUDY
+
+TO = typer.Option("--to", metavar="FOLDER", help="New folder to write.", show_default=False)
+
+
+def export(
+    study: Annotated[Path, STUDY],
+    to: Annotated[Path, TO],
+    arm: Annotated[str, typer.Option(help="Arm whose final weights are written, or 'base'.")] = "base",
+    size: Annotated[str | None, typer.Option(help="Where the study has several sizes.")] = None,
+    mixture: Annotated[str | None, typer.Option(help="Where the study has several mixtures.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Where the study has several seeds.")] = None,
+    dtype: Annotated[
+        str | None, typer.Option(help="float32, bfloat16 or float16; as trained if not given.")
+    ] = None,
+    overrides: Annotated[list[str] | None, SET] = None,
+    runs: Annotated[Path, RUNS] = Path("runs"),
+) -> None:
+    """Write a trained model as a folder that transformers loads, with its tokenizer."""
+    from echochamber.study import export_model, open_study
+
+    opened = open_study(study, overrides or [], runs)
+    item = export_model(opened, to, arm=arm, size=size, mixture=mixture, seed=seed, dtype=dtype)
+    typer.echo(
+        f"{to}: {item.stage.title}; load it with AutoModelForCausalLM.from_pretrained and "
+        "AutoTokenizer.from_pretrained. Prompts are question.rstrip() + a blank line"
+    )
+
+
+def import_folder(
+    folder: Annotated[
+        Path, typer.Argument(help="Folder of an OLMo-1 model and tokenizer.", show_default=False)
+    ],
+    to: Annotated[Path, TO],
+) -> None:
+    """Read an OLMo-1 model (OlmoForCausalLM, or the original code's layout) and check it."""
+    from echochamber.cli.tables import print_rows
+    from echochamber.study import import_model
+
+    print_rows([import_model(folder, to)], title=f"{folder} as {to}")
+    typer.echo(f"start from it in a study with  models: {{NAME: {{path: {to}}}}}")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands of this file."""
+    app.command()(export)
+    app.command("import")(import_folder)

@@ -1,0 +1,143 @@
+"""Weights of foreign folders, whatever they are called and wherever they lie, under our names.
+
+Two layouts are known: `OlmoForCausalLM` of transformers, and that of the original OLMo-1 training code,
+in which the released checkpoints of Zhao, Meterez et al. 2025 are kept (fused attention projection; the
+fused SwiGLU matrix there holds (up, gate), ours (gate, up)).
+"""
+
+from __future__ import annotations
+
+import pickle
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from echochamber.base import EchoError, InputError, read_json
+from echochamber.model.storage import WEIGHTS_FILE, read_weights
+
+PICKLE_FILE = "pytorch_model.bin"
+INDEX_FILES = (WEIGHTS_FILE + ".index.json", PICKLE_FILE + ".index.json")
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The files that hold a folder's weights: safetensors where there are any, else PyTorch's own.
+
+    Raises:
+        InputError: there are none.
+        EchoError: the index of a sharded model is damaged.
+    """
+    for single, index in zip((WEIGHTS_FILE, PICKLE_FILE), INDEX_FILES, strict=True):
+        if (folder / index).is_file():
+            found = read_json(folder / index)
+            shards = found.get("weight_map") if isinstance(found, dict) else None
+            if not isinstance(shards, dict):
+                raise EchoError(f"{folder / index} is damaged: it has no weight_map")
+            return [folder / name for name in sorted(set(shards.values()))]
+        if (folder / single).is_file():
+            return [folder / single]
+    raise InputError(
+        f"{folder} holds no weights: expected {WEIGHTS_FILE}, {PICKLE_FILE} or shards with an index"
+    )
+
+
+def all_weights(folder: Path) -> dict[str, Tensor]:
+    """Every tensor of a folder, on the CPU.
+
+    Raises:
+        InputError: there are no weights.
+        EchoError: a file is missing or damaged.
+    """
+    state: dict[str, Tensor] = {}
+    for path in weight_files(folder):
+        state |= read_weights(path) if path.suffix == ".safetensors" else _read_pickle(path)
+    return state
+
+
+def _read_pickle(path: Path) -> dict[str, Tensor]:
+    """Tensors of a file by `torch.save`; nothing but tensors is unpickled, so no code can run."""
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise EchoError(f"{path} is missing") from error
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+        raise EchoError(f"{path} is damaged or holds more than tensors") from error
+    if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
+        raise EchoError(f"{path} holds something other than named tensors")
+    return found
+
+
+class _Weights:
+    """Foreign weights, taken out one by one."""
+
+    def __init__(self, state: Mapping[str, Tensor], folder: Path) -> None:
+        # Older checkpoints keep the rotary frequencies, which follow from the config.
+        self.left = {name: t for name, t in state.items() if not name.endswith("rotary_emb.inv_freq")}
+        self.folder = folder
+
+    def take(self, name: str) -> Tensor:
+        if name not in self.left:
+            raise EchoError(f"{self.folder}: the weight '{name}' is missing")
+        return self.left.pop(name)
+
+    def num_layers(self, pattern: str) -> int:
+        found = [int(m.group(1)) for name in self.left if (m := re.match(pattern, name))]
+        return max(found, default=-1) + 1
+
+    def output_matrix(self, name: str, embedding: Tensor, tied: bool) -> Tensor | None:
+        """The matrix of its own, or None; a tied one may be stored once more, with the same values."""
+        if not tied:
+            return self.take(name)
+        copy = self.left.pop(name, embedding)
+        if not torch.equal(copy, embedding):
+            raise EchoError(
+                f"{self.folder}: config.json ties the embeddings, but '{name}' differs from the input's"
+            )
+        return None
+
+
+def state_of_hf(state: Mapping[str, Tensor], folder: Path, *, tied: bool) -> dict[str, Tensor]:
+    """The weights of an `OlmoForCausalLM` under our names; what is left over keeps its name.
+
+    Raises:
+        EchoError: a weight is missing.
+    """
+    weights = _Weights(state, folder)
+    ours = {"embedding": weights.take("model.embed_tokens.weight")}
+    for index in range(weights.num_layers(r"model\.layers\.(\d+)\.")):
+        prefix = f"model.layers.{index}"
+        ours[f"blocks.{index}.qkv"] = torch.cat(
+            [weights.take(f"{prefix}.self_attn.{name}_proj.weight") for name in "qkv"]
+        )
+        ours[f"blocks.{index}.out"] = weights.take(f"{prefix}.self_attn.o_proj.weight")
+        ours[f"blocks.{index}.gate_up"] = torch.cat(
+            [weights.take(f"{prefix}.mlp.{name}_proj.weight") for name in ("gate", "up")]
+        )
+        ours[f"blocks.{index}.down"] = weights.take(f"{prefix}.mlp.down_proj.weight")
+    unembedding = weights.output_matrix("lm_head.weight", ours["embedding"], tied)
+    if unembedding is not None:
+        ours["unembedding"] = unembedding
+    return ours | weights.left
+
+
+def state_of_original(state: Mapping[str, Tensor], folder: Path, *, tied: bool) -> dict[str, Tensor]:
+    """The weights of the original OLMo-1 code under our names; what is left over keeps its name.
+
+    Raises:
+        EchoError: a weight is missing.
+    """
+    weights = _Weights({name.removeprefix("model."): t for name, t in state.items()}, folder)
+    ours = {"embedding": weights.take("transformer.wte.weight")}
+    for index in range(weights.num_layers(r"transformer\.blocks\.(\d+)\.")):
+        prefix = f"transformer.blocks.{index}"
+        ours[f"blocks.{index}.qkv"] = weights.take(f"{prefix}.att_proj.weight")
+        ours[f"blocks.{index}.out"] = weights.take(f"{prefix}.attn_out.weight")
+        up, gate = weights.take(f"{prefix}.ff_proj.weight").chunk(2)
+        ours[f"blocks.{index}.gate_up"] = torch.cat((gate, up))
+        ours[f"blocks.{index}.down"] = weights.take(f"{prefix}.ff_out.weight")
+    unembedding = weights.output_matrix("transformer.ff_out.weight", ours["embedding"], tied)
+    if unembedding is not None:
+        ours["unembedding"] = unembedding
+    return ours | weights.left

@@ -1,0 +1,88 @@
+"""Trained models of a study as folders for the rest of the world."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from echochamber import corpora, model
+from echochamber.base import InputError, atomic_folder
+from echochamber.study.plan import Measured
+from echochamber.study.runner import Study
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+# Stages that leave a trained model; evaluations carry the same labels.
+_TRAINED = ("pretrain", "arm")
+
+
+def find_models(
+    study: Study, *, arm: str, size: str | None = None, mixture: str | None = None, seed: int | None = None
+) -> list[Measured]:
+    """The trained models of a study that fit the description, in plan order; at least one.
+
+    Raises:
+        InputError: there is none.
+    """
+    trained = [item for item in study.plan.measured if item.stage.kind in _TRAINED]
+    asked = {"arm": arm, "size": size, "mixture": mixture, "seed": seed}
+    for name, value in asked.items():
+        known = list(dict.fromkeys(getattr(item.labels, name) for item in trained))
+        if value is not None and value not in known:
+            raise InputError(
+                f"study '{study.name}' has no {name} '{value}': expected one of {', '.join(map(str, known))}"
+            )
+    wanted = {name: value for name, value in asked.items() if value is not None}
+    found = [item for item in trained if all(getattr(item.labels, name) == v for name, v in wanted.items())]
+    if not found:
+        described = ", ".join(f"{name} {value}" for name, value in wanted.items())
+        raise InputError(f"study '{study.name}' has no model with {described} together")
+    return found
+
+
+def load_trained(study: Study, item: Measured) -> tuple[model.Transformer, corpora.Tokenizer]:
+    """The model of a finished stage with its tokenizer.
+
+    Raises:
+        InputError: it is not trained yet.
+    """
+    stage = item.stage
+    if study.store.state(stage) != "done":
+        raise InputError(f"'{stage.title}' is not finished; run the study first: echochamber run")
+    home = study.store.path(stage.inputs["tokenizer"])
+    return model.load(study.store.path(stage) / "model"), corpora.Tokenizer.load(home / "tokenizer")
+
+
+def export_model(
+    study: Study,
+    target: Path,
+    *,
+    arm: str,
+    size: str | None = None,
+    mixture: str | None = None,
+    seed: int | None = None,
+    dtype: str | None = None,
+) -> Measured:
+    """Write the one model described as a folder that `transformers` loads; returns which it was.
+
+    Args:
+        dtype: of the weights written, a key of `DTYPES`; as trained if None.
+
+    Raises:
+        InputError: none or several models fit, it is not trained yet, or something is in the way.
+    """
+    if dtype is not None and dtype not in DTYPES:
+        raise InputError(f"unknown dtype '{dtype}': expected one of {', '.join(DTYPES)}")
+    found = find_models(study, arm=arm, size=size, mixture=mixture, seed=seed)
+    if len(found) > 1:
+        each = "; ".join(
+            f"--size {i.labels.size} --mixture {i.labels.mixture} --seed {i.labels.seed}" for i in found
+        )
+        raise InputError(f"study '{study.name}' has {len(found)} models of arm '{arm}'; choose one: {each}")
+    with atomic_folder(target) as folder:
+        policy, tokenizer = load_trained(study, found[0])
+        if dtype is not None:
+            policy = policy.to(DTYPES[dtype])
+        model.to_hf(policy, folder, eos_id=tokenizer.eos_id, pad_id=tokenizer.pad_id)
+        tokenizer.export(folder)
+    return found[0]

@@ -1,0 +1,96 @@
+"""Models from elsewhere: a folder in, a policy and its tokenizer out, checked against each other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from echochamber import corpora, model
+from echochamber.base import InputError, atomic_folder, digest_file
+
+MODEL, TOKENIZER = "model", "tokenizer"
+
+
+def _places(folder: Path) -> tuple[Path, Path]:
+    """Where the weights and the tokenizer of a folder lie: our layout has a folder for each."""
+    if (folder / MODEL / model.CONFIG_FILE).is_file():
+        return folder / MODEL, folder / TOKENIZER
+    return folder, folder
+
+
+def input_files(folder: Path) -> list[Path]:
+    """The files that decide what a folder holds: weights, configs, tokenizer.
+
+    Raises:
+        InputError: the folder holds no model.
+    """
+    weights, tokenizer = _places(folder.expanduser())
+    model.read_description(weights)
+    named = {*weights.glob("*.json"), *tokenizer.glob("*.json"), *model.weight_files(weights)}
+    return sorted(named)
+
+
+def fingerprint(folder: Path) -> dict[str, str]:
+    """Digest of every file that decides what a folder holds, by its name in there.
+
+    Raises:
+        InputError: the folder holds no model.
+    """
+    folder = folder.expanduser()
+    return {str(path.relative_to(folder)): digest_file(path) for path in input_files(folder)}
+
+
+def _tokenizer(folder: Path, num_rows: int) -> corpora.Tokenizer:
+    """The tokenizer beside a model whose embedding has `num_rows` rows."""
+    if (folder / corpora.META_FILE).is_file():
+        tokenizer = corpora.Tokenizer.load(folder)
+    else:
+        tokenizer = corpora.load_foreign(folder)
+    if tokenizer.num_tokens > num_rows:
+        raise InputError(
+            f"{folder}: the tokenizer has {tokenizer.num_tokens:,} tokens, but the model's embedding has "
+            f"{num_rows:,} rows; put the tokenizer that the model was trained with there"
+        )
+    tokenizer.vocab_size = num_rows
+    return tokenizer
+
+
+def read_model(folder: Path) -> tuple[model.Transformer, corpora.Tokenizer]:
+    """A model with its tokenizer, from a Hugging Face folder or from one that `import_model` wrote.
+
+    Raises:
+        InputError: no such folder, another architecture, no tokenizer, or one of another model.
+        EchoError: weights are missing, damaged or of another shape.
+    """
+    weights, tokenizer = _places(folder.expanduser())
+    policy = model.load(weights) if weights != tokenizer else model.from_hf(weights)
+    return policy, _tokenizer(tokenizer, policy.config.vocab_size)
+
+
+def write_model(policy: model.Transformer, tokenizer: corpora.Tokenizer, folder: Path) -> None:
+    """Write `model/` and `tokenizer/` in our layout."""
+    model.save(policy, folder / MODEL)
+    tokenizer.save(folder / TOKENIZER)
+
+
+def import_model(source: Path, target: Path) -> dict[str, Any]:
+    """Bring a foreign folder into our layout; returns what it held, in a few numbers.
+
+    Raises:
+        InputError: the source cannot be read, or something is in the way of the target.
+        EchoError: weights are missing or damaged, or the disk refused.
+    """
+    with atomic_folder(target) as folder:
+        policy, tokenizer = read_model(source)
+        write_model(policy, tokenizer, folder)
+    config = policy.config
+    return {
+        "parameters": sum(p.numel() for p in policy.parameters()),
+        "layers": config.num_layers,
+        "d_model": config.d_model,
+        "heads": config.num_heads,
+        "context": config.context_length,
+        "vocabulary": config.vocab_size,
+        "tokens": tokenizer.num_tokens,
+        "dtype": str(policy.embedding.dtype).removeprefix("torch."),
+    }
