@@ -33,6 +33,10 @@ def run(
         str | None,
         typer.Option("--slurm-cluster", help="slurm, or local to try the jobs as processes on this machine."),
     ] = None,
+    track: Annotated[
+        list[str] | None,
+        typer.Option("--track", help="Also send metrics to wandb, trackio or tensorboard. Repeatable."),
+    ] = None,
 ) -> None:
     """Run a study: train, post-train, measure, report. Continues where it stopped."""
     from echochamber.cli.tables import print_rows
@@ -48,7 +52,7 @@ def run(
             typer.echo(line)
         return
     where = ExecutorOptions(executor, ray_address, slurm_cluster)
-    rows = run_study(opened, force=force, say=typer.echo, executor=where)
+    rows = run_study(opened, force=force, say=typer.echo, executor=where, track=track or ())
     print_rows(last_rows(rows), title="At the last step of each arm")
 
 

@@ -10,6 +10,8 @@ from echochamber.study.results import Result, run
 from echochamber.study.runner import Study, open_study, run_folder, run_study
 from echochamber.study.status import status_rows
 from echochamber.study.store import Stage, Store
+from echochamber.study.trackers import TensorBoard, Trackio, WandB
+from echochamber.study.tracking import TrackedRun, Tracker, register_tracker
 
 __all__ = [
     "EXECUTORS",
@@ -23,7 +25,12 @@ __all__ = [
     "Store",
     "Study",
     "StudyConfig",
+    "TensorBoard",
+    "TrackedRun",
+    "Tracker",
+    "Trackio",
     "VerifyConfig",
+    "WandB",
     "estimate",
     "export_model",
     "find_models",
@@ -32,6 +39,7 @@ __all__ = [
     "load_trained",
     "make_plan",
     "open_study",
+    "register_tracker",
     "run",
     "run_folder",
     "run_study",

@@ -86,6 +86,7 @@ class StudyConfig(Config):
         resources: what stages need of a machine, by kind of stage, or `default`; used by --executor ray and
             slurm, and without influence on results.
         slurm: how --executor slurm submits jobs; without influence on results.
+        track: trackers that are sent the metrics as they are written: wandb, trackio, tensorboard.
     """
 
     study: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -107,6 +108,7 @@ class StudyConfig(Config):
     endpoints: tuple[Endpoint, ...] = ()
     resources: dict[str, Resources] = Field(default_factory=dict)
     slurm: SlurmConfig = SlurmConfig()
+    track: tuple[str, ...] = ()
 
     @property
     def seeds(self) -> tuple[int, ...]:

@@ -30,6 +30,7 @@ from echochamber.study.executors import ExecutorOptions, make_executor
 from echochamber.study.gather import done, gather
 from echochamber.study.plan import Plan, make_plan
 from echochamber.study.store import Store, code_digests, environment
+from echochamber.study.tracking import Follower
 from echochamber.verify import require_confinement
 
 
@@ -109,6 +110,7 @@ def run_study(
     only: Sequence[str] | None = None,
     say: Say = print,
     executor: ExecutorOptions | None = None,
+    track: Sequence[str] = (),
 ) -> list[dict[str, Any]]:
     """Make every missing stage, gather the results, write the report.
 
@@ -118,6 +120,7 @@ def run_study(
         only: make only stages of these kinds, and neither gather nor report.
         say: receives one line for each stage.
         executor: where stages run; in this process by default.
+        track: trackers that are sent the metrics, besides those the study names.
 
     Returns:
         The rows of `summary.json`.
@@ -131,6 +134,8 @@ def run_study(
     place = make_executor(
         executor or ExecutorOptions(), study.store, study.folder, study.config.resources, study.config.slurm
     )
+    names = (*study.config.track, *track)
+    follower = Follower(study.name, study.plan, study.store, study.folder, names, say)
     made = [path for path in (study.folder, *study.folder.parents) if not path.exists()]
     with explained_write(study.folder):
         study.store.folder.mkdir(parents=True, exist_ok=True)
@@ -140,21 +145,25 @@ def run_study(
             (study.folder / "stop").unlink(missing_ok=True)
             if force:
                 (study.folder / "report.json").unlink(missing_ok=True)
+                follower.forget()
                 for stage in study.plan.stages:
                     study.store.discard(stage)
             _describe(study)
             stages = [s for s in study.plan.stages if only is None or s.kind in only]
-            try:
-                Driver(stages, study.store, study.folder, place, say).run()
-            except Interrupted:
-                raise
-            except EchoError:
-                if only is None:
-                    _show_what_is_there(study, say)
-                raise
-            finally:
-                (study.folder / "stop").unlink(missing_ok=True)
-            return [] if only is not None else _show(study, say)
+            with follower:
+                try:
+                    Driver(stages, study.store, study.folder, place, say).run()
+                except Interrupted:
+                    raise
+                except EchoError:
+                    if only is None:
+                        _show_what_is_there(study, say)
+                    raise
+                finally:
+                    (study.folder / "stop").unlink(missing_ok=True)
+                rows = [] if only is not None else _show(study, say)
+                follower.results(rows)
+                return rows
     except InputError:
         # A study that cannot be used as written leaves nothing behind, empty folders included; trained
         # models stay, whatever is wrong with a later stage.

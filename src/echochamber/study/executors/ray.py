@@ -48,7 +48,7 @@ class RayExecutor:
 
     def __enter__(self) -> Self:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        # A cluster started here gives its workers the priority that the command itself has; Ray would nice them.
+        # Workers of a cluster started here get the priority of the command itself; Ray would nice them.
         os.environ.setdefault("RAY_worker_niceness", "0")
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         import ray

@@ -1,0 +1,254 @@
+"""Sends the metrics of a study to experiment trackers while they are written, and its results at the end.
+
+The run folder stays the only source of truth: rows are read from the stages' `metrics.jsonl`, wherever those
+stages run, and no stage knows that it is watched.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from echochamber.base import Registry, digest, read_json, write_json
+from echochamber.evaluation import Labels
+from echochamber.study.driving import Say
+from echochamber.study.plan import Plan
+from echochamber.study.store import Stage, Store
+
+_POLL_SECONDS = 1.0
+SENT = "tracked.json"
+
+
+@dataclass(frozen=True)
+class TrackedRun:
+    """One curve of a study in a tracker.
+
+    Attributes:
+        name: as people see it, fit for a file name.
+        id: the same whenever the same stage of the same config is sent.
+        config: of the stage.
+        first_step: step of the first row that will be sent now.
+        resumed: rows before it were sent by an earlier process.
+    """
+
+    name: str
+    id: str
+    config: Mapping[str, Any]
+    first_step: int
+    resumed: bool
+
+
+class Tracker(Protocol):
+    """A place that shows curves. Rows of one run come in order of their steps, each once.
+
+    After a kill the last row may come a second time; it has the same step and the same values.
+    """
+
+    @property
+    def where(self) -> str:
+        """How to look at what was sent, in one line."""
+
+    def start(self, run: TrackedRun) -> None:
+        """Called before the first row of a run in this process."""
+
+    def log(self, run: TrackedRun, step: int, values: Mapping[str, float]) -> None:
+        """One row; nested values have names like `heldout/code`."""
+
+    def results(self, run: TrackedRun, values: Mapping[str, float]) -> None:
+        """What the study measured for this run in the end, e.g. `pass@1`."""
+
+    def close(self) -> None:
+        """No more calls follow."""
+
+
+TRACKERS: Registry[Callable[[str, Path], Tracker]] = Registry("tracker")
+
+
+def register_tracker(name: str, make: Callable[[str, Path], Tracker]) -> Callable[[str, Path], Tracker]:
+    """Make a tracker usable as `track: [NAME]`; `make` gets the study's name and its run folder.
+
+    Raises:
+        InputError: the name is taken.
+    """
+    return TRACKERS.register(name, make)
+
+
+def scalars(row: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
+    """The finite numbers of a row, nested names joined by `/`; truth values are 0 and 1."""
+    for name, value in row.items():
+        if isinstance(value, Mapping):
+            yield from scalars(value, f"{prefix}{name}/")
+        elif isinstance(value, int | float) and math.isfinite(value):
+            yield prefix + str(name), float(value)
+
+
+@dataclass
+class _Curve:
+    """A stage's metrics file and how far it has been read; rows count from the beginning of the file."""
+
+    stage: Stage
+    labels: Labels
+    num_read: int = 0
+    offset: int = 0
+    runs: dict[str, TrackedRun] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """Of the run in a tracker."""
+        labels = self.labels
+        first = self.stage.kind if labels.arm == "base" else labels.arm
+        return f"{first}-{labels.size}-{labels.mixture}-seed{labels.seed}"
+
+    def new_rows(self, store: Store) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Complete rows that were not read yet, with their numbers."""
+        folder = store.path(self.stage) if store.state(self.stage) == "done" else store.partial(self.stage)
+        path = folder / "metrics.jsonl"
+        size = path.stat().st_size if path.is_file() else 0
+        if size < self.offset:
+            # Cut back to a checkpoint: the rows will come again.
+            self.offset = self.num_read = 0
+        if size == self.offset:
+            return
+        with path.open("rb") as stream:
+            stream.seek(self.offset)
+            data = stream.read()
+        complete = data[: data.rfind(b"\n") + 1]
+        for line in complete.splitlines(keepends=True):
+            self.offset += len(line)
+            self.num_read += 1
+            yield self.num_read, json.loads(line)
+
+
+class Follower:
+    """Reads metrics as stages write them and passes them on, from a thread of the driver.
+
+    How many rows of each stage every tracker has is kept in the run folder, so that a run that was killed
+    goes on where its curves end. A tracker that fails is given up with a sentence; the run goes on.
+
+    Args:
+        folder: the run folder.
+        names: registered trackers.
+
+    Raises:
+        InputError: an unknown name, or its package is not installed.
+    """
+
+    def __init__(
+        self, study: str, plan: Plan, store: Store, folder: Path, names: Sequence[str], say: Say
+    ) -> None:
+        self._store, self._record, self._say = store, folder / SENT, say
+        self._trackers = {name: TRACKERS.get(name)(study, folder) for name in dict.fromkeys(names)}
+        self._curves = list(_curves(plan).values())
+        self._sent: dict[str, dict[str, Any]] = {}
+        self._end, self._reading = threading.Event(), threading.Lock()
+        self._thread = threading.Thread(target=self._follow, name="trackers", daemon=True)
+
+    def __enter__(self) -> Self:
+        if self._trackers:
+            self._sent = read_json(self._record) if self._record.exists() else {}
+            self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._finish()
+        for name, tracker in list(self._trackers.items()):
+            self._safely(name, tracker.close)
+
+    def forget(self) -> None:
+        """Send everything again: the study starts over."""
+        self._record.unlink(missing_ok=True)
+
+    def results(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Send what the study measured, once, and say where to look."""
+        self._finish()
+        for name, tracker in list(self._trackers.items()):
+            sent = self._sent.setdefault(name, {})
+            if sent.get("results") != digest(list(rows)):
+                for curve in self._curves:
+                    values = _results_of(curve, rows)
+                    if values and (run := self._run(name, tracker, curve, 0)):
+                        self._safely(name, tracker.results, run, values)
+                sent["results"] = digest(list(rows))
+                write_json(self._record, self._sent)
+            if name in self._trackers:
+                self._say(f"{name}: {tracker.where}")
+
+    def _finish(self) -> None:
+        if self._thread.is_alive():
+            self._end.set()
+            self._thread.join()
+
+    def _follow(self) -> None:
+        ended = False
+        while not ended:
+            ended = self._end.wait(_POLL_SECONDS)
+            self.read()
+
+    def read(self) -> None:
+        """Pass on the rows that were written since the last time."""
+        with self._reading:
+            for curve in self._curves:
+                # A folder that is renamed or cut back just now is read again later; its stage reports damage.
+                with contextlib.suppress(OSError, ValueError):
+                    for number, row in curve.new_rows(self._store):
+                        self._pass_on(curve, number, row)
+
+    def _pass_on(self, curve: _Curve, number: int, row: Mapping[str, Any]) -> None:
+        values = dict(scalars(row))
+        step = int(values.pop("step", number))
+        for name, tracker in list(self._trackers.items()):
+            sent = self._sent.setdefault(name, {})
+            if number <= sent.get(curve.stage.folder_name, 0):
+                continue
+            if run := self._run(name, tracker, curve, step):
+                self._safely(name, tracker.log, run, step, values)
+                sent[curve.stage.folder_name] = number
+                self._safely(name, write_json, self._record, self._sent)
+
+    def _run(self, name: str, tracker: Tracker, curve: _Curve, step: int) -> TrackedRun | None:
+        if name not in curve.runs:
+            resumed = curve.stage.folder_name in self._sent.get(name, {})
+            run = TrackedRun(curve.name, curve.stage.key, curve.stage.config, step, resumed)
+            self._safely(name, tracker.start, run)
+            curve.runs[name] = run
+        return curve.runs[name] if name in self._trackers else None
+
+    def _safely(self, name: str, call: Callable[..., object], *arguments: object) -> None:
+        try:
+            call(*arguments)
+        except Exception as error:  # noqa: BLE001 - whatever a tracker does, the run must not end by it
+            said = (str(error).splitlines() or [""])[0]
+            self._say(f"{name} is given up, the run goes on: {type(error).__name__}: {said}")
+            self._trackers.pop(name, None)
+
+
+def _curves(plan: Plan) -> dict[str, _Curve]:
+    """The stages of a plan that write metrics, by key."""
+    found: dict[str, _Curve] = {}
+    for item in plan.measured:
+        if item.stage.kind != "evaluate":
+            found.setdefault(item.stage.key, _Curve(item.stage, item.labels))
+    return found
+
+
+def _results_of(curve: _Curve, rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """The sampled measurements of a curve's arm at its last step."""
+    cell = asdict(curve.labels)
+    mine = [row for row in rows if not row["greedy"] and all(row[name] == cell[name] for name in cell)]
+    last = max((row["step"] for row in mine), default=0)
+    found: dict[str, float] = {}
+    for row in (row for row in mine if row["step"] == last):
+        where = f"{row['benchmark']}/"
+        found |= {f"{where}pass@{k}": float(v) for k, v in row["pass_at"].items()}
+        found |= {f"{where}maj@{k}": float(v) for k, v in row["maj_at"].items()}
+        found |= {f"{where}share of {name}": float(v) for name, v in row["share"].items() if v}
+    return found
