@@ -39,7 +39,7 @@ class RLConfig(Config):
         max_new_tokens: longest completion.
         optimizer: of the policy.
         microbatch_tokens: tokens that go through the model at once; changes memory and rounding only.
-            None is 4,096 on a CPU and 32,768 on an accelerator.
+            None is 1,024 on a CPU and 32,768 on an accelerator.
         checkpoint_every: steps between checkpoints; does not affect the result.
     """
 
