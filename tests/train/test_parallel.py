@@ -13,16 +13,17 @@ import torch
 from test_pretrain import CountingCorpus, tiny_config, tiny_model
 
 from echochamber.base import EchoError, InputError
-from echochamber.train import ParallelConfig, fit, pretrain
+from echochamber.train import ParallelConfig, World, fit, pretrain
 from echochamber.train.hardware import peak_flops
-from echochamber.train.parallel import ParallelModel, World, load_tensors
+from echochamber.train.parallel import ParallelModel, load_tensors
 
 HERE = Path(__file__).parent
 
 
 def torchrun(*jobs: dict[str, object]) -> None:
     """Do jobs in two processes, one after another."""
-    environment = {**os.environ, "PYTHONPATH": str(HERE), "OMP_NUM_THREADS": "1"}
+    paths = f"{HERE}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+    environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     done = subprocess.run(
         [*command, str(HERE / "two_processes.py"), json.dumps(jobs)],

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from echochamber.base import EchoError, Interrupted, stopping
+from echochamber.base import EchoError, InputError, Interrupted, stopping
 from echochamber.model import ModelConfig, Transformer, build
 from echochamber.train import (
     NonFiniteError,
     OptimizerConfig,
     PretrainConfig,
+    best_flops,
     discard,
     fit,
     heldout_loss,
@@ -70,6 +71,43 @@ def digest_of(folder: Path) -> dict[str, str]:
     """Digest of everything the resume contract covers."""
     files = [folder / "metrics.jsonl", *sorted((folder / "checkpoints" / "step-00000012").glob("*"))]
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def test_a_masked_document_reads_as_if_it_were_alone() -> None:
+    """Two documents in a row: the second's losses equal those of a row that holds it alone."""
+    model, end = tiny_model(), 0
+    tokens = torch.tensor([[3, 4, 5, end, 7, 8, 9, 10, 11]])
+    mask = pretrain.document_mask(tokens[:, :-1], end)
+    assert mask[0, 0, 4].tolist() == [False] * 4 + [True] + [False] * 3
+    assert mask[0, 0, 3].tolist() == [True] * 4 + [False] * 4
+    weight = torch.tensor([[0.0] * 4 + [1.0] * 4])
+    masked = pretrain.next_token_loss(model, tokens, weight, mask).total
+    alone = pretrain.next_token_loss(model, tokens[:, 4:]).total
+    # Rotary positions are relative: where a document stands in its row does not matter.
+    torch.testing.assert_close(masked, alone, rtol=1e-5, atol=1e-5)
+    assert abs(pretrain.next_token_loss(model, tokens, weight).total - alone) > 1e-4
+
+
+def test_document_masking_changes_training_and_needs_an_end(tmp_path: Path) -> None:
+    config = tiny_config(document_masking=True, microbatch_size=2)
+    masked = fit(tiny_model(), CountingCorpus(), config, tmp_path / "masked", seed=1, eos_id=5)
+    plain = fit(tiny_model(), CountingCorpus(), tiny_config(), tmp_path / "plain", seed=1, eos_id=5)
+    assert masked.loss != plain.loss
+    with pytest.raises(InputError, match="no eos_id"):
+        fit(tiny_model(), CountingCorpus(), config, tmp_path / "none", seed=1)
+
+
+def test_every_step_logs_its_speed(tmp_path: Path) -> None:
+    """MFU = tokens/s x (6 N + 6 layers x width x context) / the measured matrix-product rate."""
+    model = tiny_model()
+    fit(model, CountingCorpus(), tiny_config(), tmp_path, seed=1)
+    lines = [json.loads(line) for line in (tmp_path / "timing.jsonl").read_text().splitlines()]
+    assert len(lines) == 12
+    per_token = 6 * sum(p.numel() for p in model.parameters()) + 6 * 1 * 16 * 16
+    peak = best_flops(torch.device("cpu"), bfloat16=False)
+    for line in lines:
+        assert line["tokens_per_second"] == pytest.approx(64 / line["seconds"])
+        assert line["mfu"] == pytest.approx(line["tokens_per_second"] * per_token / peak)
 
 
 def test_it_learns_and_reports(tmp_path: Path) -> None:

@@ -8,8 +8,7 @@ import torch
 from test_pretrain import CountingCorpus, tiny_model
 
 from echochamber.base import EchoError, stopping
-from echochamber.train import PretrainConfig, fit, pretrain
-from echochamber.train.parallel import start_world
+from echochamber.train import PretrainConfig, fit, pretrain, start_world
 
 
 def run_job(job: dict[str, object]) -> None:

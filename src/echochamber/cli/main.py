@@ -6,6 +6,7 @@ answers at once.
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated
 
@@ -56,6 +57,15 @@ def main(arguments: list[str] | None = None) -> None:
     sys.exit(run_cli(sys.argv[1:] if arguments is None else arguments))
 
 
+def _ends_first() -> bool:
+    """Whether this process is to say why it ends: of a torchrun job, the first does."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return True
+    from echochamber.train import ends_first
+
+    return ends_first()
+
+
 def run_cli(arguments: list[str]) -> int:
     """Run one command and return its exit code; `EchoError` becomes a sentence on stderr."""
     try:
@@ -63,9 +73,11 @@ def run_cli(arguments: list[str]) -> int:
     except typer.Exit as stop:
         return stop.exit_code
     except EchoError as error:
-        print(f"error: {error}", file=sys.stderr)
+        if _ends_first():
+            print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
+        _ends_first()
         print("interrupted; run the same command again to go on", file=sys.stderr)
         return 130
     except BrokenPipeError:
@@ -79,5 +91,7 @@ def run_cli(arguments: list[str]) -> int:
             command = context.command_path if context is not None else "echochamber"
             print(f"error: {error.format_message()} (see {command} --help)", file=sys.stderr)
             return int(error.exit_code)
+        if not _ends_first():
+            return 1
         raise
     return int(result) if isinstance(result, int) else 0

@@ -41,8 +41,12 @@ def run(
     """Run a study: train, post-train, measure, report. Continues where it stopped."""
     from echochamber.cli.tables import print_rows
     from echochamber.study import ExecutorOptions, estimate, open_study, run_study
+    from echochamber.train import start_world
 
+    world = start_world()
     opened = open_study(study, overrides or [], runs)
+    if dry_run and not world.is_main:
+        return
     if dry_run:
         result = estimate(opened)
         print_rows(result.mixtures, title="Mixtures")
@@ -53,7 +57,8 @@ def run(
         return
     where = ExecutorOptions(executor, ray_address, slurm_cluster)
     rows = run_study(opened, force=force, say=typer.echo, executor=where, track=track or ())
-    print_rows(last_rows(rows), title="At the last step of each arm")
+    if world.is_main:
+        print_rows(last_rows(rows), title="At the last step of each arm")
 
 
 def last_rows(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

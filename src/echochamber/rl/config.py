@@ -41,6 +41,7 @@ class RLConfig(Config):
         microbatch_tokens: tokens that go through the model at once; changes memory and rounding only.
             None is 1,024 on a CPU and 32,768 on an accelerator.
         checkpoint_every: steps between checkpoints; does not affect the result.
+        precision: of matrix products: `auto` is bfloat16 autocast on a GPU and float32 elsewhere.
     """
 
     algorithm: str
@@ -51,11 +52,16 @@ class RLConfig(Config):
     optimizer: OptimizerConfig = PAPER_OPTIMIZER
     microbatch_tokens: int | None = Field(default=None, ge=1)
     checkpoint_every: int = Field(default=20, ge=1)
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
 
     @property
     def total_steps(self) -> int:
         """Number of the last step."""
         return self.steps
+
+    def shared_batches(self) -> dict[str, int]:
+        """Config keys and sizes that the number of processes of a torchrun job must divide."""
+        return {}
 
     @abstractmethod
     def learner(self, context: Context) -> Learner:
@@ -203,6 +209,13 @@ class PolicyGradientConfig(RewardConfig):
                 f"samples_per_prompt {self.samples_per_prompt}: a group of one has no mean to compare with; "
                 "use at least 2"
             )
+
+    def shared_batches(self) -> dict[str, int]:
+        """Each process samples its part of a step's questions and updates on its part of each update's."""
+        sizes = {"prompts_per_step": self.prompts_per_step}
+        if self.prompts_per_update is not None:
+            sizes["prompts_per_update"] = self.prompts_per_update
+        return sizes
 
     @property
     def updates_per_step(self) -> int:

@@ -77,6 +77,10 @@ class ExpertIterationConfig(RewardConfig):
         """Supervised steps between two rounds of sampling."""
         return self.steps // self.rounds
 
+    def shared_batches(self) -> dict[str, int]:
+        """Each process tunes on its part of a batch."""
+        return {"batch_size": self.batch_size}
+
     def learner(self, context: Context) -> Learner:
         """The Expert Iteration learner."""
         return ExpertIterationLearner(self, context)
@@ -165,10 +169,11 @@ class ExpertIterationLearner(SupervisedLearner):
         """
         if self._round is None or self._round[0] != number:
             path = self.context.folder / "rounds" / f"round-{number:03d}.jsonl"
-            found = self.read(path)
+            world = self.context.world
+            found = world.on_main(lambda: self.read(path))
             if found is None:
                 self.sample(number, path)
-                found = self.read(path)
+                found = world.on_main(lambda: self.read(path))
             assert found is not None
             self._round = (number, found)
         return self._round[1]
@@ -207,7 +212,7 @@ class ExpertIterationLearner(SupervisedLearner):
             **completion_row(graded),
         }
         head = json.dumps({"run": self._mark(), "summary": summary}, ensure_ascii=False)
-        write_file(path, "\n".join([head, *lines]) + "\n")
+        context.world.on_main(lambda: write_file(path, "\n".join([head, *lines]) + "\n"))
 
     def keep(self, rollouts: Rollouts, rng: np.random.Generator, kept: Counter[str]) -> list[str]:
         """Lines for the completions to imitate; counts their formats in `kept`."""

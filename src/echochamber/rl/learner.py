@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from echochamber.base import Problem
 from echochamber.corpora import Tokenizer
 from echochamber.model import Transformer
 from echochamber.rollout import Engine
-from echochamber.train import NonFiniteError
+from echochamber.train import Collective, NonFiniteError, SummedGradients, World, autocast
 from echochamber.verify import Grader
 
 
@@ -32,6 +32,9 @@ class Context:
         folder: of the run; a learner may keep files of its own here, written atomically.
         seed: root of all randomness.
         excluded: problem keys that no training document may have.
+        world: the processes of a torchrun job. Each samples, grades and differentiates its part of a step;
+            rewards and advantages are computed on the whole in every process.
+        precision: of matrix products in the updates: `auto` is bfloat16 autocast on a GPU.
     """
 
     policy: Transformer
@@ -42,11 +45,22 @@ class Context:
     folder: Path
     seed: int
     excluded: frozenset[str] = frozenset()
+    world: World = field(default_factory=World)
+    precision: str = "auto"
 
     @property
     def device(self) -> torch.device:
         """Where the policy lives."""
         return next(self.policy.parameters()).device
+
+    @property
+    def collective(self) -> Collective | None:
+        """The other processes as `train_step` takes them."""
+        return SummedGradients(self.world) if self.world.size > 1 else None
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """The context of forward passes in updates."""
+        return autocast(self.device, self.precision)
 
     def microbatch_tokens(self, wanted: int | None) -> int:
         """Tokens that go through the model at once: as configured, or what is fast on this device.

@@ -15,7 +15,7 @@ from echochamber.rl.config import PolicyGradientConfig, RewardConfig, RLConfig
 from echochamber.rl.dynamics import alarms_of, confirmed
 from echochamber.rl.learner import Context, Learner
 from echochamber.rollout import Engine, NativeEngine
-from echochamber.train import Run
+from echochamber.train import Run, silent, start_world
 from echochamber.verify import Grader
 
 ALARMS = "alarms.jsonl"
@@ -69,6 +69,12 @@ def _check(config: RLConfig, context: Context) -> None:
         )
 
 
+def _memory_advice(config: RLConfig, context: Context) -> str:
+    tokens = context.microbatch_tokens(config.microbatch_tokens)
+    half = max(tokens // 2, 1)
+    return f"set microbatch_tokens of this arm to {half} (now {tokens}; the result stays the same)"
+
+
 def post_train(
     config: RLConfig,
     *,
@@ -91,7 +97,8 @@ def post_train(
     folder goes on from the last checkpoint and ends with the same bytes.
 
     Args:
-        policy: the weights to start from, also when resuming: they are the reference.
+        policy: the weights to start from, also when resuming: they are the reference. Under torchrun they
+            are equal in every process, and each trains a copy on its part of every batch.
         evaluation_steps: `on_step(step, policy)` is called after these many steps, 0 included. A run that
             was killed may call it again for a step; it must write the same, durably, before it returns.
         excluded: problem keys that no document trained on may have.
@@ -99,17 +106,20 @@ def post_train(
         show: reports progress, `show(label, total)`.
 
     Raises:
-        InputError: the config does not fit the task or the model.
+        InputError: the config does not fit the task, the model or the number of processes.
         NonFiniteError: a loss or gradient was not finite; the last good checkpoint is named and kept.
         Interrupted: the run was asked to stop; the finished step is on disk.
     """
     if engine is None:
         engine = NativeEngine(policy, eos_id=tokenizer.eos_id, pad_id=tokenizer.pad_id)
+    world = start_world()
     context = Context(
         policy=policy, tokenizer=tokenizer, problems=problems, grader=grader, engine=engine,
-        folder=folder, seed=seed, excluded=excluded,
+        folder=folder, seed=seed, excluded=excluded, world=world, precision=config.precision,
     )  # fmt: skip
     _check(config, context)
+    for name, size in config.shared_batches().items():
+        world.rows(size, name)
     learner = config.learner(context)
     learner.extras["alarm_streaks"] = {}
     raised: list[str] = []
@@ -126,18 +136,20 @@ def post_train(
         },
         checkpoint_every=config.checkpoint_every,
         logs=(ALARMS,),
+        world=world,
     )
+    run.memory_advice = _memory_advice(config, context)
     wanted = set(evaluation_steps)
-    with run, show(config.algorithm, config.total_steps) as bar:
+    with run, show(config.algorithm, config.total_steps) if world.is_main else silent() as bar:
         learner.extras = run.extras
         if run.step == 0 and 0 in wanted:
-            on_step(0, policy)
+            world.on_main(lambda: on_step(0, policy))
         for step in run.steps():
             raised += _one_step(run, learner, step, bar)
             if step + 1 in wanted:
-                on_step(step + 1, policy)
+                world.on_main(lambda done=step + 1: on_step(done, policy))  # type: ignore[misc]
                 run.log_timing({"step": step + 1, "what": "evaluation"})
-    save(policy, folder / "model")
+    world.on_main(lambda: save(policy, folder / "model"))
     return PostTrainResult(folder / "model", config.total_steps, run.extras["samples_seen"], tuple(raised))
 
 
@@ -151,7 +163,8 @@ def _one_step(run: Run, learner: Learner, step: int, bar: Any) -> list[str]:
     sentences = confirmed(run.extras["alarm_streaks"], alarms_of(row))
     for sentence in sentences:
         run.log({"step": step + 1, "alarm": sentence}, ALARMS)
-        print(f"warning: step {step + 1}: {sentence}", flush=True)
+        if run.world.is_main:
+            print(f"warning: step {step + 1}: {sentence}", flush=True)
     run.log_timing({"step": step + 1, "what": "train", **learner.seconds})
     bar.update(step + 1, **{name: row[name] for name in ("reward", "correct", "loss") if name in row})
     return sentences

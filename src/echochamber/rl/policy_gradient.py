@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from echochamber.base import derive_seed
+from echochamber.model import Transformer
 from echochamber.rl import objectives as obj
 from echochamber.rl.advantages import discounted_returns, no_signal
 from echochamber.rl.batches import Microbatch, Sample, plan_microbatches
@@ -220,12 +221,13 @@ class PolicyGradientLearner(Learner):
         return plans
 
     def microbatches(self, batch: Batch, prompts: Sequence[int]) -> list[Microbatch]:
-        """All completions of the given prompts."""
+        """All completions of this process's part of the given prompts."""
         per_prompt = batch.rollouts.num_samples
+        prompts = sorted(prompts)[self.context.world.part(len(prompts))]
         return plan_microbatches(
             batch.rollouts.prompts,
             batch.samples,
-            [prompt * per_prompt + g for prompt in sorted(prompts) for g in range(per_prompt)],
+            [prompt * per_prompt + g for prompt in prompts for g in range(per_prompt)],
             budget_tokens=self.context.microbatch_tokens(self.config.microbatch_tokens),
             device=self.context.device,
             width=self.context.policy.config.d_model,
@@ -242,14 +244,23 @@ class PolicyGradientLearner(Learner):
         if self.reference is not None and (config.measure_kl or self.kl_coefficient > 0):
             batch.ref_logp_BT = torch.zeros_like(batch.old_logp_BT)
             for micro in plan:
-                outputs = token_outputs(self.reference, micro, temperature=config.temperature)
-                batch.put(batch.ref_logp_BT, micro, outputs.logp_N)
+                batch.put(batch.ref_logp_BT, micro, self.outputs(self.reference, micro).logp_N)
+            batch.ref_logp_BT = self.context.world.sum(batch.ref_logp_BT)
         if self.needs_scores():
             for micro in plan:
-                self.score_policy(
-                    batch, micro, token_outputs(self.policy, micro, temperature=config.temperature)
-                )
+                self.score_policy(batch, micro, self.outputs(self.policy, micro))
+            self.share_scores(batch)
             batch.scored = True
+
+    def share_scores(self, batch: Batch) -> None:
+        """Every process gets what each said about its part; the other entries are 0."""
+        world = self.context.world
+        batch.old_logp_BT, batch.entropy_BT = world.sum(batch.old_logp_BT), world.sum(batch.entropy_BT)
+
+    def outputs(self, model: Transformer, micro: Microbatch) -> TokenOutputs:
+        """What a model says about the response tokens of a microbatch."""
+        with self.context.autocast():
+            return token_outputs(model, micro, temperature=self.config.temperature)
 
     def score_policy(self, batch: Batch, micro: Microbatch, outputs: TokenOutputs) -> None:
         """Keep what the sampling policy said about a microbatch."""
@@ -260,14 +271,19 @@ class PolicyGradientLearner(Learner):
         self, step: int, batch: Batch, advantage_BT: Tensor, plans: Sequence[Sequence[Microbatch]]
     ) -> list[StepStats]:
         """One optimiser step for each plan, in order."""
-        return [self.update(step, index, batch, advantage_BT, plan) for index, plan in enumerate(plans)]
+        stats = [self.update(step, index, batch, advantage_BT, plan) for index, plan in enumerate(plans)]
+        if not batch.scored:
+            self.share_scores(batch)
+        return stats
 
     def normalizer(self, batch: Batch, plan: Sequence[Microbatch]) -> float:
-        """What the weighted sums of an update's terms are divided by."""
+        """What the weighted sums of an update's terms, over all processes, are divided by."""
         trained_BT = batch.trained_BT[torch.cat([micro.sample_b for micro in plan])]
+        counts = torch.stack([trained_BT.any(dim=1).sum(), trained_BT.sum()])
+        num_completions, num_tokens = self.context.world.sum(counts).tolist()
         return obj.normalizer_of(
-            int(trained_BT.any(dim=1).sum()),
-            int(trained_BT.sum()),
+            num_completions,
+            num_tokens,
             self.config.max_new_tokens,
             self.config.aggregation,
         )
@@ -287,11 +303,12 @@ class PolicyGradientLearner(Learner):
             lambda micro: self.loss(batch, advantage_BT, micro),
             normalizer=self.normalizer(batch, plan),
             max_grad_norm=config.optimizer.clip,
+            collective=self.context.collective,
         )
 
     def loss(self, batch: Batch, advantage_BT: Tensor, micro: Microbatch) -> LossSum:
         """Weighted sum of the objective's terms over one microbatch."""
-        outputs = token_outputs(self.policy, micro, temperature=self.config.temperature)
+        outputs = self.outputs(self.policy, micro)
         if not batch.scored:
             self.score_policy(batch, micro, outputs)
         return self.policy_loss(batch, advantage_BT, micro, outputs)

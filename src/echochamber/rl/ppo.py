@@ -22,7 +22,7 @@ from echochamber.rl.config import PAPER_OPTIMIZER, PolicyGradientConfig, registe
 from echochamber.rl.dynamics import pooled
 from echochamber.rl.learner import Context, Learner
 from echochamber.rl.objectives import Aggregation
-from echochamber.rl.policy import TokenOutputs, response_hidden, token_outputs
+from echochamber.rl.policy import response_hidden
 from echochamber.rl.policy_gradient import Batch, PolicyGradientLearner
 from echochamber.train import (
     LossSum,
@@ -126,7 +126,13 @@ class PPOLearner(PolicyGradientLearner):
         super().score(batch, plan)
         self.value_BT = torch.zeros_like(batch.old_logp_BT)
         for micro in plan:
-            batch.put(self.value_BT, micro, self.head(response_hidden(self.trunk, micro)))
+            batch.put(self.value_BT, micro, self.head(self.hidden(micro)))
+        self.value_BT = self.context.world.sum(self.value_BT)
+
+    def hidden(self, micro: Microbatch) -> Tensor:
+        """hidden_ND of the critic's network; in float32 at least, as values are."""
+        with self.context.autocast():
+            return response_hidden(self.trunk, micro)
 
     def advantages(self, batch: Batch) -> Tensor:
         """(B, T): GAE of the per-token rewards."""
@@ -167,9 +173,10 @@ class PPOLearner(PolicyGradientLearner):
             self.modules["critic"],
             optimizer,
             plan,
-            lambda micro: self.value_loss(batch, micro, response_hidden(self.trunk, micro)),
+            lambda micro: self.value_loss(batch, micro, self.hidden(micro)),
             normalizer=self.normalizer(batch, plan),
             max_grad_norm=config.critic_optimizer.clip,
+            collective=self.context.collective,
         )
 
     def value_loss(self, batch: Batch, micro: Microbatch, hidden_ND: Tensor) -> LossSum:
@@ -198,7 +205,7 @@ class PPOLearner(PolicyGradientLearner):
         """The policy's loss, with the value's beside it in a shared network."""
         if self.config.critic == "own":
             return super().loss(batch, advantage_BT, micro)
-        outputs: TokenOutputs = token_outputs(self.policy, micro, temperature=self.config.temperature)
+        outputs = self.outputs(self.policy, micro)
         policy = self.policy_loss(batch, advantage_BT, micro, outputs)
         value = self.value_loss(batch, micro, outputs.hidden_ND)
         return LossSum(

@@ -162,22 +162,38 @@ def collect(
 
     Random numbers depend on (seed, step, slot, sample, position); `first_slot`
     is the slot of the first problem, so that further draws within a step differ.
+    Of several processes each samples and grades its part; all get the whole.
     """
-    context = learner.context
-    with learner.timed("rollout_seconds"):
-        prompts = context.tokenizer.encode_prompts([problem.question for problem in problems])
-        nested = context.engine.generate(
-            prompts,
-            config.sampling,
-            num_samples=config.samples_per_prompt,
-            seed=derive_seed(context.seed, "rollout"),
-            step=step,
-            prompt_ids=range(first_slot, first_slot + len(prompts)),
-        )
-        completions = [completion for group in nested for completion in group]
-    with learner.timed("grade_seconds"):
-        graded = _grade(learner, config, problems, completions, step, first_slot)
-        reward_B = torch.tensor(rewards_of(config, graded), dtype=torch.float64)
+    context, world = learner.context, learner.context.world
+    prompts = context.tokenizer.encode_prompts([problem.question for problem in problems])
+    mine = world.part(len(prompts))
+    completions: list[Completion] = []
+    graded: list[Graded] = []
+    if mine.stop > mine.start:
+        with learner.timed("rollout_seconds"):
+            nested = context.engine.generate(
+                prompts[mine],
+                config.sampling,
+                num_samples=config.samples_per_prompt,
+                seed=derive_seed(context.seed, "rollout"),
+                step=step,
+                prompt_ids=range(first_slot + mine.start, first_slot + mine.stop),
+            )
+            completions = [completion for group in nested for completion in group]
+        with learner.timed("grade_seconds"):
+            size = config.samples_per_prompt
+            purpose = derive_seed(context.seed, "reward", step, first_slot)
+            draws = np.random.default_rng(purpose).random(len(prompts) * size)
+            graded = _grade(
+                learner, config, problems[mine], completions, draws[mine.start * size : mine.stop * size]
+            )
+    if world.size > 1:
+        with learner.timed("gather_seconds"):
+            parts = world.gather((completions, graded))
+            completions = [item for part, _ in parts for item in part]
+            graded = [item for _, part in parts for item in part]
+    # A reward may look at all completions, and a reward of the user's own may be random: asked once.
+    reward_B = torch.tensor(world.on_main(lambda: rewards_of(config, graded)), dtype=torch.float64)
     return Rollouts(
         prompts=[list(ids) for ids in prompts],
         completions=completions,
@@ -192,8 +208,7 @@ def _grade(
     config: RewardConfig,
     problems: Sequence[Problem],
     completions: Sequence[Completion],
-    step: int,
-    first_slot: int,
+    draws: npt.NDArray[np.float64],
 ) -> list[Graded]:
     context = learner.context
     texts = context.tokenizer.decode_batch([item.token_ids.tolist() for item in completions])
@@ -209,7 +224,6 @@ def _grade(
             truncated=[cut[i] for i in chosen],
         )
         verdicts.update(zip(chosen, found, strict=True))
-    draws = np.random.default_rng(derive_seed(context.seed, "reward", step, first_slot)).random(len(asked))
     return [
         Graded(
             problem=asked[i],

@@ -31,6 +31,10 @@ class SFTConfig(RLConfig):
     batch_size: int = Field(default=256, ge=1)
     optimizer: OptimizerConfig = PAPER_OPTIMIZER.model_copy(update={"learning_rate": 1e-4})
 
+    def shared_batches(self) -> dict[str, int]:
+        """Each process tunes on its part of a batch."""
+        return {"batch_size": self.batch_size}
+
     def learner(self, context: Context) -> Learner:
         """The supervised learner."""
         return SFTLearner(self, context)
@@ -76,7 +80,7 @@ class SFTLearner(SupervisedLearner):
         super().__init__(config, config.batch_size, context)
         self.config = config
         self.pairs, self.num_left_out = read_pairs(config, context)
-        if self.num_left_out:
+        if self.num_left_out and context.world.is_main:
             print(
                 f"note: {self.num_left_out} of {config.num_documents} documents are longer than the model's "
                 f"context of {context.policy.config.context_length} tokens and are left out",

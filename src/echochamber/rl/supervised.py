@@ -56,7 +56,8 @@ class SupervisedLearner(Learner):
         optimizer = self.optimizers["policy"]
         set_learning_rate(optimizer, learning_rate_at(number, self.tuning.optimizer, total))
         chosen = self.batch_of(len(pairs), number, purpose, index)
-        plan = self._plan([pairs[i] for i in chosen])
+        mine = self.context.world.part(len(chosen))
+        plan = self._plan([pairs[i] for i in chosen[mine]])
         return train_step(
             self.context.policy,
             optimizer,
@@ -64,6 +65,7 @@ class SupervisedLearner(Learner):
             self._loss,
             normalizer=float(sum(len(pairs[i].response) for i in chosen)),
             max_grad_norm=self.tuning.optimizer.clip,
+            collective=self.context.collective,
         )
 
     def batch_of(self, num_pairs: int, number: int, purpose: str, index: int) -> list[int]:
@@ -98,4 +100,6 @@ class SupervisedLearner(Learner):
 
     def _loss(self, micro: Microbatch) -> LossSum:
         policy = self.context.policy
-        return linear_cross_entropy(response_hidden(policy, micro), policy.head_weight, micro.target_N)
+        with self.context.autocast():
+            hidden_ND = response_hidden(policy, micro)
+            return linear_cross_entropy(hidden_ND, policy.head_weight, micro.target_N)

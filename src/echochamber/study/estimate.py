@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import Any
-
-import torch
 
 from echochamber import model, rl
 from echochamber.corpora import plan_mixture
@@ -14,6 +11,7 @@ from echochamber.study.config import StudyConfig
 from echochamber.study.runner import Study
 from echochamber.study.sampling import first_examples
 from echochamber.study.store import Stage
+from echochamber.train import matmul_flops_per_second
 
 # Shares of the measured matrix-product rate that each kind of work reached on a 2-core CPU, by width:
 # (pretraining, post-training with its sampling and evaluation). Small matrices keep the cores less busy.
@@ -30,17 +28,6 @@ class Estimate:
     models: list[dict[str, Any]]
     stages: list[dict[str, Any]]
     notes: list[str]
-
-
-def matmul_flops_per_second(seconds: float = 0.3) -> float:
-    """Measured float32 matrix-product rate of this machine's CPU, in FLOP/s."""
-    a = torch.ones(512, 512)
-    torch.mm(a, a)
-    start, count = time.perf_counter(), 0
-    while time.perf_counter() - start < seconds:
-        torch.mm(a, a)
-        count += 1
-    return 2.0 * 512**3 * count / (time.perf_counter() - start)
 
 
 def _efficiency(width: int) -> tuple[float, float]:

@@ -7,6 +7,7 @@ import time
 from echochamber.base import InputError, RunLock, read_json, write_json
 from echochamber.study.gather import read_seconds
 from echochamber.study.modules import import_modules
+from echochamber.study.ranks import together
 from echochamber.study.stages import STAGES, StageContext
 from echochamber.study.store import Stage, Store
 
@@ -35,16 +36,9 @@ def _make(stage: Stage, store: Store) -> float:
     clock = folder / "seconds.json"
     before = float(read_json(clock)["seconds"]) if clock.exists() else 0.0
     start = time.monotonic()
-    import_modules(stage.modules)
-    context = StageContext(
-        config=stage.config,
-        inputs={name: store.path(other) for name, other in stage.inputs.items()},
-        folder=folder,
-        seed=stage.seed,
-        settings=stage.settings,
-    )
     try:
-        STAGES[stage.kind].run(context)
+        with together(stage):
+            run_stage(stage, store)
     except InputError:
         if begun_here and not (folder / "checkpoints").exists():
             store.discard(stage)
@@ -57,3 +51,17 @@ def _make(stage: Stage, store: Store) -> float:
     write_json(clock, {"seconds": seconds})
     store.finish(stage)
     return seconds
+
+
+def run_stage(stage: Stage, store: Store) -> None:
+    """Run a stage's function in its unfinished folder; under torchrun, in each process that takes part."""
+    import_modules(stage.modules)
+    STAGES[stage.kind].run(
+        StageContext(
+            config=stage.config,
+            inputs={name: store.path(other) for name, other in stage.inputs.items()},
+            folder=store.partial(stage),
+            seed=stage.seed,
+            settings=stage.settings,
+        )
+    )

@@ -26,11 +26,14 @@ from echochamber.base import (
 )
 from echochamber.study.config import StudyConfig, load_study
 from echochamber.study.driving import Driver, Say
+from echochamber.study.executing import run_stage
 from echochamber.study.executors import ExecutorOptions, make_executor
 from echochamber.study.gather import done, gather
 from echochamber.study.plan import Plan, make_plan
+from echochamber.study.ranks import check_processes, follow, leading
 from echochamber.study.store import Store, code_digests, environment
 from echochamber.study.tracking import Follower
+from echochamber.train import start_world
 from echochamber.verify import require_confinement
 
 
@@ -114,6 +117,9 @@ def run_study(
 ) -> list[dict[str, Any]]:
     """Make every missing stage, gather the results, write the report.
 
+    Under torchrun every process calls this; the main one does what is said here, the others take part in
+    pretraining and post-training and return nothing.
+
     Args:
         study: from `open_study`.
         force: forget finished and half-finished stages of this plan first.
@@ -127,13 +133,29 @@ def run_study(
 
     Raises:
         EchoError: a stage failed; stages that do not need it are made all the same.
+        InputError: the processes of a torchrun job cannot share a batch of the study evenly.
     """
+    where = executor or ExecutorOptions()
+    check_processes([config for _, config in study.variants], where)
+    if not start_world().is_main:
+        follow(study.plan.stages, lambda stage: run_stage(stage, study.store))
+        return []
+    with leading():
+        return _lead(study, where, force, only, say, track)
+
+
+def _lead(
+    study: Study,
+    where: ExecutorOptions,
+    force: bool,
+    only: Sequence[str] | None,
+    say: Say,
+    track: Sequence[str],
+) -> list[dict[str, Any]]:
     settings = study.config.verify
     if 2 in settings.tiers and not settings.unsafe_unconfined:
         require_confinement()
-    place = make_executor(
-        executor or ExecutorOptions(), study.store, study.folder, study.config.resources, study.config.slurm
-    )
+    place = make_executor(where, study.store, study.folder, study.config.resources, study.config.slurm)
     names = (*study.config.track, *track)
     follower = Follower(study.name, study.plan, study.store, study.folder, names, say)
     made = [path for path in (study.folder, *study.folder.parents) if not path.exists()]

@@ -134,8 +134,9 @@ def run_pretrain(context: StageContext) -> None:
         train.PretrainConfig.model_validate({**context.config["pretrain"], **context.settings}),
         context.folder,
         seed=derive_seed(context.seed, "pretrain"),
+        eos_id=tokenizer.eos_id,
     )
-    model.save(policy, context.folder / "model")
+    train.start_world().on_main(lambda: model.save(policy, context.folder / "model"))
 
 
 class Measurement:
@@ -194,19 +195,21 @@ class Measurement:
 
 def _grader(context: StageContext) -> verify.Grader:
     """The study's grader, with its journal of executed programs beside the stage."""
-    settings = context.config["verify"]
+    settings, rank = context.config["verify"], train.start_world().rank
+    # One writer for each journal; of several processes, each replays what it ran itself.
+    journal = "verdicts.jsonl" if rank == 0 else f"verdicts-{rank}.jsonl"
     return verify.Grader(
         tiers=tuple(settings["tiers"]),
         reward_stated=settings["reward_stated"],
         unsafe_unconfined=settings["unsafe_unconfined"],
-        journal=context.folder / "verdicts.jsonl",
+        journal=context.folder / journal,
     )
 
 
 def run_evaluate(context: StageContext) -> None:
     """Measure the base model."""
     tokenizer = corpora.Tokenizer.load(context.inputs["tokenizer"] / "tokenizer")
-    policy = model.load(context.inputs["pretrain"] / "model")
+    policy = model.load(context.inputs["pretrain"] / "model").to(train.start_world().device)
     with _grader(context) as grader:
         Measurement(context, tokenizer, grader)(0, policy)
 
@@ -216,7 +219,8 @@ def run_arm(context: StageContext) -> None:
     tokenizer = corpora.Tokenizer.load(context.inputs["tokenizer"] / "tokenizer")
     adapter: TypeAdapter[rl.AlgorithmConfig] = TypeAdapter(rl.AlgorithmConfig)
     config = adapter.validate_python({**context.config["arm"], **context.settings})
-    policy = model.load(context.inputs["start"] / "model")
+    world = train.start_world()
+    policy = model.load(context.inputs["start"] / "model").to(world.device)
     problems = (
         corpora.read_problems(context.inputs["problems"] / f"{config.task}.jsonl") if config.task else []
     )
@@ -227,7 +231,7 @@ def run_arm(context: StageContext) -> None:
             if step > 0 or "evaluate" not in context.inputs:
                 measure(step, current)
 
-        if "evaluate" in context.inputs:
+        if "evaluate" in context.inputs and world.is_main:
             # Step 0 is the base model, measured already with the same seed.
             for kind in (TABLES, PROBABILITIES):
                 (context.folder / kind).mkdir(exist_ok=True)

@@ -6,6 +6,7 @@ import os
 import platform
 import shutil
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ CLOCK_FILES = ("timing.jsonl", "seconds.json")
 # What an interrupted stage needs to go on and a finished one does not.
 CODE = "code.json"
 IDENTITY = "stage.json"
-SCRATCH = ("checkpoints", "verdicts.jsonl", CODE, IDENTITY)
+SCRATCH = ("checkpoints", "verdicts*.jsonl", CODE, IDENTITY)
 # Rooms that only show results: a change there cannot make a half-finished stage inconsistent.
 _SHOWING_ROOMS = ("analysis", "bench", "cli", "report")
 
@@ -83,13 +84,18 @@ def environment() -> dict[str, Any]:
     import torch
 
     from echochamber import __version__
+    from echochamber.train import start_world
 
+    world = start_world()
+    on_gpu = world.device.type == "cuda"
     return {
         "echochamber": __version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": numpy.__version__,
         "threads": torch.get_num_threads(),
+        "processes": world.size,
+        "device": torch.cuda.get_device_name(world.device) if on_gpu else "cpu",
         "machine": platform.machine(),
         "system": platform.system(),
         "cores": os.cpu_count(),
@@ -201,7 +207,8 @@ class Store:
         files = {}
         for path in sorted(partial.rglob("*")):
             name = path.relative_to(partial)
-            if path.is_file() and name.parts[0] not in (MANIFEST, *CLOCK_FILES, *SCRATCH):
+            scratch = any(fnmatch(name.parts[0], pattern) for pattern in SCRATCH)
+            if path.is_file() and not scratch and name.parts[0] not in (MANIFEST, *CLOCK_FILES):
                 files[str(name)] = {"bytes": path.stat().st_size, "sha256": digest_file(path)}
         manifest = {**identity(stage), "files": files, "environment": environment()}
         fault_point("stage.before_manifest")
@@ -215,10 +222,10 @@ class Store:
     def promote(self, stage: Stage) -> Path:
         """Remove what only an interrupted run needs and rename a complete folder."""
         partial = self.partial(stage)
-        for name in SCRATCH:
+        for pattern in SCRATCH:
             fault_point("stage.before_discard")
-            path = partial / name
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+            for path in partial.glob(pattern):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
         publish_folder(partial, self.path(stage))
         return self.path(stage)
 

@@ -1,24 +1,35 @@
 """Training: pure objectives, the one training step, optimiser, schedule, checkpoints, the resumable loop."""
 
 from echochamber.train.checkpoints import Checkpoint, Retention, discard, newest, restore, save_checkpoint
+from echochamber.train.hardware import (
+    best_flops,
+    matmul_flops_per_second,
+    model_flops_utilisation,
+    peak_flops,
+)
 from echochamber.train.logs import LogMark, MetricsLog, TimingLog, total_seconds
 from echochamber.train.objectives import LossSum, cross_entropy, linear_cross_entropy, token_logprobs
 from echochamber.train.optimizer import OptimizerConfig, learning_rate_at, make_optimizer, set_learning_rate
-from echochamber.train.parallel import ParallelConfig, ParallelModel, World, start_world
+from echochamber.train.parallel import ParallelConfig, ParallelModel, SummedGradients
 from echochamber.train.pretrain import (
     Corpus,
     FitResult,
     PretrainConfig,
     autocast,
+    document_mask,
     fit,
     heldout_loss,
     next_token_loss,
+    silent,
+    uses_bfloat16,
 )
 from echochamber.train.run import Run
-from echochamber.train.step import NonFiniteError, StepStats, train_step
+from echochamber.train.step import Collective, NonFiniteError, StepStats, train_step
+from echochamber.train.world import World, all_left, another_ended, ends_first, start_world
 
 __all__ = [
     "Checkpoint",
+    "Collective",
     "Corpus",
     "FitResult",
     "LogMark",
@@ -32,23 +43,34 @@ __all__ = [
     "Retention",
     "Run",
     "StepStats",
+    "SummedGradients",
     "TimingLog",
     "World",
+    "all_left",
+    "another_ended",
     "autocast",
+    "best_flops",
     "cross_entropy",
     "discard",
+    "document_mask",
+    "ends_first",
     "fit",
     "heldout_loss",
     "learning_rate_at",
     "linear_cross_entropy",
     "make_optimizer",
+    "matmul_flops_per_second",
+    "model_flops_utilisation",
     "newest",
     "next_token_loss",
+    "peak_flops",
     "restore",
     "save_checkpoint",
     "set_learning_rate",
+    "silent",
     "start_world",
     "token_logprobs",
     "total_seconds",
     "train_step",
+    "uses_bfloat16",
 ]

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import time
+
 import torch
+
+from echochamber.model import ModelConfig, flops_per_token
 
 # Dense bfloat16 matrix-product peaks in FLOP/s, from the makers' data sheets (without sparsity).
 # Matched by substring in this order: longer names first.
@@ -28,3 +33,57 @@ def peak_flops(device: torch.device, *, bfloat16: bool) -> float | None:
     name = torch.cuda.get_device_name(device)
     peak = next((rate for known, rate in _PEAKS.items() if known in name), None)
     return peak if peak is None or bfloat16 else peak / 2
+
+
+def matmul_flops_per_second(
+    seconds: float = 0.3, *, device: torch.device | None = None, bfloat16: bool = False
+) -> float:
+    """Measured rate of a square matrix product, in FLOP/s, in float32 unless `bfloat16`."""
+    device = device or torch.device("cpu")
+    width = 512 if device.type == "cpu" else 8192
+    a = torch.ones(width, width, device=device, dtype=torch.bfloat16 if bfloat16 else torch.float32)
+    torch.mm(a, a)
+    _synchronise(device)
+    start, count = time.perf_counter(), 0
+    while time.perf_counter() - start < seconds:
+        torch.mm(a, a)
+        _synchronise(device)
+        count += 1
+    return 2.0 * width**3 * count / (time.perf_counter() - start)
+
+
+def _synchronise(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+@functools.cache
+def best_flops(device: torch.device, *, bfloat16: bool) -> float:
+    """What one process could compute at best, in FLOP/s.
+
+    The data sheet's peak for a GPU that we know; elsewhere the rate of a matrix product, measured once.
+    """
+    known = peak_flops(device, bfloat16=bfloat16)
+    return matmul_flops_per_second(0.1, device=device, bfloat16=bfloat16) if known is None else known
+
+
+def model_flops_utilisation(
+    tokens_per_second: float,
+    config: ModelConfig,
+    context: int,
+    *,
+    device: torch.device,
+    bfloat16: bool,
+    num_processes: int = 1,
+) -> float:
+    """MFU (Chowdhery et al. 2022, arXiv:2204.02311, app. B): arithmetic the model needs over `best_flops`.
+
+    The arithmetic is 6 N plus attention (`flops_per_token`); what activation checkpointing computes again
+    does not count. On a CPU the denominator is a measured rate, which good code can come close to.
+
+    Args:
+        tokens_per_second: trained by all processes together.
+        context: tokens of a training sequence.
+    """
+    possible = best_flops(device, bfloat16=bfloat16) * num_processes
+    return tokens_per_second * flops_per_token(config, context) / possible

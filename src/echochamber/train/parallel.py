@@ -1,10 +1,7 @@
-"""Several processes train one model: torchrun with DDP or FSDP2. Ranks are known here and nowhere else.
+"""Several processes train one model: torchrun with DDP, FSDP2, or gradients added by hand.
 
-    torchrun --nproc-per-node 8 -m echochamber run study.yaml
-
-Every process runs the same program; only the main one (rank 0) writes. Losses are sums over the rows of one
-process; gradients are the sum over all processes divided by the global normalizer, so that the number of
-processes changes rounding only.
+Losses are sums over the rows of one process; gradients are the sum over all processes divided by the global
+normalizer, so that the number of processes changes rounding only.
 """
 
 from __future__ import annotations
@@ -13,10 +10,9 @@ import contextlib
 import functools
 import os
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, cast
 
 import torch
 import torch.distributed as dist
@@ -25,8 +21,7 @@ from torch.utils.checkpoint import checkpoint
 
 from echochamber.base import Config, EchoError, InputError
 from echochamber.train.objectives import LossSum
-
-R = TypeVar("R")
+from echochamber.train.world import World
 
 
 class ParallelConfig(Config):
@@ -43,90 +38,6 @@ class ParallelConfig(Config):
     strategy: Literal["ddp", "fsdp"] = "ddp"
     activation_checkpointing: bool = False
     compile: bool = False
-
-
-@dataclass(frozen=True)
-class World:
-    """The processes of this job, and which one this is.
-
-    Attributes:
-        device: where this process computes when there are several.
-    """
-
-    rank: int = 0
-    size: int = 1
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-
-    @property
-    def is_main(self) -> bool:
-        """Whether this process writes files and shows progress."""
-        return self.rank == 0
-
-    def sum(self, values: Tensor) -> Tensor:
-        """Elementwise sum over all processes."""
-        if self.size == 1:
-            return values
-        total = values.to(self.device)
-        dist.all_reduce(total)
-        return total
-
-    def any(self, flag: bool) -> bool:
-        """Whether the flag is set in any process."""
-        return bool(flag) if self.size == 1 else bool(self.sum(torch.tensor([float(flag)])).item())
-
-    def on_main(self, work: Callable[[], R]) -> R:
-        """Do something in the main process; every process gets its result, or raises its `EchoError`."""
-        if self.size == 1:
-            return work()
-        box: list[R | EchoError | None] = [None]
-        if self.is_main:
-            try:
-                box[0] = work()
-            except EchoError as error:
-                box[0] = error
-        dist.broadcast_object_list(box, src=0, device=self.device)
-        if isinstance(box[0], EchoError):
-            raise box[0]
-        return cast(R, box[0])
-
-    def rows(self, batch_size: int, what: str) -> slice:
-        """The rows of a global batch that belong to this process.
-
-        Raises:
-            InputError: the batch cannot be divided evenly.
-        """
-        if batch_size % self.size:
-            raise InputError(
-                f"{what} {batch_size} is not divisible by the {self.size} processes of this job; "
-                f"use a multiple of {self.size}, or another number of processes"
-            )
-        share = batch_size // self.size
-        return slice(self.rank * share, (self.rank + 1) * share)
-
-
-@functools.cache
-def start_world() -> World:
-    """Join the processes that torchrun started (gloo on CPU, NCCL on GPUs); alone without torchrun.
-
-    Raises:
-        InputError: more processes than GPUs on this machine.
-    """
-    size = int(os.environ.get("WORLD_SIZE", "1"))
-    if size == 1 or "RANK" not in os.environ:
-        return World()
-    rank, local = int(os.environ["RANK"]), int(os.environ.get("LOCAL_RANK", "0"))
-    device = torch.device("cpu")
-    if torch.cuda.is_available():
-        if local >= torch.cuda.device_count():
-            raise InputError(
-                f"process {local} of this machine has no GPU: there are {torch.cuda.device_count()}. "
-                f"Use --nproc-per-node {torch.cuda.device_count()}"
-            )
-        device = torch.device("cuda", local)
-        torch.cuda.set_device(device)
-    if not dist.is_initialized():
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    return World(rank, size, device)
 
 
 class _LossModule(nn.Module):
@@ -167,9 +78,8 @@ class ParallelModel:
         self.trained = model
         self._ddp: nn.parallel.DistributedDataParallel | None = None
         if world.size > 1 and config.strategy == "fsdp":
-            self.trained = _copy(model).to(world.device)
-        elif world.size > 1:
-            model.to(world.device)
+            self.trained = _copy(model)
+        self.trained.to(world.device)
         self._prepare_blocks()
         self._forward: nn.Module = _LossModule(self.trained, loss)
         if world.size > 1 and config.strategy == "fsdp":
@@ -208,6 +118,9 @@ class ParallelModel:
             return cast(AbstractContextManager[Any], self._ddp.no_sync())
         return contextlib.nullcontext()
 
+    def gradients(self, parameters: Sequence[nn.Parameter]) -> None:
+        """Nothing: the wrappers have reduced the gradients during the backward pass."""
+
     def sum(self, values: Tensor) -> Tensor:
         """Sum of per-process values."""
         return self.world.sum(values)
@@ -221,6 +134,49 @@ class ParallelModel:
         for block in _blocks(self._model):
             vars(block).pop("forward", None)
             block._compiled_call_impl = None
+
+
+# Elements of gradients that travel in one message.
+_BUCKET_ELEMENTS = 2**25
+
+
+class SummedGradients:
+    """A `Collective` for losses that no wrapper sees as a forward pass: RL's reach into a model's parts.
+
+    Every process holds the whole model; gradients are added after the last microbatch, in buckets, and
+    come out as the same bits everywhere, so that the copies stay equal.
+    """
+
+    gradient_scale = 1.0
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def accumulating(self, last: bool) -> AbstractContextManager[Any]:
+        """Nothing to prepare."""
+        return contextlib.nullcontext()
+
+    def gradients(self, parameters: Sequence[nn.Parameter]) -> None:
+        """Replace each gradient by its sum over all processes."""
+        if self.world.size == 1:
+            return
+        bucket: list[Tensor] = []
+        for gradient in [p.grad for p in parameters if p.grad is not None]:
+            if bucket and sum(g.numel() for g in bucket) + gradient.numel() > _BUCKET_ELEMENTS:
+                self._reduce(bucket)
+                bucket = []
+            bucket.append(gradient)
+        self._reduce(bucket)
+
+    def _reduce(self, bucket: Sequence[Tensor]) -> None:
+        flat = torch.cat([gradient.flatten() for gradient in bucket])
+        dist.all_reduce(flat)
+        for gradient, part in zip(bucket, torch.split(flat, [g.numel() for g in bucket]), strict=True):
+            gradient.copy_(part.view_as(gradient))
+
+    def sum(self, values: Tensor) -> Tensor:
+        """Sum of per-process values."""
+        return self.world.sum(values)
 
 
 def _blocks(model: nn.Module) -> Iterable[nn.Module]:

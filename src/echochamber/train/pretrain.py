@@ -18,18 +18,20 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from echochamber.base import Config, Progress, digest, progress
-from echochamber.model import Transformer, flops_per_token
-from echochamber.train.hardware import peak_flops
+from echochamber.base import Config, InputError, Progress, digest, progress
+from echochamber.model import Transformer
+from echochamber.train.hardware import best_flops, model_flops_utilisation
 from echochamber.train.logs import total_seconds
 from echochamber.train.objectives import LossSum, linear_cross_entropy
 from echochamber.train.optimizer import OptimizerConfig, learning_rate_at, make_optimizer, set_learning_rate
-from echochamber.train.parallel import ParallelConfig, ParallelModel, World, start_world
+from echochamber.train.parallel import ParallelConfig, ParallelModel
 from echochamber.train.run import METRICS, TIMING, Run
 from echochamber.train.step import train_step
+from echochamber.train.world import World, start_world
 
-# Tokens (B, T + 1) and the weight of each predicted token, None for all ones.
-Batch = tuple[Tensor, Tensor | None]
+# Tokens (B, T + 1), the weight of each predicted token (None for all ones), and who may look at whom
+# (None for plain causal attention).
+Batch = tuple[Tensor, Tensor | None, Tensor | None]
 
 # Steps between updates of the progress display; each costs a fraction of a millisecond.
 SHOW_EVERY = 5
@@ -71,6 +73,8 @@ class PretrainConfig(Config):
         heldout_documents: documents measured per source.
         checkpoint_every: steps between checkpoints; does not affect the result.
         precision: `auto` is bfloat16 autocast on a GPU and float32 elsewhere.
+        document_masking: a token sees only its own document, not those before it in its row. The paper
+            has none; a GPU then uses a kernel that takes masks, which is slower than the causal one.
         parallel: how the model is spread over the processes of a torchrun job.
     """
 
@@ -83,6 +87,7 @@ class PretrainConfig(Config):
     heldout_documents: int = Field(default=64, gt=0)
     checkpoint_every: int = Field(default=200, gt=0)
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    document_masking: bool = False
     parallel: ParallelConfig = ParallelConfig()
 
 
@@ -143,13 +148,24 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any
     return contextlib.nullcontext()
 
 
-def next_token_loss(model: Transformer, tokens_BT: Tensor, weight_BT: Tensor | None = None) -> LossSum:
+def next_token_loss(
+    model: Transformer, tokens_BT: Tensor, weight_BT: Tensor | None = None, mask: Tensor | None = None
+) -> LossSum:
     """Summed negative log-likelihood of each token after the first of its row, in nats.
 
-    `weight_BT` has a weight for each predicted token, so one column fewer than `tokens_BT`.
+    `weight_BT` has a weight for each predicted token, so one column fewer than `tokens_BT`; `mask` is as in
+    `Transformer.hidden`, over those that are read.
     """
-    hidden_BTD = model.hidden(tokens_BT[:, :-1])
+    hidden_BTD = model.hidden(tokens_BT[:, :-1], mask=mask)
     return linear_cross_entropy(hidden_BTD, model.head_weight, tokens_BT[:, 1:], weight_BT)
+
+
+def document_mask(tokens_BT: Tensor, eos_id: int) -> Tensor:
+    """Who may look at whom if documents end at `eos_id`: (B, 1, T, T), True for earlier tokens of its own."""
+    ends_BT = tokens_BT == eos_id
+    document_BT = ends_BT.cumsum(dim=1) - ends_BT.long()
+    same_BTT = document_BT[:, :, None] == document_BT[:, None, :]
+    return same_BTT.tril()[:, None]
 
 
 def heldout_loss(
@@ -186,7 +202,7 @@ def _mean_loss(
             tokens[i, : len(row)] = torch.from_numpy(np.asarray(row, dtype=np.int64))
             weights[i, : len(row) - 1] = 1.0
             count += len(row) - 1
-        total += loss((tokens.to(device), weights.to(device))).total.item()
+        total += loss((tokens.to(device), weights.to(device), None)).total.item()
     return total / count if count else math.nan
 
 
@@ -205,6 +221,7 @@ def fit(
     folder: Path,
     *,
     seed: int,
+    eos_id: int | None = None,
     show: Callable[[str, int], AbstractContextManager[Progress]] = progress,
 ) -> FitResult:
     """Train `model` in place on `data`, resuming from `folder/checkpoints` if there is something.
@@ -215,16 +232,23 @@ def fit(
     ends with the same weights and the same metrics, byte for byte. The checkpoints stay: `discard` them
     once the result is safe.
 
+    `timing.jsonl` has `tokens_per_second` and `mfu` of every step (see `model_flops_utilisation`).
+
     Args:
-        model: as initialised for `seed`; its state is replaced when resuming.
+        model: as initialised for `seed`; it moves to this process's device, and its state is replaced when
+            resuming.
+        eos_id: token that ends a document; needed for `document_masking` only.
 
     Raises:
         NonFiniteError: naming step, batch and last checkpoint.
         Interrupted: SIGINT or SIGTERM; the finished step is in a checkpoint.
         EchoError: `folder` holds checkpoints of another config, data or seed, or memory ran out.
-        InputError: the batch cannot be divided among the processes of a torchrun job.
+        InputError: the batch cannot be divided among the processes of a torchrun job, or documents are to
+            be masked and nobody said where they end.
     """
     world = start_world()
+    if config.document_masking and eos_id is None:
+        raise InputError("document_masking is true and fit was given no eos_id; pass the tokenizer's")
     rows = world.rows(config.batch_size, "pretrain.batch_size")
     total_steps = config.steps or data.steps(config.batch_size, config.sequence_length)
 
@@ -233,7 +257,7 @@ def fit(
             step, batch_size=config.batch_size, sequence_length=config.sequence_length, seed=seed
         )
 
-    trainer = _Trainer(model, data, config, total_steps, world)
+    trainer = _Trainer(model, data, config, total_steps, world, eos_id)
     run = Run(
         folder,
         total_steps=total_steps,
@@ -245,7 +269,7 @@ def fit(
         world=world,
     )
     run.memory_advice = trainer.memory_advice()
-    with run, show("pretrain", total_steps) if world.is_main else _silent() as display:
+    with run, show("pretrain", total_steps) if world.is_main else silent() as display:
         if run.step == 0:
             run.log({"step": 0, "tokens": 0, "heldout": trainer.measure()})
         detector = SpikeDetector(run.extras["spike"])
@@ -255,10 +279,12 @@ def fit(
             row = trainer.step(step, batch(step)[rows])
             row["loss_spike"] = detector(row["loss"])
             run.log(row)
-            took = run.log_timing({"step": step + 1, "tokens": trainer.tokens_per_step})
+            took = run.log_timing({"step": step + 1, "tokens": trainer.tokens_per_step}, trainer.speed)
             seconds = took if seconds == 0 else 0.9 * seconds + 0.1 * took
             if (step + 1) % SHOW_EVERY == 0 or step + 1 == total_steps:
-                display.update(step + 1, loss=row["loss"], **trainer.speed(seconds))
+                speed = trainer.speed(seconds)
+                rate, mfu = speed["tokens_per_second"], f"{speed['mfu']:.1%}"
+                display.update(step + 1, loss=row["loss"], tokens_per_second=rate, MFU=mfu)
     trainer.parallel.finish()
     return world.on_main(lambda: _result(folder, total_steps, trainer.tokens_per_step))
 
@@ -268,7 +294,8 @@ class _Silent:
         """Only the main process shows progress."""
 
 
-def _silent() -> AbstractContextManager[Progress]:
+def silent() -> AbstractContextManager[Progress]:
+    """Progress that nobody sees: that of every process but the main one."""
     return contextlib.nullcontext(_Silent())
 
 
@@ -287,15 +314,23 @@ class _Trainer:
     """One step of pretraining and one measurement, with what they share."""
 
     def __init__(
-        self, model: Transformer, data: Corpus, config: PretrainConfig, total_steps: int, world: World
+        self,
+        model: Transformer,
+        data: Corpus,
+        config: PretrainConfig,
+        total_steps: int,
+        world: World,
+        eos_id: int | None,
     ) -> None:
         self.config, self.total_steps, self.world = config, total_steps, world
+        self.eos_id, self.shape = eos_id, model.config
         self.parallel = ParallelModel(model, self._loss, config.parallel, world)
         self.optimizer = make_optimizer(self.parallel.trained, config.optimizer)
         self.device = next(self.parallel.trained.parameters()).device
+        # Measured now where it must be, so that no step's clock includes it.
+        best_flops(self.device, bfloat16=uses_bfloat16(self.device, config.precision))
         self.local_batch = config.batch_size // world.size
         self.tokens_per_step = config.batch_size * config.sequence_length
-        self.flops_per_token = flops_per_token(model.config, config.sequence_length)
         self.documents = {
             source: list(itertools.islice(data.heldout(source), config.heldout_documents))
             for source in data.sources
@@ -315,11 +350,11 @@ class _Trainer:
         stats = train_step(
             self.parallel.trained,
             self.optimizer,
-            [(tokens_BT[i : i + size], None) for i in range(0, self.local_batch, size)],
+            [self._microbatch(tokens_BT[i : i + size]) for i in range(0, self.local_batch, size)],
             self.parallel.loss,
             normalizer=self.tokens_per_step,
             max_grad_norm=config.optimizer.clip,
-            collective=self.parallel,
+            collective=self.parallel if self.world.size > 1 else None,
         )
         done = step + 1
         row: dict[str, Any] = {
@@ -332,6 +367,11 @@ class _Trainer:
         if done % config.evaluate_every == 0 or done == self.total_steps:
             row["heldout"] = self.measure()
         return row
+
+    def _microbatch(self, tokens_BT: Tensor) -> Batch:
+        if not self.config.document_masking or self.eos_id is None:
+            return tokens_BT, None, None
+        return tokens_BT, None, document_mask(tokens_BT[:, :-1], self.eos_id)
 
     def measure(self) -> dict[str, float]:
         """Held-out loss of each source; every process measures all of it."""
@@ -346,15 +386,18 @@ class _Trainer:
             for source, documents in self.documents.items()
         }
 
-    def speed(self, seconds_per_step: float) -> dict[str, float | str]:
-        """What the progress display shows: tokens/s and, on a known GPU, model FLOPs utilisation."""
+    def speed(self, seconds_per_step: float) -> dict[str, float]:
+        """Tokens a second of all processes, and model FLOPs utilisation."""
         rate = self.tokens_per_step / seconds_per_step
-        shown: dict[str, float | str] = {"tokens_per_second": rate}
-        bfloat16 = uses_bfloat16(self.device, self.config.precision)
-        peak = peak_flops(self.device, bfloat16=bfloat16)
-        if peak is not None:
-            shown["MFU"] = f"{rate * self.flops_per_token / (peak * self.world.size):.1%}"
-        return shown
+        mfu = model_flops_utilisation(
+            rate,
+            self.shape,
+            self.config.sequence_length,
+            device=self.device,
+            bfloat16=uses_bfloat16(self.device, self.config.precision),
+            num_processes=self.world.size,
+        )
+        return {"tokens_per_second": rate, "mfu": mfu}
 
     def memory_advice(self) -> str:
         """The settings that would make this fit."""

@@ -12,7 +12,7 @@ that was killed and started again ends with the same bytes as one that was not.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -31,8 +31,9 @@ from echochamber.train.checkpoints import (
     tell,
 )
 from echochamber.train.logs import LogMark, MetricsLog, TimingLog, disagreement
-from echochamber.train.parallel import World, gather_tensors, like, load_tensors
+from echochamber.train.parallel import gather_tensors, like, load_tensors
 from echochamber.train.step import NonFiniteError
+from echochamber.train.world import World
 
 CHECKPOINTS = "checkpoints"
 METRICS = "metrics.jsonl"
@@ -64,6 +65,13 @@ def load_optimizer_tensors(optimizer: torch.optim.Optimizer, tensors: Mapping[st
         parameter = parameters[int(index)]
         state.setdefault(int(index), {})[name] = like(value, parameter) if value.dim() else value
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def _out_of_memory(error: BaseException | None) -> bool:
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    # What PyTorch's allocator for the CPU says has no type of its own.
+    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
 
 
 class Run:
@@ -190,12 +198,17 @@ class Run:
         if self.world.is_main:
             self.logs[log].append(row)
 
-    def log_timing(self, row: Mapping[str, Any]) -> float:
-        """Append a row of wall-clock values; `seconds` since the row before it is added and returned."""
+    def log_timing(
+        self, row: Mapping[str, Any], rates: Callable[[float], Mapping[str, Any]] | None = None
+    ) -> float:
+        """Append a row of wall-clock values; `seconds` since the row before it is added and returned.
+
+        `rates` gives further values that follow from the seconds.
+        """
         now = time.perf_counter()
         seconds, self._clock = now - self._clock, now
         if self.world.is_main:
-            self._timing.append({**row, "seconds": seconds})
+            self._timing.append({**row, "seconds": seconds, **(rates(seconds) if rates else {})})
         return seconds
 
     def save(self) -> None:
@@ -234,5 +247,5 @@ class Run:
         if isinstance(error, NonFiniteError):
             last = newest(self.checkpoints)
             raise error.located(step=self.step, batch=self.batch, checkpoint=str(last or "")) from error
-        if isinstance(error, torch.OutOfMemoryError):
+        if _out_of_memory(error):
             raise EchoError(f"out of memory at step {self.step}; {self.memory_advice}") from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
@@ -70,6 +70,9 @@ class Collective(Protocol):
     def accumulating(self, last: bool) -> AbstractContextManager[Any]:
         """Entered around each microbatch."""
 
+    def gradients(self, parameters: Sequence[nn.Parameter]) -> None:
+        """Called after the last backward pass: each gradient must become the one of all processes."""
+
     def sum(self, values: Tensor) -> Tensor:
         """Elementwise sum over processes."""
 
@@ -79,6 +82,9 @@ class _Alone:
 
     def accumulating(self, last: bool) -> AbstractContextManager[Any]:
         return nullcontext()
+
+    def gradients(self, parameters: Sequence[nn.Parameter]) -> None:
+        pass
 
     def sum(self, values: Tensor) -> Tensor:
         return values
@@ -104,8 +110,9 @@ def train_step(
         microbatches: passed to `loss_fn` one by one; gradients accumulate over them.
         normalizer: e.g. the number of loss tokens of the whole batch, over all microbatches.
         max_grad_norm: the gradient is scaled down to this Euclidean norm; `math.inf` never clips.
-        collective: the other processes of this step; each passes its own microbatches, equally many,
-            and the same global normalizer, and all get the same statistics.
+        collective: the other processes of this step; each passes its own microbatches, at least one (and
+            equally many where gradients travel during the backward pass), and the same global normalizer,
+            and all get the same statistics.
 
     Raises:
         NonFiniteError: loss or gradient is not finite; nothing was updated, gradients are cleared.
@@ -127,7 +134,11 @@ def train_step(
             sums[name] = value.detach() if name not in sums else sums[name] + value.detach()
     if not losses:
         raise ValueError("no microbatch was given")
+    if collective is not None:
+        # Processes may have different numbers of microbatches.
+        losses = [torch.stack(losses).to(torch.float64).sum()]
     parameters = [p for p in model.parameters() if p.grad is not None]
+    together.gradients(parameters)
     norm = full_tensor(nn.utils.clip_grad_norm_(parameters, max_grad_norm))
     # One transfer from the device for all numbers.
     values = torch.stack([v.to(torch.float64) for v in (*losses, *sums.values())])

@@ -1,0 +1,162 @@
+"""The processes that torchrun started, and how they agree. Ranks are known here and nowhere else.
+
+    torchrun --nproc-per-node 8 -m echochamber run study.yaml
+
+Every process runs the same program; only the main one (rank 0) writes. Objects travel over gloo, tensors
+of a GPU over NCCL.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, TypeVar, cast
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from echochamber.base import EchoError, InputError
+
+R = TypeVar("R")
+
+# Others wait while the main process tokenises or evaluates, which may take days; torchrun itself ends the
+# job when a process dies.
+_PATIENCE = timedelta(days=7)
+_ENDED = "echochamber/ended"
+
+
+@dataclass(frozen=True)
+class World:
+    """The processes of this job, and which one this is.
+
+    Attributes:
+        device: where this process computes.
+    """
+
+    rank: int = 0
+    size: int = 1
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process writes files and shows progress."""
+        return self.rank == 0
+
+    def sum(self, values: Tensor) -> Tensor:
+        """Elementwise sum over all processes."""
+        if self.size == 1:
+            return values
+        total = values.to(self.device, copy=True)
+        dist.all_reduce(total)
+        return total
+
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is set in any process."""
+        return bool(flag) if self.size == 1 else bool(self.sum(torch.tensor([float(flag)])).item())
+
+    def on_main(self, work: Callable[[], R]) -> R:
+        """Do something in the main process; every process gets its result, or raises its `EchoError`."""
+        if self.size == 1:
+            return work()
+        box: list[R | EchoError | None] = [None]
+        if self.is_main:
+            try:
+                box[0] = work()
+            except EchoError as error:
+                box[0] = error
+        dist.broadcast_object_list(box, src=0, device=torch.device("cpu"))
+        if isinstance(box[0], EchoError):
+            raise box[0]
+        return cast(R, box[0])
+
+    def gather(self, value: R) -> list[R]:
+        """The value of every process, in order of rank, in every process."""
+        if self.size == 1:
+            return [value]
+        gathered: list[Any] = [None] * self.size
+        dist.all_gather_object(gathered, value)
+        return gathered
+
+    def rows(self, batch_size: int, what: str) -> slice:
+        """The rows of a global batch that belong to this process.
+
+        Raises:
+            InputError: the batch cannot be divided evenly.
+        """
+        if batch_size % self.size:
+            raise InputError(
+                f"{what} {batch_size} is not divisible by the {self.size} processes of this job; "
+                f"use a multiple of {self.size}, or another number of processes"
+            )
+        share = batch_size // self.size
+        return slice(self.rank * share, (self.rank + 1) * share)
+
+    def part(self, count: int) -> slice:
+        """This process's part of `count` items; the first processes take one more where it is uneven."""
+        share, more = divmod(count, self.size)
+        start = self.rank * share + min(self.rank, more)
+        return slice(start, start + share + (self.rank < more))
+
+
+def ends_first() -> bool:
+    """Whether this process is the first of its job to end with an error, so that it may say why.
+
+    The others stay silent: they end for the same reason, or because this one has gone.
+    """
+    return not dist.is_initialized() or _count(_ENDED, 1) == 1
+
+
+def another_ended() -> bool:
+    """Whether a process of this job has ended with an error, and said so."""
+    return dist.is_initialized() and _count(_ENDED, 0) > 0
+
+
+def all_left(world: World, what: str, *, patience_seconds: float) -> bool:
+    """Whether every process says within a while that it has left `what`; each asks once.
+
+    Unlike everything else here this works while some are stuck in an exchange of tensors that others will
+    never join.
+    """
+    deadline = time.monotonic() + patience_seconds
+    _count(what, 1)
+    while _count(what, 0) < world.size:
+        if time.monotonic() > deadline or another_ended():
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def _count(name: str, more: int) -> int:
+    """Add to a counter that all processes share, kept by torchrun's own store."""
+    return int(dist.distributed_c10d._get_default_store().add(name, more))
+
+
+@functools.cache
+def start_world() -> World:
+    """Join the processes that torchrun started; alone without torchrun, on the GPU if there is one.
+
+    Raises:
+        InputError: more processes than GPUs on this machine.
+    """
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    on_gpu = torch.cuda.is_available()
+    if size == 1 or "RANK" not in os.environ:
+        return World(device=torch.device("cuda" if on_gpu else "cpu"))
+    rank, local = int(os.environ["RANK"]), int(os.environ.get("LOCAL_RANK", "0"))
+    device = torch.device("cpu")
+    if on_gpu:
+        if local >= torch.cuda.device_count():
+            raise InputError(
+                f"process {local} of this machine has no GPU: there are {torch.cuda.device_count()}. "
+                f"Use --nproc-per-node {torch.cuda.device_count()}"
+            )
+        device = torch.device("cuda", local)
+        torch.cuda.set_device(device)
+    if not dist.is_initialized():
+        dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo", timeout=_PATIENCE)
+    return World(rank, size, device)
