@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from echochamber.base import read_json
+from echochamber.base import InputError, read_json
 from echochamber.study import Study
+from echochamber.study.ranks import check_arm
+from echochamber.train import World
 
 pytestmark = pytest.mark.slow
 
@@ -54,8 +56,6 @@ def rows(folder: Path) -> list[dict[str, object]]:
     ("override", "sentence"),
     [
         ("pretrain.batch_size=5", "pretrain.batch_size 5 is not divisible by the 2 processes"),
-        ("arms.grpo.prompts_per_step=3", "arms.grpo.prompts_per_step 3 is not divisible by the 2 processes"),
-        ("tokenizer.vocab_size=1", "vocab_size"),
         # Found by the main process alone, in a stage that the others wait for.
         ("model.context_length=32", "Raise model.context_length"),
     ],
@@ -66,6 +66,15 @@ def test_one_sentence_ends_all(tiny_file: Path, tmp_path: Path, override: str, s
     said = [line for line in done.stderr.splitlines() if line.startswith("error:")]
     assert len(said) == 1, done.stderr[-4000:]
     assert sentence in said[0]
+
+
+def test_every_batch_of_an_arm_must_be_divisible(finished: Study) -> None:
+    arm = finished.config.arms["grpo"]
+    check_arm(arm, World(0, 2), "arms.grpo.")
+    with pytest.raises(InputError, match="arms.grpo.prompts_per_step 4 is not divisible by the 3 processes"):
+        check_arm(arm, World(0, 3), "arms.grpo.")
+    with pytest.raises(InputError, match="prompts_per_update 1 is not divisible by the 2"):
+        check_arm(arm.model_copy(update={"prompts_per_update": 1}), World(0, 2))
 
 
 def test_a_process_that_fails_alone_ends_the_others(tiny_file: Path, tmp_path: Path) -> None:
