@@ -10,6 +10,8 @@ from echochamber.base import InputError
 from echochamber.model import Transformer, build
 from echochamber.rollout import NativeEngine, Sampling
 from echochamber.rollout.batches import split_work
+from echochamber.rollout.decoder import Matrix
+from echochamber.rollout.native import _batch_size
 
 SPLIT = [Sampling(max_new_tokens=30), Sampling(max_new_tokens=30, top_p=0.9)]
 
@@ -120,3 +122,22 @@ def test_one_long_completion_outlives_many_growths_of_the_cache() -> None:
     tokens = torch.from_numpy(completion.token_ids.astype(np.int64))
     chosen = logits.gather(1, tokens[:, None])[:, 0]
     assert (logits.max(-1).values - chosen).max() < 1e-4
+
+
+@pytest.mark.parametrize(("columns", "rows"), [(768, 256), (256, 1024), (384, 128)])
+def test_a_matrix_multiplies_as_torch_does_packed_or_not(columns: int, rows: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    weight_NK = torch.randn(columns, rows, generator=generator)
+    x_RK = torch.randn(33, rows, generator=generator)
+    matrix = Matrix(weight_NK)
+    if torch.backends.mkldnn.is_available():
+        assert (matrix.packed is not None) == (columns > rows >= 256)
+    exact = x_RK.double() @ weight_NK.double().T
+    assert (matrix(x_RK) - exact).abs().max() < 1e-5 * exact.abs().max()
+
+
+def test_a_batch_shrinks_to_few_sizes_and_never_below_its_unfinished_rows() -> None:
+    sizes = [_batch_size(n) for n in range(1, 65)]
+    assert all(size >= n for n, size in enumerate(sizes, 1))
+    assert sizes[:10] == [1, 2, 3, 4, 8, 8, 8, 8, 16, 16]
+    assert len(set(sizes)) == 12
