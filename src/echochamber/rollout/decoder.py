@@ -268,7 +268,9 @@ class Decoder:
             self._grow(batch, rows)
         longest = batch.prompt.shape[4]
         span = max(column + 1, self.least_columns)
-        cis = self.cis[batch.position_R + column].unsqueeze(1)
+        # A finished row that is still in the batch may be beyond the context; what it computes is not kept.
+        position_R = (batch.position_R + column).clamp_(max=self.config.context_length - 1)
+        cis = self.cis[position_R].unsqueeze(1)
         live = batch.own[:, :, :rows]
         # Views are made for all layers at once: one by one they would cost as much as the small products.
         fresh = live[:, :, :, :, column]
