@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -11,8 +10,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
@@ -34,7 +31,9 @@ from echochamber.corpora import (
     tokenising,
 )
 from echochamber.corpora.catalogue import Corpus
+from echochamber.corpora.stand_in import FILES, write_rows, write_stand_ins
 from echochamber.corpora.tokenizer import train_bpe
+from echochamber.formats import classify
 
 sys.path.insert(0, str(Path(__file__).parent))
 from hub_server import HubServer
@@ -48,45 +47,6 @@ def _fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     hub._repo.cache_clear()
     yield
     hub._repo.cache_clear()
-
-
-def write_rows(path: Path, rows: list[dict]) -> Path:
-    """Rows in the format that the file's name says."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lines = "".join(json.dumps(row) + "\n" for row in rows)
-    if path.suffix == ".parquet":
-        pq.write_table(pa.Table.from_pylist(rows), path)
-    elif path.suffix == ".json":
-        path.write_text(json.dumps(rows, indent=1))
-    elif path.suffix == ".csv":
-        names = list(rows[0])
-        quoted = [",".join('"' + str(row[n]).replace('"', '""') + '"' for n in names) for row in rows]
-        path.write_text("\n".join([",".join(names), *quoted]) + "\n")
-    elif path.suffix in (".zst", ".gz"):
-        codec = {".zst": "zstd", ".gz": "gzip"}[path.suffix]
-        with pa.OSFile(str(path), "wb") as raw, pa.CompressedOutputStream(raw, codec) as stream:
-            stream.write(lines.encode())
-    else:
-        path.write_text(lines)
-    return path
-
-
-# One file of each corpus and benchmark, named as on the hub.
-FILES = {
-    "tinygsm": "TinyGSM.jsonl",
-    "openmathinstruct-1": "correct_solutions/train.jsonl",
-    "openmathinstruct-2": "data/train-00000-of-00032.parquet",
-    "metamathqa": "MetaMathQA-395K.json",
-    "finemath-3plus": "finemath-3plus/train-00000-of-00128.parquet",
-    "algebraic-stack": "algebraic-stack/train/agda0000.jsonl.zst",
-    "gsm8k": "main/train-00000-of-00001.parquet",
-    "gsm8k-train": "main/train-00000-of-00001.parquet",
-    "gsm8k-test": "main/test-00000-of-00001.parquet",
-    "math-500": "test.jsonl",
-    "aime-2022-2024": "data/train-00000-of-00001.parquet",
-    "aime-1983-2024": "AIME_Dataset_1983_2024.csv",
-    "aime-2024": "aime_2024_problems.parquet",
-}
 
 
 def _corpus_rows(card: Corpus, count: int = 1100) -> list[dict]:
@@ -129,6 +89,35 @@ def test_every_benchmark_is_read_from_a_mirror(tmp_path: Path, name: str) -> Non
     assert problems[0].level == (4 if card.level else 0) and problems[0].family == (
         "Algebra" if card.family else ""
     )
+
+
+def test_stand_ins_are_read_as_the_corpora_they_stand_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_stand_ins(tmp_path / "hub", documents=40, problems=12)
+    monkeypatch.setenv("ECHOCHAMBER_HUB_MIRROR", str(tmp_path / "hub"))
+    tasks = {name: HubTask(problems=name) for name in BENCHMARKS if name != "gsm8k-train"}
+    evaluation = reserve_problems(tasks, seed=0)
+    asked = {problem.question for problems in evaluation.values() for problem in problems}
+    assert len(asked) == 12 * len(tasks)
+    for name, card in CORPORA.items():
+        source = HubSource(corpus=name)
+        assert source.is_local
+        examples = list(open_source(source, seed=0, excluded=frozenset()))
+        assert len(examples) == (12 if name == "gsm8k" else 40)
+        assert not asked & {example.question for example in examples}
+        if card.format is not None:
+            assert {classify(example.solution) for example in examples} == {card.format}
+    with pytest.raises(InputError, match="is not empty"):
+        write_stand_ins(tmp_path / "hub")
+    write_stand_ins(tmp_path / "again", documents=40, problems=12)
+    for path in (tmp_path / "hub").rglob("*.jsonl"):
+        assert path.read_bytes() == (tmp_path / "again" / path.relative_to(tmp_path / "hub")).read_bytes()
+
+
+def test_a_source_cut_short_is_planned_as_such() -> None:
+    assert HubSource(corpus="finemath-3plus", documents=1500).planned_tokens() == 1_500_000
+    assert HubSource(corpus="gsm8k", documents=10**9).planned_tokens() == CORPORA["gsm8k"].tokens
 
 
 def test_several_files_are_read_in_order_and_resumed_inside_one(tmp_path: Path) -> None:

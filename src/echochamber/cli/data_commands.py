@@ -73,6 +73,24 @@ def formats(
             typer.echo(f"expected {expected}, found {given}: {text[:200]!r}")
 
 
+@app.command("stand-in")
+def stand_in(
+    folder: Annotated[Path, typer.Argument(help="Folder to make.", show_default=False)],
+    documents: Annotated[int, typer.Option(min=1, help="Documents of each corpus.")] = 2000,
+    problems: Annotated[int, typer.Option(min=1, help="Problems of each benchmark.")] = 100,
+    seed: Annotated[int, typer.Option(help="Seed of everything generated.")] = 0,
+) -> None:
+    """Write small generated files in the hub's layout, to try out studies of hub corpora offline.
+
+    Then: ECHOCHAMBER_HUB_MIRROR=FOLDER echochamber run studies/paper-mini.yaml
+    """
+    from echochamber.corpora import write_stand_ins
+
+    for path in write_stand_ins(folder, documents=documents, problems=problems, seed=seed):
+        typer.echo(path)
+    typer.echo(f"use it with: ECHOCHAMBER_HUB_MIRROR={folder} echochamber run STUDY.yaml")
+
+
 def add_to(parent: typer.Typer) -> None:
     """Register the group `data`."""
     parent.add_typer(app, name="data")

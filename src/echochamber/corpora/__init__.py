@@ -18,6 +18,7 @@ from echochamber.corpora.mixtures import (
 )
 from echochamber.corpora.overlap import OverlapIndex, refuse_evaluation_files
 from echochamber.corpora.sources import BaseSource, Example, SourceConfig, open_source, register_source
+from echochamber.corpora.stand_in import write_stand_ins
 from echochamber.corpora.tasks import (
     BaseTask,
     TaskConfig,
@@ -72,4 +73,5 @@ __all__ = [
     "reserve_problems",
     "train_tokenizer",
     "write_problems",
+    "write_stand_ins",
 ]

@@ -152,12 +152,17 @@ class HubSource(BaseSource):
         """See `BaseSource.notes`."""
         return {**_described(self._open(), self.card.files), "licence": self.card.licence}
 
+    @property
+    def is_local(self) -> bool:
+        """Whether a mirror is named, in the study or by the environment."""
+        return self.mirror is not None or bool(os.environ.get(MIRROR_VARIABLE))
+
     def estimated_tokens(self) -> int | None:
         """See `BaseSource.estimated_tokens`: the catalogue's figure, or by the size of the mirrored files.
 
         Never asks the hub: a plan is made without a connection.
         """
-        if self.mirror is not None or self.card.tokens == 0:
+        if self.is_local or self.card.tokens == 0:
             try:
                 sizes = (file.bytes * _inflation(file.name) for file in self._open().files(self.card.files))
                 return round(sum(sizes) / 3.2)

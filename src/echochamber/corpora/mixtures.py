@@ -158,7 +158,7 @@ def plan_mixture(config: Mixture, sources: Mapping[str, BaseSource]) -> MixtureP
                 for name, quota in config.quotas().items()
             )
         )
-    tokens = {name: sources[name].estimated_tokens() for name in config.source_names}
+    tokens = {name: sources[name].planned_tokens() for name in config.source_names}
     totals = {name: round(count * config.passes[name]) for name, count in tokens.items() if count is not None}
     total = sum(totals.values()) if len(totals) == len(tokens) else None
     return MixturePlan(
@@ -174,7 +174,7 @@ def plan_mixture(config: Mixture, sources: Mapping[str, BaseSource]) -> MixtureP
 
 def _passes(source: BaseSource, quota: int) -> float | None:
     """About how often a quota reads a source that ends; a build refuses more than once."""
-    size = None if source.is_endless else source.estimated_tokens()
+    size = None if source.is_endless else source.planned_tokens()
     return quota / size if size else None
 
 

@@ -53,6 +53,11 @@ class BaseSource(Config):
         """Whether the stream has no last document."""
         return self.endless and self.documents is None
 
+    @property
+    def is_local(self) -> bool:
+        """Whether its documents can be read without a connection."""
+        return True
+
     def chunks(self, *, seed: int, excluded: frozenset[str], start: int = 0) -> Iterator[list[Example]]:
         """Documents in order, in chunks, from chunk `start` on.
 
@@ -99,6 +104,13 @@ class BaseSource(Config):
             return round(sum(path.stat().st_size for path in paths) / 3.2) if paths else None
         except OSError:
             return None
+
+    def planned_tokens(self) -> int | None:
+        """`estimated_tokens`, bounded by `documents` at a generous thousand tokens each."""
+        tokens = self.estimated_tokens()
+        if tokens is None or self.documents is None:
+            return tokens
+        return min(tokens, 1000 * self.documents)
 
     def notes(self) -> dict[str, int | str]:
         """What a manifest should say about the source beyond its config, e.g. rows left out and why."""

@@ -120,7 +120,8 @@ def _draw(axes: Axes, panel: Panel) -> None:
         axes.stackplot(
             positions, [_numbers(s.y) for s in areas], colors=[_color(s) for s in areas], linewidth=0
         )
-        axes.set_xlim(positions[0], positions[-1])
+        if positions[0] < positions[-1]:
+            axes.set_xlim(positions[0], positions[-1])
     for series in panel.series:
         if series.kind == "line":
             _draw_line(axes, series)

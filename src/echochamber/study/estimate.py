@@ -18,6 +18,13 @@ from echochamber.train import matmul_flops_per_second
 _EFFICIENCY = ((64, 0.40, 0.10), (128, 0.60, 0.15), (256, 0.70, 0.25), (512, 0.80, 0.40))
 # Characters of question and solution that one token covers, measured on generated problems and GSM8K.
 _CHARACTERS_PER_TOKEN = 4.0
+# Problems of a training set that only reading can count: GSM8K's.
+_USUAL_PROBLEMS = 7473
+# Tokens of a prompt and a solution where no source can be read without a connection: GSM8K's, about.
+_USUAL_TOKENS = (70.0, 160.0)
+# An H100's dense bfloat16 peak, and the shares of it that an hour of work is taken to reach: pretraining, and
+# post-training with its sampling, which waits for memory. Assumed, not measured.
+_GPU_FLOPS_PER_SECOND, _GPU_EFFICIENCY = 989e12, (0.40, 0.10)
 
 
 @dataclass(frozen=True)
@@ -42,14 +49,15 @@ class _Costs:
 
     def __init__(self, study: Study, config: StudyConfig) -> None:
         self.config = config
-        examples = [example for group in first_examples(study, 200).values() for example in group]
-        solved = [example for example in examples if example.question is not None] or examples
-        characters = (
-            sum(len(example.question or "") for example in solved),
-            sum(len(e.solution) for e in solved),
-        )
-        self.prompt_tokens = characters[0] / len(solved) / _CHARACTERS_PER_TOKEN
-        self.solution_tokens = characters[1] / len(solved) / _CHARACTERS_PER_TOKEN
+        examples = [
+            example for group in first_examples(study, 200, local_only=True).values() for example in group
+        ]
+        solved = [example for example in examples if example.question is not None]
+        self.prompt_tokens, self.solution_tokens = _USUAL_TOKENS
+        if solved:
+            per_token = len(solved) * _CHARACTERS_PER_TOKEN
+            self.prompt_tokens = sum(len(example.question or "") for example in solved) / per_token
+            self.solution_tokens = sum(len(example.solution) for example in solved) / per_token
 
     def model(self, size: str) -> model.ModelConfig:
         return model.size_config(
@@ -73,13 +81,32 @@ class _Costs:
 
     def arm(self, size: str, config: rl.RLConfig) -> tuple[float, float]:
         """Tokens and FLOPs of one arm with its evaluations."""
-        prompts, samples, passes = _workload(config)
+        prompts, samples, completions = self.workload(config)
         sampled, sample_flops = self.sample_flops(size, prompts, samples)
-        trained = prompts * samples * (self.prompt_tokens + self.solution_tokens) * passes
+        trained = completions * (self.prompt_tokens + self.solution_tokens)
         measured, measure_flops = self.evaluation(
             size, min(self.config.evaluation.num_points, config.total_steps)
         )
         return sampled + trained + measured, sample_flops + self.train_flops(size, trained) + measure_flops
+
+    def workload(self, config: rl.RLConfig) -> tuple[float, float, float]:
+        """Prompts, samples of each, and completions that go through a training step.
+
+        A forward pass without gradient (old and reference log-probs) counts as a third of a step.
+        """
+        if isinstance(config, rl.PolicyGradientConfig):
+            forwards = 1.0 if config.updates_per_step > 1 else 0.0
+            forwards += 1.0 if config.reference == "start" else 0.0
+            prompts = config.steps * config.prompts_per_step
+            passes = config.epochs + forwards / 3
+            return prompts, config.samples_per_prompt, prompts * config.samples_per_prompt * passes
+        if isinstance(config, rl.ExpertIterationConfig):
+            asked = (
+                config.questions_per_round or self.config.tasks[config.task].num_problems or _USUAL_PROBLEMS
+            )
+            return asked * config.rounds, config.samples_per_prompt, config.steps * config.batch_size
+        batch_size = getattr(config, "batch_size", 0)
+        return 0.0, 0.0, config.steps * batch_size
 
 
 def estimate(study: Study) -> Estimate:
@@ -89,17 +116,17 @@ def estimate(study: Study) -> Estimate:
         InputError: a mixture or source cannot be planned.
     """
     rate = matmul_flops_per_second()
-    mixtures: dict[str, dict[str, Any]] = {}
+    mixtures: list[dict[str, Any]] = []
     models: dict[str, dict[str, Any]] = {}
     costs: dict[str, tuple[float, float, float]] = {}
     tokens_by_mixture: dict[str, int | None] = {}
-    for label, config in study.variants:
+    for _, config in study.variants:
         arithmetic = _Costs(study, config)
         for name, mixture in config.mixtures.items():
             plan = plan_mixture(mixture, config.sources)
             tokens_by_mixture[name] = plan.tokens
             for source in plan.sources:
-                mixtures[f"{label}/{name}/{source.name}"] = {
+                row = {
                     "mixture": name,
                     "source": source.name,
                     "kind": source.kind,
@@ -108,6 +135,9 @@ def estimate(study: Study) -> Estimate:
                     "passes": source.passes,
                     "": "estimated" if source.estimated else "",
                 }
+                # Points of a sweep that share a mixture share its rows.
+                if row not in mixtures:
+                    mixtures.append(row)
         for size in config.model.sizes:
             shape = arithmetic.model(size)
             models[size] = {
@@ -134,9 +164,12 @@ def estimate(study: Study) -> Estimate:
                 costs[stage.key] = (tokens, flops, flops / (rate * post_train))
     rows = [_row(study, stage, costs.get(stage.key)) for stage in study.plan.stages]
     left = sum(row["minutes"] or 0.0 for row in rows if row["state"] != "done")
+    gpu_hours = sum(row["H100 hours"] or 0.0 for row in rows if row["state"] != "done")
     notes = [
         f"about {left:.1f} minutes left on this machine, at {rate / 1e9:.0f} GFLOP/s measured; "
-        "sampled tokens are a guess from the length of the sources' solutions"
+        "sampled tokens are a guess from the length of the sources' solutions",
+        f"about {gpu_hours:,.1f} H100 hours left, if pretraining reaches {_GPU_EFFICIENCY[0]:.0%} and "
+        f"post-training {_GPU_EFFICIENCY[1]:.0%} of its bfloat16 peak (assumed, not measured)",
     ]
     if len(set(tokens_by_mixture.values())) > 1:
         shown = ", ".join(
@@ -146,19 +179,7 @@ def estimate(study: Study) -> Estimate:
         notes.append(
             f"warning: the mixtures differ in training tokens ({shown}), so they differ in compute too"
         )
-    return Estimate(list(mixtures.values()), list(models.values()), rows, notes)
-
-
-def _workload(config: rl.RLConfig) -> tuple[float, float, float]:
-    """Prompts and samples a prompt that an arm draws, and training passes over each sample.
-
-    A forward pass without gradient (old and reference log-probs) counts as a third.
-    """
-    if isinstance(config, rl.PolicyGradientConfig):
-        forwards = 1.0 if config.updates_per_step > 1 else 0.0
-        forwards += 1.0 if config.reference == "start" else 0.0
-        return config.steps * config.prompts_per_step, config.samples_per_prompt, config.epochs + forwards / 3
-    return 0.0, 0.0, 0.0
+    return Estimate(mixtures, list(models.values()), rows, notes)
 
 
 def _pretrain_tokens(config: StudyConfig, mixture_tokens: int | None) -> float | None:
@@ -166,6 +187,10 @@ def _pretrain_tokens(config: StudyConfig, mixture_tokens: int | None) -> float |
     if config.pretrain.steps is not None:
         return float(config.pretrain.steps * config.pretrain.batch_size * config.pretrain.sequence_length)
     return None if mixture_tokens is None else float(mixture_tokens)
+
+
+def _gpu_rate(stage: Stage) -> float:
+    return _GPU_FLOPS_PER_SECOND * _GPU_EFFICIENCY[stage.kind != "pretrain"]
 
 
 def _row(study: Study, stage: Stage, cost: tuple[float, float, float] | None) -> dict[str, Any]:
@@ -176,5 +201,6 @@ def _row(study: Study, stage: Stage, cost: tuple[float, float, float] | None) ->
         "tokens": None if tokens is None else round(tokens),
         "FLOPs": flops,
         "minutes": None if seconds is None else seconds / 60,
+        "H100 hours": None if flops is None else flops / _gpu_rate(stage) / 3600,
         "key": stage.key,
     }

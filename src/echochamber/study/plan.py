@@ -218,7 +218,11 @@ def make_plan(studies: Sequence[tuple[str, StudyConfig]]) -> Plan:
             labels = (
                 item.labels if len(kinds) == 1 else replace(item.labels, arm=f"{item.labels.arm}[{label}]")
             )
-            measured.setdefault((labels, item.stage.key), Measured(labels, item.stage))
+            stage = item.stage
+            if len(kinds) > 1:
+                # The key is the same: only people see the difference.
+                stage = stages[stage.key] = replace(stage, title=f"{stage.title} [{label}]")
+            measured.setdefault((labels, stage.key), Measured(labels, stage))
     return Plan(tuple(stages.values()), tuple(measured.values()))
 
 

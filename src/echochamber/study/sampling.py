@@ -13,12 +13,17 @@ from echochamber.study.exporting import find_models, load_trained
 from echochamber.study.runner import Study
 
 
-def first_examples(study: Study, num: int) -> dict[str, list[corpora.Example]]:
-    """The first `num` documents of each source; problem sets are not yet excluded."""
+def first_examples(study: Study, num: int, *, local_only: bool = False) -> dict[str, list[corpora.Example]]:
+    """The first `num` documents of each source; problem sets are not yet excluded.
+
+    Args:
+        local_only: leave out sources that need a connection.
+    """
     seed = derive_seed(study.config.shared_data_seed, "sources")
     return {
         name: list(itertools.islice(corpora.open_source(source, seed=seed, excluded=frozenset()), num))
         for name, source in study.config.sources.items()
+        if source.is_local or not local_only
     }
 
 
