@@ -62,6 +62,13 @@ def _check(config: RLConfig, context: Context) -> None:
         )
     prompts = context.tokenizer.encode_prompts([problem.question for problem in context.problems])
     check_lengths(config, prompts, context.policy.config.context_length)
+    blind = not getattr(context.engine, "records_nuclei", True)
+    if isinstance(config, PolicyGradientConfig) and config.sampling.truncated and blind:
+        raise InputError(
+            f"top_p {config.top_p} and top_k {config.top_k}: this engine does not tell which tokens it left, "
+            "so updates could not see the distribution that was sampled; set top_p: 1 and top_k: 0, or use "
+            "the engine native"
+        )
     if isinstance(config, PolicyGradientConfig) and config.prompts_per_step > len(context.problems):
         raise InputError(
             f"prompts_per_step {config.prompts_per_step} exceeds the {len(context.problems)} problems of "

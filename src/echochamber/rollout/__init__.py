@@ -5,6 +5,7 @@ from echochamber.rollout.hf import HFEngine
 from echochamber.rollout.interface import Completion, Engine, Nucleus, Sampling
 from echochamber.rollout.native import NativeEngine
 from echochamber.rollout.sampling import nucleus_logprobs
+from echochamber.rollout.vllm import VLLMEngine
 
 __all__ = [
     "ENGINES",
@@ -14,6 +15,7 @@ __all__ = [
     "NativeEngine",
     "Nucleus",
     "Sampling",
+    "VLLMEngine",
     "make_engine",
     "nucleus_logprobs",
 ]

@@ -9,11 +9,13 @@ from echochamber.model import Transformer
 from echochamber.rollout.hf import HFEngine
 from echochamber.rollout.interface import Engine
 from echochamber.rollout.native import NativeEngine
+from echochamber.rollout.vllm import VLLMEngine
 
 # An entry takes the model, `eos_id` and `pad_id`.
 ENGINES: Registry[Callable[..., Engine]] = Registry("rollout engine")
 ENGINES.register("native", NativeEngine)
 ENGINES.register("hf", HFEngine)
+ENGINES.register("vllm", VLLMEngine)
 
 
 def make_engine(name: str, model: Transformer, *, eos_id: int, pad_id: int) -> Engine:

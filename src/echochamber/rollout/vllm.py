@@ -1,0 +1,148 @@
+"""Sampling with vLLM in this process: the fastest engine on a GPU, at the price of its own arithmetic.
+
+Written for vLLM 0.32's offline API (`LLM`, `SamplingParams`, `apply_model`). Its kernels are not the
+trainer's, so its log-probabilities differ on the same weights; every step records by how much (`mismatch`),
+and `truncated_importance_sampling` corrects for it.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from echochamber.base import InputError
+from echochamber.model import Transformer, hf_state, to_hf
+from echochamber.rollout.batches import Unit, stream_keys_of
+from echochamber.rollout.interface import Completion, Sampling, check_prompts
+
+# vLLM reads seeds as signed 64-bit numbers.
+_SEED_BITS = 63
+
+
+def _vllm() -> Any:
+    # In this process, where its scheduling is deterministic and its weights are in reach.
+    os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+    try:
+        import vllm
+    except ImportError as error:
+        raise InputError(
+            "the engine 'vllm' needs the package vllm, which is not installed. "
+            "Install it with: pip install 'echochamber[vllm]', or use the engine 'native'"
+        ) from error
+    return vllm
+
+
+def _load(state: dict[str, Tensor], model: Any) -> None:
+    """Runs inside vLLM's worker, which is this process."""
+    model.load_weights(state.items())
+
+
+class VLLMEngine:
+    """Samples with an `LLM` of vLLM that holds a copy of the weights.
+
+    Each completion is a request with a seed of its own, a function of (seed, step, prompt id, sample); the
+    prompts' prefill is shared through vLLM's prefix cache. vLLM draws from its own generators, so the same
+    seeds give other samples than the native engine's. It does not tell which tokens a truncated
+    distribution had left: `records_nuclei` is False, and policy gradients need `top_p: 1, top_k: 0`.
+
+    Args:
+        model: ours; vLLM reads it as an `OlmoForCausalLM`.
+        eos_id: token that ends a completion.
+        pad_id: written into the exported description; nothing is padded.
+        memory_fraction: share of the GPU's memory that vLLM takes for its weights and cache; the trainer
+            needs the rest.
+
+    Raises:
+        InputError: vLLM is not installed.
+    """
+
+    records_nuclei = False
+
+    def __init__(
+        self, model: Transformer, *, eos_id: int, pad_id: int, memory_fraction: float = 0.35
+    ) -> None:
+        vllm = _vllm()
+        self.eos_id, self.context_length = eos_id, model.config.context_length
+        self._sampling_params = vllm.SamplingParams
+        # Under torchrun every process has an engine of its own beside its trainer.
+        launcher = {"distributed_executor_backend": "external_launcher"} if _under_torchrun() else {}
+        dtype = torch.bfloat16 if model.embedding.device.type == "cuda" else model.embedding.dtype
+        with tempfile.TemporaryDirectory(prefix="echochamber-vllm-") as folder:
+            to_hf(model, Path(folder), eos_id=eos_id, pad_id=pad_id)
+            self._llm = vllm.LLM(
+                model=folder,
+                skip_tokenizer_init=True,
+                dtype=str(dtype).removeprefix("torch."),
+                max_model_len=model.config.context_length,
+                gpu_memory_utilization=memory_fraction,
+                enable_prefix_caching=True,
+                # After temperature and truncation: of the distribution that the token was drawn from.
+                logprobs_mode="processed_logprobs",
+                seed=0,
+                disable_log_stats=True,
+                **launcher,
+            )
+        self._version = 0
+
+    def load_weights(self, model: Transformer, version: int) -> None:
+        """Copy these weights into the running engine; cached prefixes of the old ones are forgotten."""
+        self._llm.apply_model(partial(_load, hf_state(model)))
+        self._llm.reset_prefix_cache()
+        self._version = version
+
+    def generate(
+        self,
+        prompts: Sequence[Sequence[int]],
+        sampling: Sampling,
+        *,
+        num_samples: int,
+        seed: int,
+        step: int,
+        prompt_ids: Sequence[int] | None = None,
+    ) -> list[list[Completion]]:
+        """See `Engine.generate`."""
+        names = check_prompts(prompts, prompt_ids, self.context_length)
+        units = [Unit(index, 0, num_samples) for index in range(len(prompts))]
+        keys = stream_keys_of(units, names, seed, step) >> np.uint64(64 - _SEED_BITS)
+        requests = [{"prompt_token_ids": list(ids)} for ids in prompts for _ in range(num_samples)]
+        params = [
+            self._params(sampling, min(sampling.max_new_tokens, self.context_length - len(ids)), int(key))
+            for ids, key in zip((ids for ids in prompts for _ in range(num_samples)), keys, strict=True)
+        ]
+        outputs = self._llm.generate(requests, params, use_tqdm=False)
+        done = [self._completion(output.outputs[0]) for output in outputs]
+        return [done[i : i + num_samples] for i in range(0, len(done), num_samples)]
+
+    def _params(self, sampling: Sampling, max_tokens: int, seed: int) -> Any:
+        return self._sampling_params(
+            n=1,
+            temperature=sampling.temperature,
+            top_p=1.0 if sampling.greedy else sampling.top_p,
+            top_k=0 if sampling.greedy else sampling.top_k,
+            max_tokens=max_tokens,
+            seed=None if sampling.greedy else seed,
+            stop_token_ids=[self.eos_id],
+            # 0: of the sampled token alone.
+            logprobs=0,
+            detokenize=False,
+        )
+
+    def _completion(self, output: Any) -> Completion:
+        ids = np.asarray(output.token_ids, dtype=np.int32)
+        found = [entry[int(token)].logprob for token, entry in zip(ids, output.logprobs, strict=True)]
+        stopped = len(ids) > 0 and int(ids[-1]) == self.eos_id
+        return Completion(
+            ids, np.asarray(found, dtype=np.float32), "stop" if stopped else "length", self._version
+        )
+
+
+def _under_torchrun() -> bool:
+    return torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1
