@@ -59,6 +59,38 @@ def test_how_the_work_is_split_does_not_matter(sampling: Sampling) -> None:
                     assert np.array_equal(a.nucleus.offsets, b.nucleus.offsets)
 
 
+def fixed(model: Transformer) -> NativeEngine:
+    """The steps that a GPU replays as graphs, here one kernel after another."""
+    return NativeEngine(model, eos_id=EOS, pad_id=PAD, static=True)
+
+
+@pytest.mark.parametrize("sampling", [SETTINGS[0], SETTINGS[4]], ids=str)
+def test_steps_of_fixed_shapes_keep_the_contract(sampling: Sampling) -> None:
+    contract.check_logprobs(fixed, sampling)
+
+
+def test_steps_of_fixed_shapes_end_and_load_weights_as_the_others() -> None:
+    contract.check_greedy(fixed)
+    contract.check_ends(fixed)
+    contract.check_versions(fixed)
+    contract.check_streams(fixed)
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.3, 2.0])
+def test_steps_of_fixed_shapes_draw_the_same_samples(fraction: float) -> None:
+    """Double precision; rows leave the batch at different times, and one engine serves several batches."""
+    model, sampling = sharp_model().double(), Sampling(max_new_tokens=40)
+    eager = make(model)
+    steps = NativeEngine(model, eos_id=EOS, pad_id=PAD, static=True, compact_fraction=fraction, max_rows=11)
+    for seed, prompts in ((5, PROMPTS), (6, PROMPTS[1:2]), (7, [*PROMPTS, [7] * 30])):
+        expected = eager.generate(prompts, sampling, num_samples=7, seed=seed, step=6)
+        found = steps.generate(prompts, sampling, num_samples=7, seed=seed, step=6)
+        assert same(expected, found)
+        for group, other in zip(expected, found, strict=True):
+            for a, b in zip(group, other, strict=True):
+                assert np.abs(a.logprobs - b.logprobs).max() < 1e-6
+
+
 def test_memory_is_bounded_by_splitting() -> None:
     columns = [len(p) + 8 for p in PROMPTS]
     batches = list(split_work(columns, 12, max_rows=10**6, max_columns=80))
@@ -98,8 +130,21 @@ def test_generating_leaves_global_randomness_alone() -> None:
 
 
 def test_half_precision_weights_are_sampled_from_with_full_precision_angles() -> None:
-    model = sharp_model().to(torch.bfloat16)
-    results = make(model).generate(PROMPTS, Sampling(max_new_tokens=8), num_samples=2, seed=0, step=0)
+    check_half(make(sharp_model().to(torch.bfloat16)))
+
+
+@pytest.mark.parametrize("static", [False, True])
+def test_a_copy_in_half_precision_follows_float32_weights(static: bool) -> None:
+    """What a GPU samples from by default; also after an update in place."""
+    engine = NativeEngine(sharp_model(2), eos_id=EOS, pad_id=PAD, dtype=torch.bfloat16, static=static)
+    engine.generate(PROMPTS, Sampling(max_new_tokens=8), num_samples=2, seed=0, step=0)
+    engine.load_weights(sharp_model(), 1)
+    check_half(engine)
+
+
+def check_half(engine: NativeEngine) -> None:
+    """Log-probs near those of the first model's weights, rounded to bfloat16 and computed in float32."""
+    results = engine.generate(PROMPTS, Sampling(max_new_tokens=8), num_samples=2, seed=0, step=0)
     reference = sharp_model().to(torch.bfloat16).float()
     for prompt, group in zip(PROMPTS, results, strict=True):
         for completion in group:

@@ -11,7 +11,7 @@ C columns of the rows' own cache, D width, H heads, W entries a head, M SwiGLU i
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -35,8 +35,13 @@ class Matrix:
     """A (K, N) matrix kept in the form in which rows are multiplied with it fastest."""
 
     def __init__(self, weight_NK: Tensor) -> None:
-        self.plain = weight_NK.t().contiguous()
+        self.plain = torch.empty_like(weight_NK.t(), memory_format=torch.contiguous_format)
         self.packed: Tensor | None = None
+        self.load(weight_NK)
+
+    def load(self, weight_NK: Tensor) -> None:
+        """Take other weights of the same shape; `plain` stays where it is."""
+        self.plain.copy_(weight_NK.t())
         columns, rows = weight_NK.shape
         wide = rows >= PACKED_ROWS and columns > rows
         if wide and weight_NK.dtype == torch.float32 and weight_NK.device.type == "cpu" and _can_pack():
@@ -52,17 +57,34 @@ class Matrix:
 
 def _can_pack() -> bool:
     """Whether this PyTorch has oneDNN and the operators with which its own compiler packs weights."""
-    return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")
+    return torch._C._has_mkldnn and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")
 
 
 @dataclass(frozen=True, slots=True)
 class LayerWeights:
-    """The matrices of one block."""
+    """The matrices of one block; those whose products are added to the stream are transposed."""
 
     qkv: Matrix
     out: Tensor
     gate_up: Matrix
     down: Tensor
+
+    @classmethod
+    def of(cls, weights: Mapping[str, Tensor]) -> LayerWeights:
+        """From matrices by name, each (outputs, inputs)."""
+        return cls(
+            qkv=Matrix(weights["qkv"]),
+            out=weights["out"].t().contiguous(),
+            gate_up=Matrix(weights["gate_up"]),
+            down=weights["down"].t().contiguous(),
+        )
+
+    def load(self, weights: Mapping[str, Tensor]) -> None:
+        """Other matrices of the same shapes, into the same memory."""
+        self.qkv.load(weights["qkv"])
+        self.gate_up.load(weights["gate_up"])
+        self.out.copy_(weights["out"].t())
+        self.down.copy_(weights["down"].t())
 
 
 def _pairs(x: Tensor) -> Tensor:
@@ -71,11 +93,16 @@ def _pairs(x: Tensor) -> Tensor:
 
 
 class Decoder:
-    """Prefill and single-token steps on one copy of the weights."""
+    """Prefill and single-token steps on one copy of the weights.
 
-    def __init__(self, model: Transformer) -> None:
+    Args:
+        dtype: of the copy and of everything computed with it; None is the model's own.
+    """
+
+    def __init__(self, model: Transformer, dtype: torch.dtype | None = None) -> None:
         self.config = model.config
-        self.dtype, self.device = model.embedding.dtype, model.embedding.device
+        self.source_dtype, self.device = model.embedding.dtype, model.embedding.device
+        self.dtype = dtype or self.source_dtype
         self._buffers = [torch.empty(0, dtype=self.dtype, device=self.device) for _ in range(2)]
         # Below 400 multiplications a product, PyTorch's batched product on a CPU leaves its fast library
         # for a loop that is up to six times slower; unused columns make up the number.
@@ -89,33 +116,37 @@ class Decoder:
         # The model's own tables have its dtype; angles need more digits than half precision has.
         cos, sin = rotary_tables(self.config, self.device)
         self.cis = torch.complex(cos.to(self.real), sin.to(self.real))
+        self.layers: list[LayerWeights] = []
+        self.embedding = model.embedding.detach().to(self.dtype, copy=True)
+        self.head = Matrix(model.head_weight.detach().to(self.dtype))
         self.load(model)
 
     def fits(self, model: Transformer) -> bool:
         """Whether `load` can take the weights of this model."""
         weights = model.embedding
-        return (model.config, weights.dtype, weights.device) == (self.config, self.dtype, self.device)
+        return (model.config, weights.dtype, weights.device) == (
+            self.config,
+            self.source_dtype,
+            self.device,
+        )
 
     @torch.no_grad()
     def load(self, model: Transformer) -> None:
-        """Copy the weights of a model of the same config, dtype and device."""
+        """Copy the weights of a model that fits, into the memory of the last ones: graphs point there."""
         heads, width = self.config.num_heads, self.config.head_width
-        self.embedding = model.embedding.detach().clone()
-        self.head = Matrix(model.head_weight.detach())
-        self.layers = []
-        for block in model.blocks:
+        self.embedding.copy_(model.embedding.detach())
+        self.head.load(model.head_weight.detach().to(self.dtype))
+        for index, block in enumerate(model.blocks):
             weights = {name: w.detach() for name, w in block.named_parameters()}
             qk, v = weights["qkv"][: 2 * self.config.d_model], weights["qkv"][2 * self.config.d_model :]
             paired = qk.view(2, heads, 2, width // 2, -1).transpose(2, 3).reshape(2, -1)
             paired = paired * torch.tensor([[width**-0.5], [1.0]], dtype=qk.dtype, device=qk.device)
-            self.layers.append(
-                LayerWeights(
-                    qkv=Matrix(torch.cat((paired.view_as(qk), v))),
-                    out=weights["out"].t().contiguous(),
-                    gate_up=Matrix(weights["gate_up"]),
-                    down=weights["down"].t().contiguous(),
-                )
-            )
+            arranged = {**weights, "qkv": torch.cat((paired.view_as(qk), v))}
+            arranged = {name: weight.to(self.dtype) for name, weight in arranged.items()}
+            if index < len(self.layers):
+                self.layers[index].load(arranged)
+            else:
+                self.layers.append(LayerWeights.of(arranged))
 
     def _norm(self, x: Tensor) -> Tensor:
         return torch.layer_norm(x, self._norm_shape, None, None, self.config.norm_eps, False)
@@ -123,6 +154,13 @@ class Decoder:
     def _rotating(self, target: Tensor) -> Tensor:
         """`target` as `_qkv` takes it for queries and keys: in complex pairs where the dtype has them."""
         return _pairs(target) if self.dtype == self.real else target
+
+    def project(
+        self, x_RD: Tensor, layer: LayerWeights, targets: tuple[Tensor, Tensor, Tensor], cis: Tensor
+    ) -> None:
+        """Write rotated queries, rotated keys and values of the stream to plain (R, H, W) targets."""
+        q, k, v = targets
+        self._qkv(x_RD, layer, (self._rotating(q), self._rotating(k), v), cis)
 
     def _qkv(
         self, x_RD: Tensor, layer: LayerWeights, targets: tuple[Tensor, Tensor, Tensor], cis: Tensor
@@ -138,7 +176,7 @@ class Decoder:
                 target.copy_(torch.view_as_real(_pairs(source.to(self.real)) * cis).flatten(2))
         targets[2].copy_(qkv.select(1, 2))
 
-    def _finish(self, x_RD: Tensor, mixed_RD: Tensor, layer: LayerWeights) -> Tensor:
+    def finish(self, x_RD: Tensor, mixed_RD: Tensor, layer: LayerWeights) -> Tensor:
         """The block after attention; the stream is updated in place."""
         x_RD.addmm_(mixed_RD, layer.out)
         gate_up = layer.gate_up(self._norm(x_RD))
@@ -181,7 +219,7 @@ class Decoder:
             mixed_SD = self._prefill_attention(x_SD, layer, cis, slot_S, mask, cache[index])
             if index == len(self.layers) - 1:
                 x_SD, mixed_SD = x_SD[last_P], mixed_SD[last_P]
-            x_SD = self._finish(x_SD, mixed_SD, layer)
+            x_SD = self.finish(x_SD, mixed_SD, layer)
         prompt_R = torch.repeat_interleave(torch.arange(len(prompts)), torch.tensor(list(rows_of_prompt)))
         batch = self._open(cache, hidden_PL, prompt_R.to(self.device), lengths, num_columns)
         return self.logits(x_SD), batch
@@ -214,7 +252,7 @@ class Decoder:
         num_prompts, longest = cache.shape[2:4]
         qkv = x_SD.new_empty(len(x_SD), 3, heads, width)
         q, k, v = qkv.unbind(1)
-        self._qkv(x_SD, layer, (self._rotating(q), self._rotating(k), v), cis)
+        self.project(x_SD, layer, (q, k, v), cis)
         if mask is not None:
             padded = qkv.new_zeros(num_prompts * longest, 3, heads, width)
             qkv = padded.index_copy_(0, slot_S, qkv)
@@ -303,6 +341,6 @@ class Decoder:
             )
             mixed = cells.view(-1, width).index_select(0, batch.to_rows).unsqueeze(1)
             mixed.baddbmm_(weight_own.unsqueeze(1), own_values[index])
-            x_RD = self._finish(x_RD, mixed.view(rows, -1), layer)
+            x_RD = self.finish(x_RD, mixed.view(rows, -1), layer)
         batch.length += 1
         return self.logits(x_RD)

@@ -6,6 +6,8 @@ Shapes: R rows being sampled, V vocabulary; a row is one completion.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -19,6 +21,7 @@ from echochamber.rollout.interface import Completion, Sampling, check_prompts
 from echochamber.rollout.randomness import uniforms
 from echochamber.rollout.rows import Batch
 from echochamber.rollout.sampling import draw
+from echochamber.rollout.static import StaticSteps
 
 POSITIONS_A_BLOCK = 128
 
@@ -33,6 +36,30 @@ def _batch_size(num_rows: int) -> int:
     return -(-num_rows // step) * step
 
 
+class _Rows(Protocol):
+    """Rows being sampled together, whichever memory they live in."""
+
+    def step(self, tokens_R: Tensor) -> Tensor:
+        """Append one token to each; logits_RV for the next."""
+
+    def keep(self, alive_R: Tensor) -> Tensor:
+        """Drop finished rows; old index of each row that is left."""
+
+
+@dataclass(slots=True)
+class _Growing:
+    """Rows whose cache grows with them; what a CPU does best."""
+
+    decoder: Decoder
+    batch: Batch
+
+    def step(self, tokens_R: Tensor) -> Tensor:
+        return self.decoder.step(tokens_R, self.batch)
+
+    def keep(self, alive_R: Tensor) -> Tensor:
+        return self.batch.keep(alive_R)
+
+
 class NativeEngine:
     """Samples with a copy of a `Transformer`'s weights.
 
@@ -43,8 +70,11 @@ class NativeEngine:
         eos_id: token that ends a completion.
         pad_id: not sampled specially; kept for engines that pad.
         max_rows: most completions in one batch; None chooses by device.
-        cache_bytes: most memory for keys and values of one batch.
+        cache_bytes: most memory for keys and values of one batch; None is 1 GiB on a CPU, 16 GiB on a GPU.
         compact_fraction: share of finished rows at which the batch shrinks.
+        dtype: of the copy of the weights; None is bfloat16 on a GPU, where the trainer's matrix products are
+            in bfloat16 too, and the model's own elsewhere.
+        static: steps of fixed shapes, on a GPU as CUDA graphs; None uses them on a GPU.
     """
 
     def __init__(
@@ -54,25 +84,35 @@ class NativeEngine:
         eos_id: int,
         pad_id: int,
         max_rows: int | None = None,
-        cache_bytes: int = 2**30,
+        cache_bytes: int | None = None,
         compact_fraction: float = 0.1,
+        dtype: torch.dtype | None = None,
+        static: bool | None = None,
     ) -> None:
         self.eos_id, self.pad_id = eos_id, pad_id
-        self.cache_bytes, self.compact_fraction = cache_bytes, compact_fraction
-        self._max_rows = max_rows
-        self._use(Decoder(model), 0)
+        self.compact_fraction = compact_fraction
+        self._max_rows, self._cache_bytes, self._dtype, self._static = max_rows, cache_bytes, dtype, static
+        self._use(self._decoder_of(model), 0)
 
     def load_weights(self, model: Transformer, version: int) -> None:
         """Sample from a copy of these weights from now on."""
         if self._decoder.fits(model):
             self._decoder.load(model)
-            self._use(self._decoder, version)
+            self._version = version
         else:
-            self._use(Decoder(model), version)
+            self._use(self._decoder_of(model), version)
+
+    def _decoder_of(self, model: Transformer) -> Decoder:
+        weights = model.embedding
+        halved = weights.device.type == "cuda" and weights.dtype == torch.float32
+        return Decoder(model, self._dtype or (torch.bfloat16 if halved else weights.dtype))
 
     def _use(self, decoder: Decoder, version: int) -> None:
         self._decoder, self._version = decoder, version
         on_cpu = decoder.device.type == "cpu"
+        fixed = not on_cpu if self._static is None else self._static
+        self._steps = StaticSteps(decoder, capture=not on_cpu) if fixed else None
+        self.cache_bytes = self._cache_bytes or 2**30 * (1 if on_cpu else 16)
         self.max_rows = self._max_rows or (512 if on_cpu else 4096)
         # Asking a GPU which rows have finished stalls it, so it is asked less often.
         self._check_every = 1 if on_cpu else 8
@@ -125,19 +165,23 @@ class NativeEngine:
         keys = stream_keys_of(units, names, seed, step)
         record = Record(len(keys))
         prompt_R = torch.repeat_interleave(torch.arange(len(units)), torch.tensor(counts))
-        self._decode(logits_PV[prompt_R.to(decoder.device)], batch, keys, limit, sampling, record)
+        rows: _Rows = _Growing(decoder, batch)
+        if self._steps is not None:
+            self._steps.open(batch, int(limit.max()))
+            rows = self._steps
+        self._decode(logits_PV[prompt_R.to(decoder.device)], rows, keys, limit, sampling, record)
         return iter(record.completions(self.eos_id, limit, self._version))
 
     def _decode(
         self,
         logits_RV: Tensor,
-        batch: Batch,
+        batch: _Rows,
         keys: NDArray[np.uint64],
         limit: NDArray[np.int64],
         sampling: Sampling,
         record: Record,
     ) -> None:
-        decoder, device = self._decoder, self._decoder.device
+        device = self._decoder.device
         rows = torch.arange(len(keys), device=device)
         most, least = int(limit.max()), int(limit.min())
         limit_R = torch.from_numpy(limit).to(device)
@@ -166,4 +210,4 @@ class NativeEngine:
                     staying[finished.nonzero()[: size - len(rows) + num_finished, 0]] = True
                     order = batch.keep(staying)
                     rows, tokens, finished = rows[order], tokens[order], finished[order]
-            logits_RV = decoder.step(tokens, batch)
+            logits_RV = batch.step(tokens)

@@ -1,0 +1,162 @@
+"""Single-token steps of fixed shapes, replayed as CUDA graphs on a GPU.
+
+A small model on a GPU spends most of a step launching kernels. A graph launches all of them at once, but
+replays the same kernels on the same memory: so the cache is allocated once, every row has the whole of its
+sequence in it (prompt and own tokens), and steps come in a few shapes, a power of two of rows and of
+columns. What changes from step to step (tokens, positions, the column to write) lives in tensors that the
+step itself advances. On a CPU the same steps run without a graph, for tests.
+
+Shapes: R rows of a bucket, C columns of a bucket, D width, H heads, W entries a head, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from echochamber.rollout.decoder import Decoder
+from echochamber.rollout.rows import Batch
+
+LEAST_ROWS, LEAST_COLUMNS = 8, 128
+
+
+def bucket(count: int, least: int) -> int:
+    """The smallest power-of-two multiple of `least` that holds `count`."""
+    size = least
+    while size < count:
+        size *= 2
+    return size
+
+
+@dataclass
+class _Graph:
+    graph: torch.cuda.CUDAGraph
+    logits_RV: Tensor
+
+
+class StaticSteps:
+    """Steps of the rows of one batch at a time, in memory that outlives the batch.
+
+    Args:
+        decoder: whose weights are used, at their addresses: it must load new ones in place.
+        capture: replay CUDA graphs; without, the same steps run one kernel after another.
+
+    Attributes:
+        num_captured: graphs made so far.
+    """
+
+    def __init__(self, decoder: Decoder, *, capture: bool) -> None:
+        self._decoder, self._capture = decoder, capture
+        self._graphs: dict[tuple[int, int], _Graph] = {}
+        self._cache = torch.empty(0, dtype=decoder.dtype, device=decoder.device)
+        self.num_captured = 0
+
+    def open(self, batch: Batch, num_columns: int) -> None:
+        """Take over the rows of a batch that was just prefilled, which may append `num_columns` tokens."""
+        config, device = self._decoder.config, self._decoder.device
+        rows, longest = len(batch.prompt_R), batch.prompt.shape[4]
+        self._reserve(bucket(rows, LEAST_ROWS), bucket(longest + num_columns, LEAST_COLUMNS))
+        self._rows = rows
+        # Prompts end at the same column; shorter ones begin later.
+        self._start_R[:rows] = longest - batch.position_R
+        self._position_R[:rows] = batch.position_R
+        self._column.fill_(longest)
+        self._filled = longest
+        for index in range(config.num_layers):
+            own = self._cache[index, :, :rows, :, :longest]
+            own.copy_(batch.prompt[index].transpose(1, 2).index_select(1, batch.prompt_R.to(device)))
+
+    def _reserve(self, rows: int, columns: int) -> None:
+        """Memory for so many rows and columns; graphs that point into smaller memory are forgotten."""
+        config, device = self._decoder.config, self._decoder.device
+        if self._cache.numel() and rows <= self._cache.shape[2] and columns <= self._cache.shape[4]:
+            return
+        if self._cache.numel():
+            rows, columns = max(rows, self._cache.shape[2]), max(columns, self._cache.shape[4])
+        self._graphs.clear()
+        shape = (config.num_layers, 2, rows, config.num_heads, columns, config.head_width)
+        # Freed before the larger one is taken. Zeros: columns without weight must still be finite.
+        self._cache = torch.empty(0, dtype=self._decoder.dtype, device=device)
+        self._cache = torch.zeros(shape, dtype=self._decoder.dtype, device=device)
+        self._token_R = torch.zeros(rows, dtype=torch.int64, device=device)
+        self._position_R = torch.zeros(rows, dtype=torch.int64, device=device)
+        self._start_R = torch.zeros(rows, dtype=torch.int64, device=device)
+        self._column = torch.zeros(1, dtype=torch.int64, device=device)
+        self._column_C = torch.arange(columns, device=device)
+
+    def keep(self, alive_R: Tensor) -> Tensor:
+        """Drop finished rows, as `Batch.keep` does; the rest stand at the front in the order returned."""
+        kept = alive_R.nonzero()[:, 0]
+        count = len(kept)
+        order = torch.arange(count, device=kept.device)
+        holes = (~alive_R[:count]).nonzero()[:, 0]
+        if len(holes):
+            movers = kept[count - len(holes) :]
+            order[holes] = movers
+            filled = self._cache[:, :, :, :, : self._filled]
+            for layer in filled:
+                layer.index_copy_(1, holes, layer.index_select(1, movers))
+            for values_R in (self._position_R, self._start_R):
+                values_R.index_copy_(0, holes, values_R.index_select(0, movers))
+        self._rows = count
+        return order
+
+    def step(self, tokens_R: Tensor) -> Tensor:
+        """Append one token to each row; logits_RV for the next, overwritten by the next step."""
+        rows = bucket(self._rows, LEAST_ROWS)
+        self._filled += 1
+        columns = min(bucket(self._filled, LEAST_COLUMNS), self._cache.shape[4])
+        self._token_R[: self._rows].copy_(tokens_R)
+        # Rows beyond the live ones compute what nobody reads, at positions that exist.
+        self._position_R[self._rows : rows].zero_()
+        if not self._capture:
+            return self._run(rows, columns)[: self._rows]
+        graph = self._graphs.get((rows, columns)) or self._captured(rows, columns)
+        graph.graph.replay()
+        return graph.logits_RV[: self._rows]
+
+    def _captured(self, rows: int, columns: int) -> _Graph:
+        """Record the step of a shape. The rehearsal writes what the first replay writes again."""
+        state = (self._column, self._position_R)
+        before = [tensor.clone() for tensor in state]
+        aside = torch.cuda.Stream(self._decoder.device)  # type: ignore[no-untyped-call]
+        aside.wait_stream(torch.cuda.current_stream(self._decoder.device))
+        with torch.cuda.stream(aside):
+            self._run(rows, columns)
+        torch.cuda.current_stream(self._decoder.device).wait_stream(aside)
+        for tensor, value in zip(state, before, strict=True):
+            tensor.copy_(value)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            logits_RV = self._run(rows, columns)
+        self._graphs[rows, columns] = _Graph(graph, logits_RV)
+        self.num_captured += 1
+        return self._graphs[rows, columns]
+
+    def _run(self, rows: int, columns: int) -> Tensor:
+        """The step itself: shapes depend on the bucket alone, nothing waits for the device."""
+        decoder = self._decoder
+        column_C = self._column_C[:columns]
+        seen_RC = (column_C >= self._start_R[:rows, None]) & (column_C <= self._column)
+        mask = seen_RC[:, None, None, :]
+        # A finished row that is still there may be beyond the context; what it computes is not kept.
+        position_R = self._position_R[:rows].clamp(max=decoder.config.context_length - 1)
+        cis = decoder.cis[position_R].unsqueeze(1)
+        x_RD = decoder.embedding.index_select(0, self._token_R[:rows])
+        shape = (3, rows, decoder.config.num_heads, decoder.config.head_width)
+        for index, layer in enumerate(decoder.layers):
+            q, k, v = x_RD.new_empty(shape).unbind()
+            decoder.project(x_RD, layer, (q, k, v), cis)
+            keys, values = self._cache[index, :, :rows].unbind()
+            keys.index_copy_(2, self._column, k.unsqueeze(2))
+            values.index_copy_(2, self._column, v.unsqueeze(2))
+            mixed = F.scaled_dot_product_attention(
+                q.unsqueeze(2), keys[:, :, :columns], values[:, :, :columns], attn_mask=mask, scale=1.0
+            )
+            x_RD = decoder.finish(x_RD, mixed.reshape(rows, -1), layer)
+        self._column += 1
+        self._position_R[:rows] += 1
+        return decoder.logits(x_RD)
