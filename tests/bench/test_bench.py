@@ -11,6 +11,7 @@ import torch
 from echochamber.base import InputError
 from echochamber.bench import Place, Settings, comparison, in_turns, run_bench, table
 from echochamber.bench.measure import quiet, target
+from echochamber.bench.profile import kind_of
 from echochamber.bench.study import split
 from echochamber.bench.workload import (
     EOS_ID,
@@ -45,10 +46,10 @@ def check_shape(result: dict[str, Any], name: str) -> None:
             assert len(row["ratios"]) == 2
     assert result["machine"]["threads"] == torch.get_num_threads()
     lines = table(result)
-    assert len(lines) == sum(len(row["targets"]) for row in result["rows"])
+    assert len(lines) == sum(max(1, len(row["targets"])) for row in result["rows"])
 
 
-@pytest.mark.parametrize("name", ["rollout", "pretrain", "evaluation", "verify"])
+@pytest.mark.parametrize("name", ["rollout", "pretrain", "evaluation", "verify", "profile"])
 def test_a_result_has_the_promised_shape(name: str) -> None:
     pytest.importorskip("transformers")
     check_shape(run_bench(name, quick()), name)
@@ -62,6 +63,27 @@ def test_a_step_beside_trl_is_the_same_work() -> None:
     assert result["stages"].keys() == {"rollout_seconds", "grade_seconds", "update_seconds"}
     # Geometric lengths cut at 8 tokens, sampled by both from the same weights.
     assert result["mean_tokens"] == pytest.approx(result["peer_mean_tokens"], rel=0.2)
+
+
+@pytest.mark.slow
+def test_growth_is_measured_and_drawn(tmp_path: Path) -> None:
+    result = run_bench("scaling", quick(out=tmp_path))
+    check_shape(result, "scaling")
+    axes = {row["axis"] for row in result["rows"]}
+    assert axes == {"model size", "samples per prompt", "completion tokens", "problems"}
+    tokens = {row["x"]: row["tokens"] for row in result["rows"] if row["axis"] == "completion tokens"}
+    # Nothing ends early, so the cost of a length is that of the whole length.
+    assert tokens == {32: 32 * 4 * 8, 64: 64 * 4 * 8}
+    assert (tmp_path / "scaling.png").stat().st_size > 10_000
+
+
+def test_operators_have_a_kind() -> None:
+    assert kind_of("aten::mm") == "matrix products"
+    assert kind_of("mkldnn::_linear_pointwise") == "matrix products"
+    assert kind_of("aten::baddbmm_") == "attention"
+    assert kind_of("aten::_softmax") == "softmax, loss and sampling"
+    assert kind_of("aten::_fused_adamw_") == "optimiser and clipping"
+    assert kind_of("aten::sin") == "other"
 
 
 def test_where_a_studys_time_goes(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -75,7 +76,7 @@ def _compare(size: str, settings: Settings) -> dict[str, Any]:
     our_seconds = [s / steps for s in our_seconds]
     peer_seconds = [s / steps for s in peer_seconds]
     num_tokens = batch * length
-    floor = _step_flops(config, batch, length) / rates.flops_per_second
+    floor = step_flops(config, batch, length) / rates.flops_per_second
     row = comparison(
         our_seconds, peer_seconds, peer="transformers, plain loop", version=version, floor_seconds=floor
     )
@@ -98,7 +99,8 @@ def _compare(size: str, settings: Settings) -> dict[str, Any]:
     }
 
 
-def _step_flops(config: ModelConfig, batch: int, length: int) -> float:
+def step_flops(config: ModelConfig, batch: int, length: int) -> float:
+    """Arithmetic of one optimiser step's matrix products and attention."""
     products = 6.0 * product_parameters(config) * batch * length
     # Forward: scores and weighted sum; backward: twice that.
     attention = 3 * 4.0 * config.num_layers * config.d_model * batch * length * (length + 1) / 2
@@ -128,6 +130,18 @@ def _ours(model: Transformer, tokens: torch.Tensor, steps: int, place: Place) ->
                 )
 
     return work
+
+
+def pretraining_step(
+    size: str, batch: int, length: int, place: Place
+) -> tuple[Transformer, Callable[[int], object]]:
+    """A model of that size and one optimiser step of it on random tokens."""
+    config = size_config(size, vocab_size=vocabulary_of(size), context_length=length)
+    model = build(config, seed=0).to(place.device)
+    tokens = torch.randint(
+        config.vocab_size, (batch, length + 1), generator=torch.Generator().manual_seed(1)
+    ).to(place.device)
+    return model, _ours(model, tokens, 1, place)
 
 
 def _peer(model: Transformer, tokens: torch.Tensor, steps: int, place: Place) -> tuple[Any, str]:

@@ -9,8 +9,10 @@ from echochamber.base import Registry
 from echochamber.bench.evaluation import bench_evaluation
 from echochamber.bench.measure import Settings
 from echochamber.bench.pretrain import bench_pretrain
+from echochamber.bench.profile import bench_profile
 from echochamber.bench.rl_step import bench_rl_step
 from echochamber.bench.rollout import bench_rollout
+from echochamber.bench.scaling import bench_scaling
 from echochamber.bench.startup import bench_startup
 from echochamber.bench.study import bench_study
 from echochamber.bench.verify import bench_verify
@@ -23,6 +25,10 @@ BENCHES.register("verify", bench_verify)
 BENCHES.register("evaluation", bench_evaluation)
 BENCHES.register("startup", bench_startup)
 BENCHES.register("study", bench_study)
+BENCHES.register("scaling", bench_scaling)
+BENCHES.register("profile", bench_profile)
+# What `all` runs: the comparisons and promises, not the studies of our own cost.
+COMPARISONS = tuple(name for name in BENCHES if name not in ("scaling", "profile"))
 
 
 def run_bench(name: str, settings: Settings | None = None) -> dict[str, Any]:
@@ -56,7 +62,8 @@ def table(result: dict[str, Any]) -> list[dict[str, str]]:
             "of floor": "" if floor is None else f"{floor:.0%}",
         }
         targets = [_target_cells(promised) for promised in row["targets"]]
-        lines += [{**head, **cells} for cells in targets[:1]]
+        nothing = {"target": "", "measured": "", "met": ""}
+        lines += [{**head, **cells} for cells in targets[:1] or [nothing]]
         lines += [{**dict.fromkeys(head, ""), **cells} for cells in targets[1:]]
     return lines
 

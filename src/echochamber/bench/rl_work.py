@@ -21,7 +21,9 @@ from echochamber.corpora import (
     train_tokenizer,
 )
 from echochamber.model import Transformer
-from echochamber.rl import Context, GRPOConfig, Learner
+from echochamber.rl import Context, GRPOConfig
+from echochamber.rl.grpo import GroupLearner
+from echochamber.rl.policy_gradient import PolicyGradientLearner
 from echochamber.rollout import Engine, NativeEngine
 from echochamber.train import OptimizerConfig
 from echochamber.verify import Grader, Verdict
@@ -91,12 +93,16 @@ class RLWork:
     max_new_tokens: int
 
     @classmethod
-    def make(cls, *, num_graded: int, quick: bool) -> RLWork:
-        """The default study's kind of questions; `num_graded` completions can be graded without repeats."""
+    def make(cls, *, num_graded: int, quick: bool, num_problems: int | None = None) -> RLWork:
+        """The default study's kind of questions; `num_graded` completions can be graded without repeats.
+
+        `num_problems` None is the number of the default study's step.
+        """
+        num_problems = num_problems or (4 if quick else NUM_PROMPTS)
         per_problem = len(FORMATS)
         num_solved = -(-num_graded // per_problem)
         tasks = {
-            "asked": {"kind": "word_problems", "num_problems": 4 if quick else NUM_PROMPTS, "largest": 12},
+            "asked": {"kind": "word_problems", "num_problems": num_problems, "largest": 12},
             "solved": {"kind": "word_problems", "num_problems": num_solved, "largest": 99,
                        "largest_result": 10_000},
         }  # fmt: skip
@@ -119,9 +125,11 @@ class RLWork:
         ]
         return cls(tokenizer, drawn["asked"], solutions, NUM_SAMPLES, 8 if quick else MAX_NEW_TOKENS)
 
-    def model(self, size: str, place: Place) -> Transformer:
+    def model(self, size: str, place: Place, *, context: int | None = None) -> Transformer:
         """Untrained weights whose completions have 16 tokens on average; equal at every call."""
-        model = bench_model(size, place, context_length=CONTEXT, vocabulary=self.tokenizer.vocab_size)
+        model = bench_model(
+            size, place, context_length=context or CONTEXT, vocabulary=self.tokenizer.vocab_size
+        )
         assert self.tokenizer.eos_id == EOS_ID
         return with_mean_length(model, MEAN_TOKENS)
 
@@ -135,14 +143,14 @@ class RLWork:
 
     def learner(
         self, model: Transformer, grader: Grader, folder: Path, lengths: list[list[list[int]]]
-    ) -> Learner:
+    ) -> PolicyGradientLearner:
         """Our side, ready to step; appends the tokens of every completion of each step to `lengths`."""
         engine = _Counting(self.engine(model), self.prompts(), lengths)
         context = Context(
             policy=model, tokenizer=self.tokenizer, problems=self.problems, grader=grader, engine=engine,
             folder=folder, seed=0,
         )  # fmt: skip
-        return self.config().learner(context)
+        return GroupLearner(self.config(), context)
 
     def config(self) -> GRPOConfig:
         """One GRPO step of all prompts with one optimiser step, no KL."""

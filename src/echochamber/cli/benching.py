@@ -14,8 +14,8 @@ def bench(
     name: Annotated[
         str,
         typer.Argument(
-            help="pretrain, rollout, rl-step, verify, evaluation, startup, study, scaling; or all, which is "
-            "every one of them but scaling.",
+            help="pretrain, rollout, rl-step, verify, evaluation, startup, study; all of these: all. "
+            "Our own cost in detail: profile, scaling.",
             show_default=False,
         ),
     ],
@@ -50,7 +50,7 @@ def bench(
     The peers are an extra:  pip install 'echochamber[bench]'   or, in a clone:  make bench
     """
     from echochamber.base import write_json
-    from echochamber.bench import BENCHES, Place, Settings, machine, run_bench, table
+    from echochamber.bench import COMPARISONS, Place, Settings, machine, run_bench, table
     from echochamber.cli.tables import print_rows
 
     settings = Settings(
@@ -61,7 +61,7 @@ def bench(
         study=study,
         out=out,
     )
-    names = [each for each in BENCHES if each != "scaling"] if name == ALL else [name]
+    names = COMPARISONS if name == ALL else (name,)
     results = {each: run_bench(each, settings) for each in names}
     whole: dict[str, Any] = results[name] if name != ALL else {
         "name": ALL, "machine": machine(settings.place), "benches": results

@@ -1,0 +1,135 @@
+"""How the cost of a step grows: with the model, the group, the completion, and the number of problems."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import resource
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from echochamber.base import write_json
+from echochamber.bench.measure import Place, Row, Settings, alone, machine, quiet, seconds_of
+from echochamber.bench.pictures import draw_scaling
+from echochamber.bench.rl_work import RLWork, SolutionGrader
+from echochamber.bench.workload import with_mean_length
+from echochamber.evaluation import EvaluationConfig, Labels, evaluate_batches, write_completions
+from echochamber.model import num_parameters
+
+NO_PEER = "how our own cost grows; peers are compared at one size by the other benches"
+SIZES = ("nano", "micro", "small", "150m")
+SAMPLES = (8, 16, 32, 64, 128, 256)
+LENGTHS = (32, 64, 128, 256, 512, 1024)
+PROBLEMS = (125, 250, 500, 1000)
+EVALUATION_SAMPLES = 64
+NUM_PROMPTS = 8
+
+
+def bench_scaling(settings: Settings) -> dict[str, Any]:
+    """Seconds of a GRPO step as one thing grows and the rest stays, and of an evaluation with its memory.
+
+    Each point is the median of `repeats` steps. `peak_mib` is the most memory the process of an evaluation
+    ever held: it is started for that point alone. With a folder for pictures, `scaling.png` is drawn.
+    """
+    quick = settings.quick
+    rows = [_step("model size", size, settings, size=size) for size in (("pico",) if quick else SIZES)]
+    rows += [
+        _step("samples per prompt", count, settings, num_samples=count)
+        for count in (SAMPLES[:2] if quick else SAMPLES)
+    ]
+    rows += [
+        _step("completion tokens", length, settings, length=length)
+        for length in (LENGTHS[:2] if quick else LENGTHS)
+    ]
+    rows += [_evaluation(count, settings) for count in ((8, 16) if quick else PROBLEMS)]
+    if settings.out is not None:
+        draw_scaling(rows, settings.out / "scaling.png")
+    return {"name": "scaling", **rows[0], "machine": machine(settings.place), "rows": rows}
+
+
+def _step(
+    axis: str, x: int | str, settings: Settings, *, size: str = "nano", num_samples: int = 8,
+    length: int | None = None,
+) -> Row:  # fmt: skip
+    """Median seconds of a GRPO step of 8 prompts; with a `length`, no completion ends before it."""
+    work = RLWork.make(num_graded=NUM_PROMPTS * num_samples, quick=settings.quick)
+    work = replace(
+        work, problems=work.problems[:NUM_PROMPTS], num_samples=num_samples,
+        max_new_tokens=length or work.max_new_tokens,
+    )  # fmt: skip
+    model = work.model(size, settings.place, context=1200 if length else None)
+    if length is not None:
+        with_mean_length(model, 1e9)
+    lengths: list[list[list[int]]] = []
+    seconds, parts = [], []
+    heavy = size == "150m" or num_samples >= 128 or (length or 0) >= 512
+    with (
+        tempfile.TemporaryDirectory() as name,
+        SolutionGrader(work.solutions) as grader,
+        settings.show(f"scaling {axis} {x}", settings.repeats) as bar,
+    ):
+        learner = work.learner(model, grader, Path(name), lengths)
+        for step in range(2 if heavy else settings.repeats + 1):
+            learner.seconds = {}
+            seconds.append(seconds_of(lambda s=step: learner.step(s), settings.place))  # type: ignore[misc]
+            parts.append(learner.seconds)
+            bar.update(step + 1)
+    row = alone(seconds[1:], why=NO_PEER)
+    num_tokens = sum(map(sum, lengths[-1]))
+    return {"case": f"{axis} {x}", "axis": axis, "x": x, "targets": [], **row, "stages": parts[-1],
+            "tokens": num_tokens, "parameters": num_parameters(model.config)}  # fmt: skip
+
+
+def _evaluation(num_problems: int, settings: Settings) -> Row:
+    """One evaluation of so many problems x 64 samples, in a process of its own."""
+    with tempfile.TemporaryDirectory() as name:
+        out = Path(name) / "result.json"
+        arguments = (num_problems, str(settings.place.device), settings.quick, str(out))
+        child = multiprocessing.get_context("spawn").Process(target=_evaluate, args=arguments)
+        with settings.show(f"scaling problems {num_problems}", 1) as bar:
+            child.start()
+            child.join()
+            bar.update(1)
+        found = json.loads(out.read_text())
+    return {
+        "case": f"problems {num_problems} x {found['num_samples']}",
+        "axis": "problems",
+        "x": num_problems,
+        "targets": [],
+        **alone([found["seconds"]], why=NO_PEER),
+        "peak_mib": found["peak_mib"],
+        "start_mib": found["start_mib"],
+    }
+
+
+def _peak_mib() -> float:
+    """The most memory this process has held; the unit of the system's answer is the system's own."""
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+
+
+def _evaluate(num_problems: int, device: str, quick: bool, out: str) -> None:
+    place = Place.named(device)
+    num_samples = 4 if quick else EVALUATION_SAMPLES
+    work = RLWork.make(num_graded=4096, quick=quick, num_problems=num_problems)
+    model = work.model("pico", place)
+    config = EvaluationConfig(
+        benchmarks=("bench",), num_samples=num_samples, greedy=False, max_new_tokens=work.max_new_tokens
+    )
+    start_mib = _peak_mib()
+
+    def evaluate() -> None:
+        engine, labels = work.engine(model), Labels("", "", "", 0)
+        batches = evaluate_batches(
+            engine, work.problems, work.tokenizer, grader, config, benchmark="bench", step=0, seed=0,
+            labels=labels, show=quiet,
+        )  # fmt: skip
+        write_completions(Path(out).with_name("completions.parquet"), batches)
+
+    with SolutionGrader(work.solutions) as grader:
+        seconds = seconds_of(evaluate, place)
+    found = {"seconds": seconds, "peak_mib": _peak_mib(), "start_mib": start_mib, "num_samples": num_samples}
+    write_json(Path(out), found)
