@@ -1,5 +1,6 @@
 """Kill a small study again and again for a settable time: `python tests/faults/soak.py --minutes 30`.
 
+At least 200 kills at fault points and 50 at random times, however short the time is.
 Prints one line a chain and a summary; exits with 1 if any run did not end with the same files.
 """
 
@@ -21,6 +22,12 @@ from study_chains import WORK, Chain, injected_chain, random_chain, study_digest
 # An attempt passes about fifteen points before it works, and some thirty between two checkpoints: with fewer
 # than that a chain would never get through.
 MOST_POINTS = 120
+
+# What a soak must at least have tried, however short its time.
+LEAST_INJECTED, LEAST_TIMED = 200, 50
+
+# So many problems are enough to look at.
+MOST_PROBLEMS = 20
 
 # Growth over the later runs of one process that counts as a leak.
 ALLOWED_MEGABYTES, ALLOWED_FILES = 64, 4
@@ -50,7 +57,9 @@ def soak(server: ForkServer, base: Path, minutes: float, seed: int) -> list[str]
     end = time.monotonic() + 60 * minutes
     points: Counter[str] = Counter()
     timed, problems, number = 0, [], 0
-    while number < 2 or time.monotonic() < end:
+    while (time.monotonic() < end or sum(points.values()) < LEAST_INJECTED or timed < LEAST_TIMED) and len(
+        problems
+    ) < MOST_PROBLEMS:
         folder = base / f"chain-{number}"
         chain: Chain
         if number % 4 == 3:

@@ -13,7 +13,7 @@ from forkserver import ForkServer
 
 WORK = "workloads:study"
 # What holds wall-clock time, or is drawn from it: the report and the figure of accuracy over seconds.
-CLOCKS = ("timing.jsonl", "seconds.json", "report.html", "environment.json")
+CLOCKS = ("timing.jsonl", "seconds.json", "report.html", "report.json", "environment.json")
 
 
 def study_digests(folder: Path) -> dict[str, str]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -68,13 +69,21 @@ def pretrain_slowly(folder: str) -> None:
     pretrain(folder, SlowCorpus())
 
 
-def study(folder: str) -> None:
-    """`echochamber run three_arms.yaml` with `folder` as the current one."""
+def study(folder: str, changes: Sequence[str] = ()) -> None:
+    """`echochamber run three_arms.yaml --set ...` with `folder` as the current one."""
     from echochamber.study import open_study, run_study
 
     Path(folder).mkdir(exist_ok=True)
     os.chdir(folder)
-    run_study(open_study(Path(__file__).parent / "three_arms.yaml"))
+    run_study(open_study(Path(__file__).parent / "three_arms.yaml", changes))
+
+
+def study_while_the_clock_goes_back(folder: str) -> None:
+    """The study on a machine whose clock is set back again and again."""
+    now = itertools.count(2e9, -3600.0)
+    time.time = lambda: next(now)
+    time.time_ns = lambda: int(next(now) * 1e9)
+    study(folder)
 
 
 def study_again_and_again(folder: str, times: int) -> None:

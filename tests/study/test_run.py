@@ -112,6 +112,46 @@ def test_a_damaged_result_is_noticed(
     copy = open_study(tiny_file, runs=tmp_path)
     stage = next(stage for stage in copy.plan.stages if stage.kind == kind)
     path = sorted(copy.store.path(stage).glob(name))[0]
+    spoil(path, damage)
+    with pytest.raises(EchoError, match=rf"{path.name} is (damaged|missing); remove .* to make that stage"):
+        run_study(copy, say=lambda line: None)
+    copy.store.discard(stage)
+    run_study(copy, say=lambda line: None)
+    assert (copy.folder / "metrics.jsonl").read_bytes() == (finished.folder / "metrics.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize("damage", ["flipped", "shortened"])
+def test_a_damaged_manifest_is_noticed(finished: Study, tiny_file: Path, tmp_path: Path, damage: str) -> None:
+    shutil.copytree(finished.folder, tmp_path / "tiny")
+    copy = open_study(tiny_file, runs=tmp_path)
+    manifest = copy.store.path(copy.plan.stages[0]) / "manifest.json"
+    text = manifest.read_text()
+    manifest.write_text(
+        text[:-40] if damage == "shortened" else text.replace('"largest": 9', '"largest": 8', 1)
+    )
+    assert manifest.read_text() != text
+    with pytest.raises(EchoError, match=r"manifest.json is damaged.*; remove .* to make that stage again"):
+        run_study(copy, say=lambda line: None)
+
+
+@pytest.mark.parametrize(
+    "name", ["metrics.jsonl", "summary.json", "report.html", "completions/part-00000.parquet"]
+)
+@pytest.mark.parametrize("damage", ["flipped", "shortened", "lost"])
+def test_damaged_tables_of_the_run_folder_are_written_again(
+    finished: Study, tiny_file: Path, tmp_path: Path, name: str, damage: str
+) -> None:
+    shutil.copytree(finished.folder, tmp_path / "tiny")
+    path, right = tmp_path / "tiny" / name, (finished.folder / name).read_bytes()
+    spoil(path, damage)
+    run_study(open_study(tiny_file, runs=tmp_path), say=lambda line: None)
+    if name == "report.html":  # names the folder it was made in
+        assert path.stat().st_size > 0.9 * len(right)
+    else:
+        assert path.read_bytes() == right
+
+
+def spoil(path: Path, damage: str) -> None:
     content = bytearray(path.read_bytes())
     if damage == "flipped":
         content[len(content) // 2] ^= 1
@@ -120,20 +160,6 @@ def test_a_damaged_result_is_noticed(
         path.write_bytes(bytes(content[:-1]))
     else:
         path.unlink()
-    with pytest.raises(EchoError, match=rf"{path.name} is (damaged|missing); remove .* to make that stage"):
-        run_study(copy, say=lambda line: None)
-    copy.store.discard(stage)
-    run_study(copy, say=lambda line: None)
-    assert (copy.folder / "metrics.jsonl").read_bytes() == (finished.folder / "metrics.jsonl").read_bytes()
-
-
-def test_a_damaged_manifest_is_noticed(finished: Study, tiny_file: Path, tmp_path: Path) -> None:
-    shutil.copytree(finished.folder, tmp_path / "tiny")
-    copy = open_study(tiny_file, runs=tmp_path)
-    manifest = copy.store.path(copy.plan.stages[0]) / "manifest.json"
-    manifest.write_bytes(manifest.read_bytes()[:-40])
-    with pytest.raises(EchoError, match=r"manifest.json is damaged"):
-        run_study(copy, say=lambda line: None)
 
 
 def test_status_shows_done_waiting_and_unused(finished: Study, tiny_file: Path) -> None:

@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -227,8 +229,29 @@ def test_a_killed_worker_is_replaced(grader: Grader) -> None:
         os.killpg(child.process.pid, signal.SIGKILL)
     texts = [function(f"return {n} + 1") for n in range(50)]
     verdicts = grader.grade(texts, [str(n + 1) for n in range(50)])
-    # The one that was sent to the dead process may be charged with its death; no other.
-    assert sum(verdict.reward for verdict in verdicts) >= 48
+    assert sum(verdict.reward for verdict in verdicts) == 50
+
+
+def test_workers_killed_in_the_middle_of_a_batch_change_no_verdict() -> None:
+    texts = [
+        function(f"x = 0\n    for i in range(20000):\n        x = x + 1\n    return {n}") for n in range(60)
+    ]
+    with Grader() as grader:
+        expected = grader.grade(texts, ["7"] * 60)
+    with Grader() as grader:
+        grader.grade(texts[:1], ["7"])
+
+        def kill() -> None:
+            time.sleep(0.03)
+            for child in list(grader._interpreters._children):
+                os.killpg(child.process.pid, signal.SIGKILL)
+
+        killer = threading.Thread(target=kill)
+        killer.start()
+        found = grader.grade(texts, ["7"] * 60)
+        killer.join()
+    assert [v.reward for v in found] == [v.reward for v in expected]
+    assert [v.outcome for v in found] == [v.outcome for v in expected]
 
 
 def test_journal_is_read_again_and_wins(tmp_path: Path) -> None:

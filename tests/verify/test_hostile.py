@@ -236,7 +236,7 @@ def test_a_dead_server_is_replaced(patient: Grader) -> None:
     verdicts = patient.grade(
         [f"<llm-code>\n{n} + 0\n</llm-code>" for n in range(4)], [str(n) for n in range(4)]
     )
-    assert sum(verdict.reward for verdict in verdicts) >= 2
+    assert sum(verdict.reward for verdict in verdicts) == 4
 
 
 def test_refusal_where_nothing_can_be_confined(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from echochamber.base.digests import canonical_json, digest, digest_file
 from echochamber.base.errors import EchoError, InputError, Interrupted, did_you_mean
 from echochamber.base.files import (
     atomic_folder,
+    explained_disk,
     explained_write,
     fault_point,
     fsync_folder,
@@ -38,6 +39,7 @@ __all__ = [
     "did_you_mean",
     "digest",
     "digest_file",
+    "explained_disk",
     "explained_write",
     "fault_point",
     "fsync_folder",

@@ -75,6 +75,23 @@ def explained_write(path: Path) -> Iterator[None]:
         raise EchoError(f"cannot write {at}: {reason}") from error
 
 
+@contextmanager
+def explained_disk(path: Path) -> Iterator[None]:
+    """Around much work: explain the failures that only a disk can have, and let any other error pass.
+
+    Raises:
+        InputError: the disk is read-only.
+        EchoError: the disk failed or is full.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS):
+            raise
+        with explained_write(path):
+            raise
+
+
 def fsync_folder(folder: Path) -> None:
     """Make the names inside `folder` durable."""
     descriptor = os.open(folder, os.O_RDONLY)

@@ -18,6 +18,8 @@ from echochamber.base import (
     Interrupted,
     RunLock,
     digest,
+    digest_file,
+    explained_disk,
     explained_write,
     read_json,
     stop_signals,
@@ -183,7 +185,8 @@ def _lead(
                     raise
                 finally:
                     (study.folder / "stop").unlink(missing_ok=True)
-                rows = [] if only is not None else _show(study, say)
+                with explained_disk(study.folder):
+                    rows = [] if only is not None else _show(study, say)
                 follower.results(rows)
                 return rows
     except InputError:
@@ -203,7 +206,8 @@ def _show_what_is_there(study: Study, say: Say) -> None:
     if all(study.store.state(stage) != "done" for stage in bases):
         return
     try:
-        _show(study, say)
+        with explained_disk(study.folder):
+            _show(study, say)
     except EchoError as error:
         say(f"no report of the other stages: {error}")
 
@@ -221,12 +225,7 @@ def _show(study: Study, say: Say) -> list[dict[str, Any]]:
             "code": code_digests(showing=True),
         }
     )
-    files = ("report.html", "summary.json", "metrics.jsonl", "completions")
-    if (
-        stamp.exists()
-        and read_json(stamp)["made_from"] == made_from
-        and all((folder / f).exists() for f in files)
-    ):
+    if stamp.exists() and read_json(stamp) == {"made_from": made_from, "files": _digests(folder)}:
         rows: list[dict[str, Any]] = read_json(folder / "summary.json")["rows"]
         say(f"report: {folder / 'report.html'} (nothing has changed)")
         return rows
@@ -235,8 +234,15 @@ def _show(study: Study, say: Say) -> list[dict[str, Any]]:
     if study.config.verify.as_published:
         write_second_opinion(folder, tiers=study.config.verify.tiers)
     say(f"report: {render(folder)}")
-    write_json(stamp, {"made_from": made_from})
+    write_json(stamp, {"made_from": made_from, "files": _digests(folder)})
     return rows
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """Content of the gathered results, so that a damaged one is written again from the store."""
+    paths = [folder / name for name in ("report.html", "summary.json", "metrics.jsonl")]
+    paths += sorted((folder / "completions").glob("*"))
+    return {str(path.relative_to(folder)): digest_file(path) for path in paths if path.is_file()}
 
 
 def run_folder(text: str, runs: Path = Path("runs")) -> Path:

@@ -166,12 +166,19 @@ class Store:
             EchoError: a file is missing or its content has changed.
         """
         folder = self.path(stage)
-        for name, facts in read_json(folder / MANIFEST)["files"].items():
+        again = f"remove {folder} to make that stage again"
+        try:
+            manifest = read_json(folder / MANIFEST)
+        except EchoError as error:
+            raise EchoError(f"{error}; {again}") from error
+        if not isinstance(manifest, dict) or manifest.pop("sha256", "") != digest(manifest):
+            raise EchoError(f"{folder / MANIFEST} is damaged; {again}")
+        for name, facts in manifest["files"].items():
             path = folder / name
             if not path.is_file():
-                raise EchoError(f"{path} is missing; remove {folder} to make that stage again")
+                raise EchoError(f"{path} is missing; {again}")
             if path.stat().st_size != facts["bytes"] or digest_file(path) != facts["sha256"]:
-                raise EchoError(f"{path} is damaged; remove {folder} to make that stage again")
+                raise EchoError(f"{path} is damaged; {again}")
 
     def begin(self, stage: Stage) -> Path:
         """The folder to work in, with whatever an interrupted run left there.
@@ -199,20 +206,25 @@ class Store:
         return partial
 
     def finish(self, stage: Stage) -> Path:
-        """Write the manifest, then give the folder its final name."""
+        """Write the manifest, then give the folder its final name.
+
+        Raises:
+            EchoError: the disk refused.
+        """
         partial = self.partial(stage)
-        for path in sorted(partial.rglob("*.tmp")):
-            # Left by a kill in the middle of an atomic write.
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-        files = {}
-        for path in sorted(partial.rglob("*")):
-            name = path.relative_to(partial)
-            scratch = any(fnmatch(name.parts[0], pattern) for pattern in SCRATCH)
-            if path.is_file() and not scratch and name.parts[0] not in (MANIFEST, *CLOCK_FILES):
-                files[str(name)] = {"bytes": path.stat().st_size, "sha256": digest_file(path)}
-        manifest = {**identity(stage), "files": files, "environment": environment()}
-        fault_point("stage.before_manifest")
-        write_json(partial / MANIFEST, manifest)
+        with explained_write(partial):
+            for path in sorted(partial.rglob("*.tmp")):
+                # Left by a kill in the middle of an atomic write.
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            files = {}
+            for path in sorted(partial.rglob("*")):
+                name = path.relative_to(partial)
+                scratch = any(fnmatch(name.parts[0], pattern) for pattern in SCRATCH)
+                if path.is_file() and not scratch and name.parts[0] not in (MANIFEST, *CLOCK_FILES):
+                    files[str(name)] = {"bytes": path.stat().st_size, "sha256": digest_file(path)}
+            manifest = {**identity(stage), "files": files, "environment": environment()}
+            fault_point("stage.before_manifest")
+        write_json(partial / MANIFEST, {**manifest, "sha256": digest(manifest)})
         return self.promote(stage)
 
     def complete(self, stage: Stage) -> bool:
@@ -222,10 +234,11 @@ class Store:
     def promote(self, stage: Stage) -> Path:
         """Remove what only an interrupted run needs and rename a complete folder."""
         partial = self.partial(stage)
-        for pattern in SCRATCH:
-            fault_point("stage.before_discard")
-            for path in partial.glob(pattern):
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        with explained_write(partial):
+            for pattern in SCRATCH:
+                fault_point("stage.before_discard")
+                for path in partial.glob(pattern):
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
         publish_folder(partial, self.path(stage))
         return self.path(stage)
 

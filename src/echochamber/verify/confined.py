@@ -55,6 +55,7 @@ class _Server:
         self.received = b""
         self.channel: socket.socket | None = None
         self.finish: Finish | None = None
+        self.job = -1
         self.deadline = time.monotonic() + _START_SECONDS
 
     def greet(self) -> None:
@@ -131,7 +132,7 @@ class ForkServers:
         Raises:
             EchoError: the servers cannot be started or confined.
         """
-        waiting = deque(range(len(jobs)))
+        waiting, suspects = deque(range(len(jobs))), set[int]()
         while len(self._servers) < min(self.size, len(jobs)):
             self._servers.append(_Server(self._module, self._config))
         while waiting or any(server.finish for server in self._servers):
@@ -139,11 +140,12 @@ class ForkServers:
                 if waiting and server.ready and server.finish is None:
                     index = waiting.popleft()
                     request, seconds = jobs[index]
+                    server.job = index
                     server.give(request, seconds, _bind(finish, index))
-            self._step(bool(waiting))
+            self._step(waiting, suspects)
 
-    def _step(self, work_is_left: bool) -> None:
-        watched = [server for server in self._servers if server.finish or (work_is_left and not server.ready)]
+    def _step(self, waiting: deque[int], suspects: set[int]) -> None:
+        watched = [server for server in self._servers if server.finish or (waiting and not server.ready)]
         with selectors.DefaultSelector() as selector:
             for server in watched:
                 selector.register(server.control, selectors.EVENT_READ, server)
@@ -155,12 +157,16 @@ class ForkServers:
                 if server in arrived:
                     server.take() if server.ready else server.greet()
                 elif now >= server.deadline:
-                    self._replace(server, overran=True)
+                    self._replace(server, waiting, suspects, overran=True)
             except ConnectionResetError:
-                self._replace(server, overran=False)
+                self._replace(server, waiting, suspects, overran=False)
 
-    def _replace(self, server: _Server, *, overran: bool) -> None:
-        """Start anew in place of a server that died or fell silent; its job counts as failed."""
+    def _replace(self, server: _Server, waiting: deque[int], suspects: set[int], *, overran: bool) -> None:
+        """Start anew in place of a server that died or fell silent.
+
+        A job whose server fell silent counts as failed, and so does one that lost a second server: the first
+        may have been killed from outside.
+        """
         server.end()
         if not server.ready:
             self._failed_starts += 1
@@ -169,8 +175,11 @@ class ForkServers:
                 raise EchoError(
                     "the sandbox servers do not start: check that numpy and sympy can be imported"
                 )
-        if server.finish is not None:
+        if server.finish is not None and (overran or server.job in suspects):
             server.finish(b"", overran)
+        elif server.finish is not None:
+            suspects.add(server.job)
+            waiting.appendleft(server.job)
         self._servers[self._servers.index(server)] = _Server(self._module, self._config)
 
     def close(self) -> None:

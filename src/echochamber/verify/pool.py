@@ -104,6 +104,7 @@ class _Work:
         self.is_drawn = False
         self.drawn = 0
         self.again: deque[tuple[int, str]] = deque()
+        self.suspects: set[int] = set()
         self.results: dict[int, Execution] = {}
 
     def next(self) -> tuple[int, str] | None:
@@ -206,7 +207,10 @@ class Pool:
         child.deadline = time.monotonic() + self.limits.seconds + _GRACE_SECONDS
 
     def _replace(self, child: _Child, status: str, work: _Work) -> None:
-        """A worker died or overran: its oldest program is to blame, the others are run again."""
+        """A worker died or overran: its oldest program is to blame, the others are run again.
+
+        A worker may also have been killed from outside. So only a program that ends a second one is charged.
+        """
         child.kill()
         if not child.ready:
             self._failed_starts += 1
@@ -217,9 +221,12 @@ class Pool:
                     f"{sys.executable} and that its `monty` program can run"
                 )
         if child.jobs:
-            job, _, _ = child.jobs.popleft()
-            work.results[job] = Execution(status)
             work.again.extendleft((job, source) for job, source, _ in reversed(child.jobs))
+            blamed = child.jobs[0][0]
+            if status == "timeout" or blamed in work.suspects:
+                work.again.popleft()
+                work.results[blamed] = Execution(status)
+            work.suspects.add(blamed)
         self._children[self._children.index(child)] = _Child(self._config)
 
     def close(self) -> None:

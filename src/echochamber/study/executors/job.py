@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from echochamber.base import EchoError, InputError, Interrupted, stop_signals
+from echochamber.base import EchoError, InputError, Interrupted, explained_disk, stop_signals
 from echochamber.study.executing import execute_stage
 from echochamber.study.store import Stage, Store
 
@@ -74,7 +74,8 @@ def attempt(stage: Stage, store: Store, *, wait: bool = False) -> Outcome:
     """Make a stage and say how that ended, whatever happened in it."""
     name = stage.folder_name
     try:
-        return Outcome(name, "done", execute_stage(stage, store, wait=wait))
+        with explained_disk(store.partial(stage)):
+            return Outcome(name, "done", execute_stage(stage, store, wait=wait))
     except Interrupted as error:
         return Outcome(name, "stopped", reason=str(error))
     except EchoError as error:
