@@ -70,6 +70,35 @@ def test_a_child_that_outlives_the_holder_does_not_keep_the_lock(tmp_path: Path)
         os.kill(int(child), signal.SIGKILL)
 
 
+def test_one_that_waits_goes_on_when_the_holder_ends(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "lock"
+    process, said = start(HOLD, path)
+    assert said == "held"
+    ender = threading.Timer(0.3, process.kill)
+    ender.start()
+    with RunLock(path, what="'this stage'", wait=True):
+        assert json.loads(path.read_text())["pid"] == os.getpid()
+    process.wait()
+    assert f"waiting: 'this stage' is in use by process {process.pid}" in capsys.readouterr().out
+
+
+def test_one_that_waits_can_be_asked_to_stop(tmp_path: Path) -> None:
+    process, _ = start(HOLD, tmp_path / "lock")
+    (tmp_path / "stop").touch()
+    try:
+        with (
+            stop_signals(flag=tmp_path / "stop"),
+            pytest.raises(Interrupted, match="stopped while waiting"),
+            RunLock(tmp_path / "lock", wait=True),
+        ):
+            pass
+    finally:
+        process.kill()
+        process.wait()
+
+
 def test_the_same_process_is_refused_too(tmp_path: Path) -> None:
     with (
         RunLock(tmp_path / "lock"),
@@ -121,6 +150,18 @@ def test_one_signal_asks_and_two_stop() -> None:
             os.kill(os.getpid(), signal.SIGINT)
     assert stop_requested() == ""
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_file_and_further_signals_ask_too(tmp_path: Path) -> None:
+    flag = tmp_path / "stop"
+    with stop_signals(flag=flag):
+        assert stop_requested() == ""
+        flag.touch()
+        assert stop_requested() == "a request to stop"
+    assert stop_requested() == ""
+    with stop_signals(also=(signal.SIGUSR2,)):
+        os.kill(os.getpid(), signal.SIGUSR2)
+        assert stop_requested() == "SIGUSR2"
 
 
 def test_outside_the_main_thread_signals_are_left_alone() -> None:
