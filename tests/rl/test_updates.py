@@ -267,3 +267,18 @@ def test_packing_pays_off_for_long_prompts_and_short_completions() -> None:
     assert packing.pays_off(20, 20 + 7 * 15, 15, 64)
     assert not packing.pays_off(20, 20 + 500, 500, 64)
     assert packing.pays_off(150, 150 + 7 * 150, 150, 768)
+
+
+@pytest.mark.parametrize("where", ["host", "bfloat16"])
+def test_a_reference_kept_elsewhere_says_the_same(where: Any) -> None:
+    """From the host the same bits; in bfloat16 within the rounding of its logits."""
+    settings = {**SETTINGS, "kl_coefficient": 0.1}
+    found = {}
+    for kept in ("device", where):
+        batch, _, _ = rolled_out(learner_of(GRPOConfig(**settings, keep_reference=kept), toy_policy()))
+        assert batch.ref_logp_BT is not None
+        found[kept] = batch.ref_logp_BT
+    if where == "host":
+        assert torch.equal(found["host"], found["device"])
+    else:
+        assert 0 < (found["bfloat16"] - found["device"]).abs().max() < 0.1

@@ -12,6 +12,7 @@ from echochamber.rl.expert_iteration import ExpertIterationConfig
 from echochamber.rl.grpo import DAPOConfig, DrGRPOConfig, GRPOConfig, GSPOConfig
 from echochamber.rl.learner import Context, Learner
 from echochamber.rl.loop import PostTrainResult, post_train
+from echochamber.rl.memory import post_training_bytes, rollout_bytes
 from echochamber.rl.ppo import PPOConfig
 from echochamber.rl.reinforce import ReinforceBaselineConfig, RLOOConfig
 from echochamber.rl.rewards import Graded, RewardFn, register_reward
@@ -38,6 +39,8 @@ __all__ = [
     "RewardFn",
     "SFTConfig",
     "post_train",
+    "post_training_bytes",
     "register_algorithm",
     "register_reward",
+    "rollout_bytes",
 ]

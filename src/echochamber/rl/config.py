@@ -39,7 +39,8 @@ class RLConfig(Config):
         max_new_tokens: longest completion.
         optimizer: of the policy.
         microbatch_tokens: tokens that go through the model at once; changes memory and rounding only.
-            None is 1,024 on a CPU and 32,768 on an accelerator.
+            None is 1,024 on a CPU and, on an accelerator, at most 32,768 and as many as keep activations
+            within 8 GiB.
         checkpoint_every: steps between checkpoints; does not affect the result.
         precision: of matrix products: `auto` is bfloat16 autocast on a GPU and float32 elsewhere.
     """
@@ -142,6 +143,9 @@ class PolicyGradientConfig(RewardConfig):
         kl_target: nats a token that the coefficient is steered to (Ziegler et al. 2019, arXiv:1909.08593,
             sec. 2.2); None keeps it fixed.
         kl_horizon: completions over which the coefficient may change by its own size.
+        keep_reference: where the reference's weights lie. `device` beside the policy's, in their dtype;
+            `bfloat16` there in half the memory, which moves its log-probabilities by rounding; `host` in the
+            computer's memory between scorings, which costs the time to move them.
         reference: `start` measures KL to the weights the arm starts from; `none` keeps no reference.
         measure_kl: record the three estimates each step, also when no term of the objective needs them.
         entropy_bonus: weight of the mean entropy of the tokens' distributions, added to the objective.
@@ -165,6 +169,7 @@ class PolicyGradientConfig(RewardConfig):
     kl_target: float | None = Field(default=None, gt=0)
     kl_horizon: int = Field(default=10_000, ge=1)
     reference: Literal["start", "none"] = "start"
+    keep_reference: Literal["device", "bfloat16", "host"] = "device"
     measure_kl: bool = True
     entropy_bonus: float = Field(default=0.0, ge=0)
     ratio: RatioLevel = "token"

@@ -18,6 +18,7 @@ from echochamber.corpora import Tokenizer
 from echochamber.model import Transformer
 from echochamber.rollout import Engine
 from echochamber.train import Collective, NonFiniteError, SummedGradients, World, autocast
+from echochamber.train.memory import microbatch_that_fits
 from echochamber.verify import Grader
 
 
@@ -68,7 +69,7 @@ class Context:
         On a CPU small microbatches win: rows of a length lie together, so there is less padding (5,200
         instead of 6,100 tokens for the default study's rollout), and activations stay in the caches.
         """
-        return wanted or (1024 if self.device.type == "cpu" else 32768)
+        return wanted or (1024 if self.device.type == "cpu" else microbatch_that_fits(self.policy.config))
 
 
 class Learner(ABC):

@@ -73,6 +73,17 @@ class Batch:
         return source_BT[batch.sample_b, : batch.mask_bT.shape[1]]
 
 
+def _kept(reference: Transformer, where: str) -> Transformer:
+    """The reference in the memory that `keep_reference` names."""
+    if where == "host":
+        return reference.to("cpu")
+    if where == "bfloat16":
+        # The parameters alone: rotary tables need the digits of float32.
+        for parameter in reference.parameters():
+            parameter.data = parameter.data.to(torch.bfloat16)
+    return reference
+
+
 class PolicyGradientLearner(Learner):
     """The shared step; an algorithm adds how rewards become advantages."""
 
@@ -82,7 +93,7 @@ class PolicyGradientLearner(Learner):
         self.policy = context.policy
         self.reference = None
         if config.reference == "start":
-            self.reference = copy.deepcopy(context.policy).requires_grad_(False)
+            self.reference = _kept(copy.deepcopy(context.policy).requires_grad_(False), config.keep_reference)
         self.optimizers["policy"] = make_optimizer(context.policy, config.optimizer)
         self.trained: nn.Module = context.policy
         self.extras["kl_coefficient"] = config.kl_coefficient
@@ -243,8 +254,11 @@ class PolicyGradientLearner(Learner):
         config = self.config
         if self.reference is not None and (config.measure_kl or self.kl_coefficient > 0):
             batch.ref_logp_BT = torch.zeros_like(batch.old_logp_BT)
+            self.reference.to(self.context.device)
             for micro in plan:
                 batch.put(batch.ref_logp_BT, micro, self.outputs(self.reference, micro).logp_N)
+            if config.keep_reference == "host":
+                self.reference.to("cpu")
             batch.ref_logp_BT = self.context.world.sum(batch.ref_logp_BT)
         if self.needs_scores():
             for micro in plan:

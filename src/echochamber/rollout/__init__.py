@@ -3,12 +3,13 @@
 from echochamber.rollout.engines import ENGINES, make_engine
 from echochamber.rollout.hf import HFEngine
 from echochamber.rollout.interface import Completion, Engine, Nucleus, Sampling
-from echochamber.rollout.native import NativeEngine
+from echochamber.rollout.native import GPU_CACHE_BYTES, NativeEngine
 from echochamber.rollout.sampling import nucleus_logprobs
 from echochamber.rollout.vllm import VLLMEngine
 
 __all__ = [
     "ENGINES",
+    "GPU_CACHE_BYTES",
     "Completion",
     "Engine",
     "HFEngine",

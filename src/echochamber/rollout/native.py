@@ -24,6 +24,8 @@ from echochamber.rollout.sampling import draw
 from echochamber.rollout.static import StaticSteps
 
 POSITIONS_A_BLOCK = 128
+# Most memory for keys and values of one batch.
+CPU_CACHE_BYTES, GPU_CACHE_BYTES = 2**30, 2**34
 
 
 def _batch_size(num_rows: int) -> int:
@@ -112,7 +114,7 @@ class NativeEngine:
         on_cpu = decoder.device.type == "cpu"
         fixed = not on_cpu if self._static is None else self._static
         self._steps = StaticSteps(decoder, capture=not on_cpu) if fixed else None
-        self.cache_bytes = self._cache_bytes or 2**30 * (1 if on_cpu else 16)
+        self.cache_bytes = self._cache_bytes or (CPU_CACHE_BYTES if on_cpu else GPU_CACHE_BYTES)
         self.max_rows = self._max_rows or (512 if on_cpu else 4096)
         # Asking a GPU which rows have finished stalls it, so it is asked less often.
         self._check_every = 1 if on_cpu else 8

@@ -11,7 +11,7 @@ from echochamber.study.config import StudyConfig
 from echochamber.study.runner import Study
 from echochamber.study.sampling import first_examples
 from echochamber.study.store import Stage
-from echochamber.train import matmul_flops_per_second
+from echochamber.train import GIB, matmul_flops_per_second, pretraining_bytes, start_world
 
 # Shares of the measured matrix-product rate that each kind of work reached on a 2-core CPU, by width:
 # (pretraining, post-training with its sampling and evaluation). Small matrices keep the cores less busy.
@@ -119,6 +119,7 @@ def estimate(study: Study) -> Estimate:
     mixtures: list[dict[str, Any]] = []
     models: dict[str, dict[str, Any]] = {}
     costs: dict[str, tuple[float, float, float]] = {}
+    memory: dict[str, float] = {}
     tokens_by_mixture: dict[str, int | None] = {}
     for _, config in study.variants:
         arithmetic = _Costs(study, config)
@@ -150,6 +151,7 @@ def estimate(study: Study) -> Estimate:
         for item in study.plan.measured:
             labels, stage = item.labels, item.stage
             pretrain, post_train = _efficiency(arithmetic.model(labels.size).d_model)
+            memory[stage.key] = peak_gpu_bytes(config, labels.size, stage.kind, labels.arm)
             if stage.kind == "pretrain":
                 tokens = _pretrain_tokens(config, tokens_by_mixture[labels.mixture])
                 if tokens is None:
@@ -162,7 +164,7 @@ def estimate(study: Study) -> Estimate:
                     arithmetic.evaluation(labels.size, 1) if arm is None else arithmetic.arm(labels.size, arm)
                 )
                 costs[stage.key] = (tokens, flops, flops / (rate * post_train))
-    rows = [_row(study, stage, costs.get(stage.key)) for stage in study.plan.stages]
+    rows = [_row(study, stage, costs.get(stage.key), memory.get(stage.key)) for stage in study.plan.stages]
     left = sum(row["minutes"] or 0.0 for row in rows if row["state"] != "done")
     gpu_hours = sum(row["H100 hours"] or 0.0 for row in rows if row["state"] != "done")
     notes = [
@@ -193,7 +195,33 @@ def _gpu_rate(stage: Stage) -> float:
     return _GPU_FLOPS_PER_SECOND * _GPU_EFFICIENCY[stage.kind != "pretrain"]
 
 
-def _row(study: Study, stage: Stage, cost: tuple[float, float, float] | None) -> dict[str, Any]:
+def peak_gpu_bytes(config: StudyConfig, size: str, kind: str, arm: str) -> float:
+    """Expected peak memory of one stage on one GPU of this job (docs/gpus.md tells the arithmetic)."""
+    world = start_world()
+    shape = model.size_config(
+        size, vocab_size=config.tokenizer.vocab_size, context_length=config.model.context_length
+    )
+    if kind == "pretrain":
+        settings = config.pretrain
+        rows = settings.microbatch_size or settings.batch_size // world.size
+        sharded = world.size if settings.parallel.strategy == "fsdp" else 1
+        parts = pretraining_bytes(
+            shape,
+            microbatch_tokens=rows * settings.sequence_length,
+            checkpointing=settings.parallel.activation_checkpointing,
+            sharded_over=sharded,
+        )
+    elif (chosen := config.arms.get(arm.partition("[")[0])) is not None:
+        parts = rl.post_training_bytes(shape, chosen, num_processes=world.size)
+    else:
+        weights = {"weights": 4.0 * model.num_parameters(shape)}
+        parts = weights | rl.rollout_bytes(shape, completions=4096, context=shape.context_length)
+    return sum(parts.values())
+
+
+def _row(
+    study: Study, stage: Stage, cost: tuple[float, float, float] | None, gpu_bytes: float | None
+) -> dict[str, Any]:
     tokens, flops, seconds = cost if cost is not None else (None, None, None)
     return {
         "stage": stage.title,
@@ -202,5 +230,6 @@ def _row(study: Study, stage: Stage, cost: tuple[float, float, float] | None) ->
         "FLOPs": flops,
         "minutes": None if seconds is None else seconds / 60,
         "H100 hours": None if flops is None else flops / _gpu_rate(stage) / 3600,
+        "GPU GiB": None if gpu_bytes is None else gpu_bytes / GIB,
         "key": stage.key,
     }

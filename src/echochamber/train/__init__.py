@@ -8,6 +8,7 @@ from echochamber.train.hardware import (
     peak_flops,
 )
 from echochamber.train.logs import LogMark, MetricsLog, TimingLog, total_seconds
+from echochamber.train.memory import GIB, activation_bytes_per_token, microbatch_that_fits, pretraining_bytes
 from echochamber.train.objectives import LossSum, cross_entropy, linear_cross_entropy, token_logprobs
 from echochamber.train.optimizer import OptimizerConfig, learning_rate_at, make_optimizer, set_learning_rate
 from echochamber.train.parallel import ParallelConfig, ParallelModel, SummedGradients
@@ -28,6 +29,7 @@ from echochamber.train.step import Collective, NonFiniteError, StepStats, train_
 from echochamber.train.world import World, all_left, another_ended, ends_first, start_world
 
 __all__ = [
+    "GIB",
     "Checkpoint",
     "Collective",
     "Corpus",
@@ -46,6 +48,7 @@ __all__ = [
     "SummedGradients",
     "TimingLog",
     "World",
+    "activation_bytes_per_token",
     "all_left",
     "another_ended",
     "autocast",
@@ -60,10 +63,12 @@ __all__ = [
     "linear_cross_entropy",
     "make_optimizer",
     "matmul_flops_per_second",
+    "microbatch_that_fits",
     "model_flops_utilisation",
     "newest",
     "next_token_loss",
     "peak_flops",
+    "pretraining_bytes",
     "restore",
     "save_checkpoint",
     "set_learning_rate",

@@ -149,6 +149,8 @@ def train_step(
         optimizer.zero_grad(set_to_none=True)
         raise NonFiniteError(bad)
     optimizer.step()
+    # Actor and critic take turns: the memory of one's gradients is the other's.
+    optimizer.zero_grad(set_to_none=True)
     return StepStats(
         math.fsum(loss_values) / normalizer, grad_norm, dict(zip(sums, metric_values, strict=True))
     )
