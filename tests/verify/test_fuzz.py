@@ -2,6 +2,7 @@
 """Random and mutated programs: grading never fails, and tier 1 computes what CPython computes."""
 
 import random
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -10,6 +11,7 @@ from echochamber.formats import ALL_LABELS
 from echochamber.formats.code import ParseError, parse_python
 from echochamber.verify import Grader, Limits, Outcome
 from echochamber.verify.allowlist import is_plain, smallest_tier
+from echochamber.verify.programs import single_function
 from echochamber.verify.sandboxed import confinement
 
 LIMITS = Limits(seconds=0.3, confined_seconds=1.0)
@@ -170,3 +172,37 @@ def test_plain_never_contradicts_the_tree() -> None:
             seen += 1
             assert smallest_tier(tree) == 1, text
     assert seen > 100
+
+
+BODY = (
+    "    a = 12 - 5\n", "    b = (a + 1) * 2\n", '    """Tom has 5. He ate 2."""\n', "    # now 3. Then\n", "\n", "    if a > 3:\n",
+    "        a += 1\n", "    else:\n        a = 007\n", "    for i in range(3):\n", "        b = a if a else 1\n", "  c = 1\n",
+    "    return a * 2\n", "    return round(a / 3, 2)\n", "    print(a)\n", "    x = f'{a}'\n", "    del a\n", "    return\n", "\t", "   ",
+    "    a = [1, 2][0]\n", "    a = (1,\n2)\n", "    a = 1or 2\n", "    x: int = 5\n", "    return max(a, 1", "    retur",
+    "    def g(): return 4\n", "    '''", "The answer is 14.\n", "#### 14\n", "\\boxed{14}", "return 3\n", "    lambda: 1\n",
+)  # fmt: skip
+
+
+def function_text(rng: random.Random) -> str:
+    header = rng.choice(
+        ("def simple_math_problem():\n", "def f() -> int:\n", "def f(x):\n", "def f() :\n", "\ndef f():\n")
+    )
+    text = header + "    a = 12\n" * rng.randint(0, 1) + "".join(rng.choices(BODY, k=rng.randint(1, 5)))
+    return text + rng.choice(("", "    return a", "    return 14\n", "    return 7 * 2"))
+
+
+def test_quick_reading_gives_the_verdicts_of_careful_reading(
+    grader: Grader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = random.Random(6)
+    texts = list(dict.fromkeys(function_text(rng) for _ in range(4000)))
+    assert sum(single_function(text) is not None for text in texts) > 300
+    quick = grader.grade(texts, ["14"] * len(texts))
+    module = sys.modules["echochamber.verify.grader"]
+    monkeypatch.setattr(module, "single_function", lambda text: None)
+    module._read.cache_clear()  # type: ignore[attr-defined]
+    with Grader(limits=LIMITS, workers=2) as careful:
+        for text, one, other in zip(texts, quick, careful.grade(texts, ["14"] * len(texts)), strict=True):
+            assert one == other, text
+    module._read.cache_clear()  # type: ignore[attr-defined]
+    assert {verdict.outcome for verdict in quick} >= {Outcome.correct, Outcome.wrong, Outcome.syntax_error}

@@ -32,7 +32,7 @@ class LlmCode:
 
     def detect(self, completion: str) -> bool:
         """A pair of `<llm-code>` tags, or one at the margin that the end of the text left open."""
-        return bool(layout(completion).blocks)
+        return "<llm-code>" in completion and bool(layout(completion).blocks)
 
     def extract(self, completion: str) -> Extracted:
         """All blocks as one program; the box after them as the stated answer."""

@@ -14,16 +14,17 @@ from pathlib import Path
 from types import TracebackType
 
 from echochamber.base import InputError
-from echochamber.formats import Extracted, detected, get_format
+from echochamber.formats import Extracted, detected, format_names, get_format
 from echochamber.formats.registry import AMBIGUOUS, NONE
 from echochamber.verify.benchmarks import Benchmark, get_benchmark
 from echochamber.verify.confined import ConfinedPool
 from echochamber.verify.journal import Journal
 from echochamber.verify.outcomes import Execution, Limits, Outcome, Verdict
 from echochamber.verify.pool import Pool
-from echochamber.verify.programs import Prepared, prepare
+from echochamber.verify.programs import Prepared, prepare, single_function
 
 TIERS = (1, 2)
+_FUNCTIONS = "tinygsm"
 # What a length limit can do to a completion: its answer never came, or its program stops in the middle.
 _CUT_OFF = (Outcome.no_answer, Outcome.syntax_error)
 
@@ -38,14 +39,30 @@ class _Offer:
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """One completion read: its label and what each format found in it offers, programs prepared."""
+    """One completion read: its label and what each format found in it offers, programs prepared.
+
+    Attributes:
+        assumed: read as a program that nobody has parsed yet.
+    """
 
     label: str
     offers: tuple[_Offer, ...]
+    assumed: bool = False
 
 
 @lru_cache(maxsize=4096)
 def _read(completion: str) -> _Reading:
+    """Read quickly what most programs are, the rest with care."""
+    program = single_function(completion)
+    if program is None or any(
+        name != _FUNCTIONS and get_format(name).detect(completion) for name in format_names()
+    ):
+        return _read_with_care(completion)
+    return _Reading(_FUNCTIONS, (_Offer(program, None),), assumed=True)
+
+
+@lru_cache(maxsize=4096)
+def _read_with_care(completion: str) -> _Reading:
     found = detected(completion)
     label = NONE if not found else found[0] if len(found) == 1 else AMBIGUOUS
     return _Reading(label, tuple(_offer(get_format(name).extract(completion)) for name in found))
@@ -142,6 +159,7 @@ class Grader:
 
         with _collector_paused():
             executions = self._execute(found(), len(completions))
+            executions |= self._execute(self._read_again(completions, readings, executions), 1)
         texts = _TextComparisons(rules)
         for reading, gold in zip(readings, golds, strict=True):
             for offer in reading.offers:
@@ -154,6 +172,19 @@ class Grader:
         return [
             _relabelled(verdict) if cut else verdict for verdict, cut in zip(verdicts, truncated, strict=True)
         ]
+
+    @staticmethod
+    def _read_again(
+        completions: Sequence[str], readings: list[_Reading], executions: dict[Prepared, Execution]
+    ) -> list[Prepared | None]:
+        """Read with care what was taken for a program and is none that the interpreter can parse."""
+        programs: list[Prepared | None] = []
+        for index, reading in enumerate(readings):
+            program = reading.offers[0].program if reading.assumed else None
+            if program is not None and executions[program].status == "unsupported":
+                readings[index] = _read_with_care(completions[index])
+                programs += [offer.program for offer in readings[index].offers]
+        return programs
 
     def run_prepared(self, programs: Sequence[Prepared]) -> dict[Prepared, str]:
         """Values of the programs that gave one, as text; for scoring by other rules than ours."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import textwrap
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,6 +14,15 @@ from echochamber.verify.allowlist import is_plain, smallest_tier
 
 # A function of one of these names is meant to be called, wherever it stands.
 _ENTRY_NAMES = ("simple_math_problem", "solution", "solve")
+
+
+_FUNCTION_HEADER = re.compile(r"def ([A-Za-z]\w*)\(\)(?: *-> *[A-Za-z]\w*)?: *\n")
+_LINE_AT_MARGIN = re.compile(r"\n[^ \n]")
+# Where parsers differ, or where a text may be more than a program: f-strings, numbers of many digits,
+# back-ticks, signs outside of plain ASCII, operators before operators, deep indentation.
+_UNSURE = re.compile(r"[^\n -~]|`|[fF][rR]?['\"]|[rR][fF]['\"]|[\d_]{300}|[-+~][-+~]|not\s+not| {40}")
+# Nesting that no parser minds, and lengths at which none runs out of stack.
+_MAX_BRACKETS, _MAX_CHARACTERS = 80, 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +63,25 @@ def prepare(program: Program) -> Prepared:
             call = entry if _is_assigned(tree, entry) else f"{entry}()"
             source = f"{source.rstrip()}\n\n{call}"
     return Prepared(source, 1 if is_plain(source) else smallest_tier(tree), "", is_tagged)
+
+
+def single_function(text: str) -> Prepared | None:
+    """The program of a text that is one function without arguments, if it parses; None for any other text.
+
+    What `prepare` would make of it, found without a syntax tree. That it parses is left to the
+    interpreter: one that finds a mistake sends the caller back to the tree.
+    """
+    header = _FUNCTION_HEADER.match(text)
+    if (
+        header is None
+        or len(text) > _MAX_CHARACTERS
+        or text.count("(") + text.count("[") + text.count("{") > _MAX_BRACKETS
+        or _LINE_AT_MARGIN.search(text)
+        or _UNSURE.search(text)
+        or not is_plain(text)
+    ):
+        return None
+    return Prepared(f"{text.rstrip()}\n\n{header[1]}()", 1)
 
 
 def dedented(source: str) -> str:
