@@ -21,7 +21,7 @@ def bench_evaluation(settings: Settings) -> dict[str, Any]:
 
     Both sample, decode and grade. The ratio is the rollout's seconds a sample over the evaluation's.
     """
-    sizes = settings.sizes or (("pico",) if settings.quick else ("nano", "micro"))
+    sizes = settings.sizes or (("pico",) if settings.quick else ("nano",))
     rows = [_compare(size, settings) for size in sizes]
     return {"name": "evaluation", **rows[0], "machine": machine(settings.place), "rows": rows}
 

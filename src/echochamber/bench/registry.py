@@ -52,7 +52,7 @@ def table(result: dict[str, Any]) -> list[dict[str, str]]:
         peer, ours, floor = row["peer"], row["ours"], row["floor_fraction"]
         head = {
             "bench": str(result["name"]),
-            "case": str(row.get("size") or row["case"]),
+            "case": str(row.get("case") or row["size"]),
             "ours": f"{ours['median_seconds']:.3g} s",
             "spread": f"{ours['least_seconds']:.3g} to {ours['most_seconds']:.3g}",
             "peer": "none" if peer is None else f"{peer['name']} {peer['version']}",

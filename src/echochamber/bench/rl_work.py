@@ -101,11 +101,15 @@ class RLWork:
         num_problems = num_problems or (4 if quick else NUM_PROMPTS)
         per_problem = len(FORMATS)
         num_solved = -(-num_graded // per_problem)
-        tasks = {
-            "asked": {"kind": "word_problems", "num_problems": num_problems, "largest": 12},
-            "solved": {"kind": "word_problems", "num_problems": num_solved, "largest": 99,
-                       "largest_result": 10_000},
-        }  # fmt: skip
+        problems = {"kind": "word_problems", "num_problems": num_problems, "largest": 12,
+                    "levels": [1] + [2] * 9}  # fmt: skip
+        solved = {
+            "kind": "word_problems",
+            "num_problems": num_solved,
+            "largest": 99,
+            "largest_result": 10_000,
+        }
+        tasks = {"asked": problems, "solved": solved}
         sources = {name: {"kind": "word_problems", "format": name, "largest": 12} for name in FORMATS}
         task_type: TypeAdapter[dict[str, TaskConfig]] = TypeAdapter(dict[str, TaskConfig])
         source_type: TypeAdapter[dict[str, SourceConfig]] = TypeAdapter(dict[str, SourceConfig])

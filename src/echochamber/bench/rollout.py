@@ -58,9 +58,13 @@ class _Peer:
         self.model.set_attn_implementation(self.attention)
 
     def _trial(self, attention: str) -> float:
+        """Seconds of the first 16 tokens."""
         self.model.set_attn_implementation(attention)
+        whole, self.max_new = self.max_new, min(16, self.max_new)
         self(0)
-        return min(seconds_of(lambda: self(0), self.place) for _ in range(2))
+        seconds = min(seconds_of(lambda: self(0), self.place) for _ in range(2))
+        self.max_new = whole
+        return seconds
 
     def __call__(self, repeat: int) -> int:
         """Sample once; number of tokens up to the eos of each row."""
@@ -88,10 +92,14 @@ def bench_rollout(settings: Settings) -> dict[str, Any]:
     The floor is the arithmetic of our own completions (see `workload.sampling_flops`) at the measured
     rate of a matrix product; `bytes_floor_seconds` is reading the weights once per step at the copy rate.
     """
-    sizes = settings.sizes or (("pico",) if settings.quick else ("micro", "pico", "nano"))
-    headline = _compare(sizes[0], settings)
-    rows = [headline] + [_compare(size, settings) for size in sizes[1:]]
-    return {"name": "rollout", **headline, "machine": machine(settings.place), "rows": rows}
+    sizes = settings.sizes or (("pico",) if settings.quick else ("micro", "nano"))
+    on_gpu = settings.place.device.type == "cuda"
+    rows = [
+        _compare(size, settings, graphs)
+        for size in sizes
+        for graphs in ((True, False) if on_gpu else (None,))
+    ]
+    return {"name": "rollout", **rows[0], "machine": machine(settings.place), "rows": rows}
 
 
 def _work(settings: Settings) -> tuple[int, Sampling]:
@@ -104,10 +112,11 @@ def _model(size: str, place: Place) -> Transformer:
     return with_mean_length(bench_model(size, place, context_length=256), MEAN_TOKENS)
 
 
-def _compare(size: str, settings: Settings) -> dict[str, Any]:
+def _compare(size: str, settings: Settings, graphs: bool | None) -> dict[str, Any]:
+    """`graphs`: with or without CUDA graphs; None where there are none."""
     num_prompts, sampling = _work(settings)
     rows, model = prompts(num_prompts), _model(size, settings.place)
-    engine = NativeEngine(model, eos_id=EOS_ID, pad_id=PAD_ID)
+    engine = NativeEngine(model, eos_id=EOS_ID, pad_id=PAD_ID, static=graphs)
     peer = _Peer(model, rows, sampling.max_new_tokens, settings.place)
     rates = measure_rates(settings)
     lengths: list[list[list[int]]] = []
@@ -140,6 +149,7 @@ def _compare(size: str, settings: Settings) -> dict[str, Any]:
         targets.append(target(result["floor_fraction"], "of the arithmetic floor", at_least=0.4))
     return {
         "size": size,
+        "case": size if graphs is None else f"{size}, CUDA graphs {'on' if graphs else 'off'}",
         "targets": targets,
         "num_prompts": num_prompts,
         "num_samples": NUM_SAMPLES,

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from echochamber.base import write_json
+from echochamber.base import EchoError, write_json
 from echochamber.bench.measure import Place, Row, Settings, alone, machine, quiet, seconds_of
 from echochamber.bench.pictures import draw_scaling
 from echochamber.bench.rl_work import RLWork, SolutionGrader
@@ -31,8 +31,9 @@ NUM_PROMPTS = 8
 def bench_scaling(settings: Settings) -> dict[str, Any]:
     """Seconds of a GRPO step as one thing grows and the rest stays, and of an evaluation with its memory.
 
-    Each point is the median of `repeats` steps. `peak_mib` is the most memory the process of an evaluation
-    ever held: it is started for that point alone. With a folder for pictures, `scaling.png` is drawn.
+    Each point is the median of `repeats` steps, the heaviest of one, after one untimed step. `peak_mib` is
+    the most memory the process of an evaluation ever held: it is started for that point alone. With a folder
+    for pictures, `scaling.png` is drawn.
     """
     quick = settings.quick
     rows = [_step("model size", size, settings, size=size) for size in (("pico",) if quick else SIZES)]
@@ -66,13 +67,14 @@ def _step(
     lengths: list[list[list[int]]] = []
     seconds, parts = [], []
     heavy = size == "150m" or num_samples >= 128 or (length or 0) >= 512
+    num_steps = 2 if heavy else settings.repeats + 1
     with (
         tempfile.TemporaryDirectory() as name,
         SolutionGrader(work.solutions) as grader,
-        settings.show(f"scaling {axis} {x}", settings.repeats) as bar,
+        settings.show(f"scaling {axis} {x}", num_steps) as bar,
     ):
         learner = work.learner(model, grader, Path(name), lengths)
-        for step in range(2 if heavy else settings.repeats + 1):
+        for step in range(num_steps):
             learner.seconds = {}
             seconds.append(seconds_of(lambda s=step: learner.step(s), settings.place))  # type: ignore[misc]
             parts.append(learner.seconds)
@@ -93,6 +95,10 @@ def _evaluation(num_problems: int, settings: Settings) -> Row:
             child.start()
             child.join()
             bar.update(1)
+        if child.exitcode != 0:
+            raise EchoError(
+                f"the evaluation of {num_problems} problems ended with exit code {child.exitcode}"
+            )
         found = json.loads(out.read_text())
     return {
         "case": f"problems {num_problems} x {found['num_samples']}",
