@@ -42,7 +42,8 @@ def undisturbed(
     folder = tmp_path_factory.mktemp("undisturbed")
     assert server.run(WORK, folder=folder / "run", trace=folder / "trace").status == 0
     found = digests(folder / "run")
-    assert sorted(found) == ["metrics.jsonl", "model/config.json", "model/model.safetensors"]
+    snapshot = [f"snapshots/step-00000003/{name}" for name in ("config.json", "model.safetensors")]
+    assert sorted(found) == ["metrics.jsonl", "model/config.json", "model/model.safetensors", *snapshot]
     return found, (folder / "trace").read_text().splitlines()
 
 

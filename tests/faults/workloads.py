@@ -46,6 +46,7 @@ def pretrain(folder: str, corpus: CountingCorpus | None = None) -> None:
         optimizer=OptimizerConfig(learning_rate=0.01),
         evaluate_every=3,
         checkpoint_every=2,
+        snapshots=(3,),
     )
     target = Path(folder)
     with stop_signals(), RunLock(target / "lock"):

@@ -20,7 +20,7 @@ from echochamber.corpora import (
     reserve_problems,
     train_tokenizer,
 )
-from echochamber.model import Transformer
+from echochamber.model import Policy, Transformer
 from echochamber.rl import Context, GRPOConfig
 from echochamber.rl.grpo import GroupLearner
 from echochamber.rl.policy_gradient import PolicyGradientLearner
@@ -73,7 +73,7 @@ class _Counting:
         self._lengths.append([found[tuple(prompt)] for prompt in self._prompts])
         return groups
 
-    def load_weights(self, model: Transformer, version: int) -> None:
+    def load_weights(self, model: Policy, version: int) -> None:
         self._engine.load_weights(model, version)
 
 

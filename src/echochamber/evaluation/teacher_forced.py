@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from echochamber.corpora import Tokenizer
-    from echochamber.model import Transformer
+    from echochamber.model import Policy
 
 MAX_OPENING_TOKENS = 8
 
@@ -53,7 +53,7 @@ class FormatProbability:
 
 
 def format_probabilities(
-    model: Transformer,
+    model: Policy,
     tokenizer: Tokenizer,
     questions: Sequence[str],
     references: Mapping[str, Sequence[str]],
@@ -106,7 +106,7 @@ def format_probabilities(
 
 
 def solution_logprobs(
-    model: Transformer, pairs: Sequence[tuple[Sequence[int], Sequence[int]]], *, pad_id: int
+    model: Policy, pairs: Sequence[tuple[Sequence[int], Sequence[int]]], *, pad_id: int
 ) -> Iterator[list[float]]:
     """Log-probability in nats of each solution token given its prompt and the tokens before it.
 
@@ -128,7 +128,7 @@ def solution_logprobs(
         yield logp_T[len(prompt) - 1 : len(prompt) - 1 + len(solution)].tolist()
 
 
-def _device(model: Transformer) -> Any:
+def _device(model: Policy) -> Any:
     weight: Tensor = next(model.parameters())
     return weight.device
 

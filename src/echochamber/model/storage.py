@@ -4,54 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import safetensors
-import safetensors.torch
 import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from echochamber.base import EchoError, InputError, explained_write, read_json, write_file, write_json
+from echochamber.base import EchoError, InputError, read_json
 from echochamber.model.config import ModelConfig
+from echochamber.model.files import ARCHITECTURE, CONFIG_FILE, LAYOUT, WEIGHTS_FILE, read_weights
+from echochamber.model.policy import Policy
 from echochamber.model.transformer import Transformer
 
-ARCHITECTURE = "echochamber-transformer"
-LAYOUT = 1
-WEIGHTS_FILE = "model.safetensors"
-CONFIG_FILE = "config.json"
 
-
-def save_state(state: Mapping[str, Tensor], config: ModelConfig, folder: Path) -> None:
-    """Write weights gathered elsewhere (e.g. from several processes) as a model folder; see `save`."""
-    description = {"architecture": ARCHITECTURE, "layout": LAYOUT, "model": config.model_dump(mode="json")}
-    write_weights(state, folder, description)
-
-
-def write_weights(state: Mapping[str, Tensor], folder: Path, description: Mapping[str, Any]) -> None:
-    """Weights, then `config.json`, without which a reader refuses the folder; each file atomically.
+def save(policy: Policy, folder: Path) -> None:
+    """Write the model so that `load_policy` gives the same bits; an older model in that folder is replaced.
 
     Raises:
         EchoError: the disk refused.
     """
-    with explained_write(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        # An older model of that name stops being readable before its weights change.
-        (folder / CONFIG_FILE).unlink(missing_ok=True)
-    plain = {name: tensor.detach().to("cpu").contiguous() for name, tensor in state.items()}
-    write_file(folder / WEIGHTS_FILE, safetensors.torch.save(plain, metadata={"format": "pt"}))
-    write_json(folder / CONFIG_FILE, dict(description))
-
-
-def save(model: Transformer, folder: Path) -> None:
-    """Write the model so that `load` gives the same bits; an older model in that folder is replaced.
-
-    Equal weights give equal bytes.
-
-    Raises:
-        EchoError: the disk refused.
-    """
-    save_state(model.state_dict(), model.config, folder)
+    policy.write(folder)
 
 
 def load(folder: Path) -> Transformer:
@@ -69,7 +40,7 @@ def load(folder: Path) -> Transformer:
     if not isinstance(description, dict) or description.get("architecture") != ARCHITECTURE:
         raise InputError(
             f'{folder / CONFIG_FILE}: expected "architecture": "{ARCHITECTURE}". '
-            "A Hugging Face folder is read with `echochamber import`"
+            "A folder of another layout is read with `echochamber import`"
         )
     if description.get("layout") != LAYOUT:
         raise InputError(
@@ -81,20 +52,6 @@ def load(folder: Path) -> Transformer:
     except ValidationError as error:
         raise EchoError(f"{folder / CONFIG_FILE} is damaged: {error.errors()[0]['msg']}") from error
     return model_from_state(config, read_weights(folder / WEIGHTS_FILE), folder / WEIGHTS_FILE)
-
-
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """All tensors of one safetensors file.
-
-    Raises:
-        EchoError: missing or damaged.
-    """
-    try:
-        return dict(safetensors.torch.load_file(path))
-    except FileNotFoundError as error:
-        raise EchoError(f"{path} is missing") from error
-    except (safetensors.SafetensorError, OSError) as error:
-        raise EchoError(f"{path} is damaged: {error}") from error
 
 
 def model_from_state(config: ModelConfig, state: Mapping[str, Tensor], source: Path) -> Transformer:

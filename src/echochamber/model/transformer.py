@@ -8,13 +8,20 @@ Shapes: B sequences, T tokens, D width, V vocabulary, H heads, W entries a head,
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from echochamber.base import InputError, derive_seed
 from echochamber.model.config import ModelConfig
+from echochamber.model.files import save_state
 from echochamber.model.functions import rotary_qkv, swiglu
+from echochamber.model.huggingface import hf_config, hf_state, require_transformers, to_hf
+from echochamber.model.policy import Policy
 
 
 def rotary_tables(config: ModelConfig, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
@@ -71,16 +78,18 @@ class Block(nn.Module):
         return x_BTD + F.linear(swiglu(F.linear(h_BTD, self.gate_up)), self.down)
 
 
-class Transformer(nn.Module):
+class Transformer(Policy):
     """Tokens to logits.
 
     The weights of a new instance are uninitialised memory: use `build` or `load`.
 
     Attributes:
+        config: everything that decides its shape.
         embedding: (V, D).
         unembedding: (V, D), or None when the embedding is tied.
     """
 
+    config: ModelConfig
     cos: Tensor
     sin: Tensor
 
@@ -103,17 +112,7 @@ class Transformer(nn.Module):
     def hidden(
         self, tokens_BT: Tensor, *, positions_BT: Tensor | None = None, mask: Tensor | None = None
     ) -> Tensor:
-        """The residual stream after the final norm, h_BTD.
-
-        Args:
-            tokens_BT: token ids. Padding belongs on the right, where causal attention never sees it.
-            positions_BT: position of each token, each below the context length; 0, 1, 2, ... when None.
-            mask: boolean, broadcastable to (B, H, T, T), True where a query (row) may look at a key
-                (column); causal when None. Every query must be allowed at least one key.
-
-        Raises:
-            InputError: the sequence is longer than the context.
-        """
+        """See `Policy.hidden`."""
         length = tokens_BT.shape[1]
         if positions_BT is None:
             if length > self.config.context_length:
@@ -131,15 +130,30 @@ class Transformer(nn.Module):
             x_BTD = block(x_BTD, cos, sin, mask)
         return F.layer_norm(x_BTD, (self.config.d_model,), None, None, self.config.norm_eps)
 
-    def head(self, h: Tensor) -> Tensor:
-        """Logits of hidden states: (..., D) to (..., V)."""
-        return F.linear(h, self.head_weight)
+    def drop_head(self) -> None:
+        """See `Policy.drop_head`."""
+        self.unembedding = None
 
-    def forward(
-        self, tokens_BT: Tensor, *, positions_BT: Tensor | None = None, mask: Tensor | None = None
-    ) -> Tensor:
-        """logits_BTV; arguments as in `hidden`."""
-        return self.head(self.hidden(tokens_BT, positions_BT=positions_BT, mask=mask))
+    def write(self, folder: Path) -> None:
+        """See `Policy.write`."""
+        save_state(self.state_dict(), self.config, folder)
+
+    def export(self, folder: Path, *, eos_id: int, pad_id: int) -> None:
+        """See `Policy.export`."""
+        to_hf(self, folder, eos_id=eos_id, pad_id=pad_id)
+
+    def to_transformers(self, *, eos_id: int, pad_id: int) -> Any:
+        """See `Policy.to_transformers`."""
+        transformers = require_transformers()
+        config = hf_config(self.config, eos_id=eos_id, pad_id=pad_id, bos_id=None)
+        peer = transformers.OlmoForCausalLM(transformers.OlmoConfig(**config)).eval()
+        peer.to(device=self.embedding.device, dtype=self.embedding.dtype)
+        peer.load_state_dict(self.transformers_state(), strict=not self.config.tied_embeddings)
+        return peer
+
+    def transformers_state(self) -> Mapping[str, Tensor]:
+        """See `Policy.transformers_state`."""
+        return hf_state(self)
 
 
 def build(config: ModelConfig, *, seed: int) -> Transformer:

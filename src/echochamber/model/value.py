@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from echochamber.base import derive_seed
-from echochamber.model.transformer import Transformer
+from echochamber.model.policy import Policy
 
 
 class ValueHead(nn.Module):
@@ -35,13 +35,12 @@ class ValueHead(nn.Module):
 class ValueModel(nn.Module):
     """A critic with a network of its own, e.g. a copy of the policy."""
 
-    def __init__(self, trunk: Transformer, *, seed: int) -> None:
+    def __init__(self, trunk: Policy, *, seed: int) -> None:
         super().__init__()
         self.trunk = trunk
         self.head = ValueHead(trunk.config.d_model, seed=seed)
-        if trunk.unembedding is not None:
-            # The critic has no use for logits, and the optimiser should not carry their weights.
-            trunk.unembedding = None
+        # The optimiser should not carry the weights of logits that nobody asks for.
+        trunk.drop_head()
 
     def forward(self, tokens_BT: Tensor, *, positions_BT: Tensor | None = None) -> Tensor:
         """values_BT: the value at each token, after having read it."""

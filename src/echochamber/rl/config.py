@@ -35,6 +35,8 @@ class RLConfig(Config):
         algorithm: which kind.
         task: name of the problem set that is trained on; tuning on documents needs none.
         start_from: another arm, whose final weights this one starts from; the base model if unset.
+        start_step: start from the base model as it was after that many pretraining steps, one of
+            `pretrain.snapshots`, instead of from its final weights.
         steps: optimisation steps on the axis of every figure.
         max_new_tokens: longest completion.
         optimizer: of the policy.
@@ -48,6 +50,7 @@ class RLConfig(Config):
     algorithm: str
     task: str = ""
     start_from: str | None = None
+    start_step: int | None = Field(default=None, ge=1)
     steps: int = Field(default=PAPER_STEPS, ge=1)
     max_new_tokens: int = Field(default=1024, ge=1)
     optimizer: OptimizerConfig = PAPER_OPTIMIZER

@@ -15,7 +15,7 @@ from torch import nn
 
 from echochamber.base import Problem
 from echochamber.corpora import Tokenizer
-from echochamber.model import Transformer
+from echochamber.model import Policy
 from echochamber.rollout import Engine
 from echochamber.train import Collective, NonFiniteError, SummedGradients, World, autocast
 from echochamber.train.memory import microbatch_that_fits
@@ -38,7 +38,7 @@ class Context:
         precision: of matrix products in the updates: `auto` is bfloat16 autocast on a GPU.
     """
 
-    policy: Transformer
+    policy: Policy
     tokenizer: Tokenizer
     problems: Sequence[Problem]
     grader: Grader

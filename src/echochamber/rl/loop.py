@@ -10,11 +10,11 @@ from typing import Any
 from echochamber.base import InputError, Problem, digest
 from echochamber.base import progress as default_progress
 from echochamber.corpora import Tokenizer
-from echochamber.model import Transformer, save
+from echochamber.model import Policy, save
 from echochamber.rl.config import PolicyGradientConfig, RewardConfig, RLConfig
 from echochamber.rl.dynamics import alarms_of, confirmed
 from echochamber.rl.learner import Context, Learner
-from echochamber.rollout import Engine, NativeEngine
+from echochamber.rollout import AUTO, Engine, make_engine
 from echochamber.train import Run, silent, start_world
 from echochamber.verify import Grader
 
@@ -85,14 +85,14 @@ def _memory_advice(config: RLConfig, context: Context) -> str:
 def post_train(
     config: RLConfig,
     *,
-    policy: Transformer,
+    policy: Policy,
     tokenizer: Tokenizer,
     problems: Sequence[Problem],
     grader: Grader,
     folder: Path,
     seed: int,
     evaluation_steps: Sequence[int],
-    on_step: Callable[[int, Transformer], None],
+    on_step: Callable[[int, Policy], None],
     excluded: frozenset[str] = frozenset(),
     engine: Engine | None = None,
     show: Callable[..., Any] = default_progress,
@@ -109,7 +109,7 @@ def post_train(
         evaluation_steps: `on_step(step, policy)` is called after these many steps, 0 included. A run that
             was killed may call it again for a step; it must write the same, durably, before it returns.
         excluded: problem keys that no document trained on may have.
-        engine: samples completions; the native one if None.
+        engine: samples completions; the one that suits the model if None.
         show: reports progress, `show(label, total)`.
 
     Raises:
@@ -118,7 +118,7 @@ def post_train(
         Interrupted: the run was asked to stop; the finished step is on disk.
     """
     if engine is None:
-        engine = NativeEngine(policy, eos_id=tokenizer.eos_id, pad_id=tokenizer.pad_id)
+        engine = make_engine(AUTO, policy, eos_id=tokenizer.eos_id, pad_id=tokenizer.pad_id)
     world = start_world()
     context = Context(
         policy=policy, tokenizer=tokenizer, problems=problems, grader=grader, engine=engine,

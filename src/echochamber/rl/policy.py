@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from echochamber.model import Transformer
+from echochamber.model import Policy
 from echochamber.rl.batches import Microbatch
 from echochamber.rl.logprobs import logprobs_and_entropy
 
@@ -29,13 +29,13 @@ class TokenOutputs:
     hidden_ND: Tensor
 
 
-def response_hidden(model: Transformer, batch: Microbatch) -> Tensor:
+def response_hidden(model: Policy, batch: Microbatch) -> Tensor:
     """hidden_ND: the final hidden state before each response token."""
     hidden_RSD = model.hidden(batch.token_RS, positions_BT=batch.position_RS, mask=batch.allowed_R1SS)
     return hidden_RSD.flatten(0, 1).index_select(0, batch.source_N)
 
 
-def token_outputs(model: Transformer, batch: Microbatch, *, temperature: float) -> TokenOutputs:
+def token_outputs(model: Policy, batch: Microbatch, *, temperature: float) -> TokenOutputs:
     """Log-probabilities and entropies of the response tokens; logits exist at those tokens only."""
     hidden_ND = response_hidden(model, batch)
     logp_N, entropy_N = logprobs_and_entropy(

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from echochamber.base import derive_seed
-from echochamber.model import Transformer
+from echochamber.model import Policy
 from echochamber.rl import objectives as obj
 from echochamber.rl.advantages import discounted_returns, no_signal
 from echochamber.rl.batches import Microbatch, Sample, plan_microbatches
@@ -73,7 +73,7 @@ class Batch:
         return source_BT[batch.sample_b, : batch.mask_bT.shape[1]]
 
 
-def _kept(reference: Transformer, where: str) -> Transformer:
+def _kept(reference: Policy, where: str) -> Policy:
     """The reference in the memory that `keep_reference` names."""
     if where == "host":
         return reference.to("cpu")
@@ -271,7 +271,7 @@ class PolicyGradientLearner(Learner):
         world = self.context.world
         batch.old_logp_BT, batch.entropy_BT = world.sum(batch.old_logp_BT), world.sum(batch.entropy_BT)
 
-    def outputs(self, model: Transformer, micro: Microbatch) -> TokenOutputs:
+    def outputs(self, model: Policy, micro: Microbatch) -> TokenOutputs:
         """What a model says about the response tokens of a microbatch."""
         with self.context.autocast():
             return token_outputs(model, micro, temperature=self.config.temperature)

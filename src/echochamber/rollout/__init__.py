@@ -1,6 +1,6 @@
 """One interface for sampling completions, and the engines behind it."""
 
-from echochamber.rollout.engines import ENGINES, make_engine
+from echochamber.rollout.engines import AUTO, ENGINES, make_engine
 from echochamber.rollout.hf import HFEngine
 from echochamber.rollout.interface import Completion, Engine, Nucleus, Sampling
 from echochamber.rollout.native import GPU_CACHE_BYTES, NativeEngine
@@ -8,6 +8,7 @@ from echochamber.rollout.sampling import nucleus_logprobs
 from echochamber.rollout.vllm import VLLMEngine
 
 __all__ = [
+    "AUTO",
     "ENGINES",
     "GPU_CACHE_BYTES",
     "Completion",

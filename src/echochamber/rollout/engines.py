@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from echochamber.base import Registry
-from echochamber.model import Transformer
+from echochamber.model import Policy, Transformer
 from echochamber.rollout.hf import HFEngine
 from echochamber.rollout.interface import Engine
 from echochamber.rollout.native import NativeEngine
@@ -18,10 +18,16 @@ ENGINES.register("hf", HFEngine)
 ENGINES.register("vllm", VLLMEngine)
 
 
-def make_engine(name: str, model: Transformer, *, eos_id: int, pad_id: int) -> Engine:
+AUTO = "auto"
+"""The engine that suits the model."""
+
+
+def make_engine(name: str, model: Policy, *, eos_id: int, pad_id: int) -> Engine:
     """The engine of that name, with a copy of the model's weights.
 
     Raises:
-        InputError: no such engine, or what it needs is not installed.
+        InputError: no such engine, what it needs is not installed, or it cannot run this model.
     """
+    if name == AUTO:
+        name = "native" if isinstance(model, Transformer) else "hf"
     return ENGINES.get(name)(model, eos_id=eos_id, pad_id=pad_id)

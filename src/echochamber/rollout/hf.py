@@ -9,32 +9,19 @@ Shapes: R rows, V vocabulary.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
-from echochamber.base import InputError
-from echochamber.model import Transformer, hf_config, hf_state
+from echochamber.model import Policy, require_transformers
 from echochamber.rollout.batches import Record, Unit, split_work, stream_keys_of
 from echochamber.rollout.interface import Completion, Sampling, check_prompts
 from echochamber.rollout.randomness import uniforms
 from echochamber.rollout.sampling import draw
-
-
-def _transformers() -> Any:
-    try:
-        import transformers
-    except ImportError as error:
-        raise InputError(
-            "the engine 'hf' needs the package transformers, which is not installed. "
-            "Install it with: pip install 'echochamber[hf]'"
-        ) from error
-    return transformers
 
 
 class _Chooser:
@@ -58,7 +45,7 @@ class HFEngine:
     """Samples with `transformers.generate`, prompts padded on the left.
 
     Args:
-        model: ours, which becomes an `OlmoForCausalLM`, or any causal language model of transformers.
+        model: ours, which becomes an `OlmoForCausalLM`, or any other of transformers.
         eos_id: token that ends a completion.
         pad_id: fills the left of shorter prompts.
         max_rows: most completions in one batch.
@@ -67,22 +54,20 @@ class HFEngine:
         InputError: transformers is not installed.
     """
 
-    def __init__(self, model: nn.Module, *, eos_id: int, pad_id: int, max_rows: int = 256) -> None:
+    def __init__(self, model: Policy, *, eos_id: int, pad_id: int, max_rows: int = 256) -> None:
         self.eos_id, self.pad_id, self.max_rows = eos_id, pad_id, max_rows
         self._model: Any = None
         self.load_weights(model, 0)
 
-    def load_weights(self, model: nn.Module, version: int) -> None:
+    def load_weights(self, model: Policy, version: int) -> None:
         """Sample from a copy of these weights from now on."""
-        if not isinstance(model, Transformer):
-            self._model = copy.deepcopy(model).eval()
+        if self._model is None:
+            self._model = model.to_transformers(eos_id=self.eos_id, pad_id=self.pad_id)
         else:
-            if self._model is None:
-                transformers = _transformers()
-                config = hf_config(model.config, eos_id=self.eos_id, pad_id=self.pad_id, bos_id=None)
-                self._model = transformers.OlmoForCausalLM(transformers.OlmoConfig(**config)).eval()
-            self._model.to(device=model.embedding.device, dtype=model.embedding.dtype)
-            self._model.load_state_dict(hf_state(model), strict=not model.config.tied_embeddings)
+            # A tied output matrix may be left out.
+            found = self._model.load_state_dict(model.transformers_state(), strict=False)
+            assert not found.unexpected_keys
+        self._context = model.config.context_length
         self._version = version
 
     @torch.inference_mode()
@@ -97,7 +82,7 @@ class HFEngine:
         prompt_ids: Sequence[int] | None = None,
     ) -> list[list[Completion]]:
         """See `Engine.generate`."""
-        context = int(self._model.config.max_position_embeddings)
+        context = self._context
         names = check_prompts(prompts, prompt_ids, context)
         results: list[list[Completion]] = [[] for _ in prompts]
         columns = [min(len(p) + sampling.max_new_tokens, context) for p in prompts]
@@ -127,7 +112,7 @@ class HFEngine:
         self._model.generate(
             tokens_RT.to(device),
             attention_mask=mask_RT.to(device),
-            logits_processor=_transformers().LogitsProcessorList([chooser]),
+            logits_processor=require_transformers().LogitsProcessorList([chooser]),
             do_sample=False,
             temperature=None,
             top_p=None,

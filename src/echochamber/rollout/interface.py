@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from echochamber.base import Config, InputError
-from echochamber.model import Transformer
+from echochamber.model import Policy
 
 
 class Sampling(Config):
@@ -102,7 +102,7 @@ class Engine(Protocol):
             InputError: a prompt is empty or does not leave room for a token in the context.
         """
 
-    def load_weights(self, model: Transformer, version: int) -> None:
+    def load_weights(self, model: Policy, version: int) -> None:
         """Sample from a copy of these weights from now on; `version` is noted in every completion."""
 
 

@@ -14,7 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from echochamber.model import Transformer
+from echochamber.base import InputError
+from echochamber.model import Policy, Transformer
 from echochamber.rollout.batches import Record, Unit, split_work, stream_keys_of
 from echochamber.rollout.decoder import Decoder
 from echochamber.rollout.interface import Completion, Sampling, check_prompts
@@ -26,6 +27,14 @@ from echochamber.rollout.static import StaticSteps
 POSITIONS_A_BLOCK = 128
 # Most memory for keys and values of one batch.
 CPU_CACHE_BYTES, GPU_CACHE_BYTES = 2**30, 2**34
+
+
+def _ours(model: Policy) -> Transformer:
+    if not isinstance(model, Transformer):
+        raise InputError(
+            "the engine 'native' runs models of the OLMo-1 architecture only; set engine: hf, or auto"
+        )
+    return model
 
 
 def _batch_size(num_rows: int) -> int:
@@ -77,11 +86,14 @@ class NativeEngine:
         dtype: of the copy of the weights; None is bfloat16 on a GPU, where the trainer's matrix products are
             in bfloat16 too, and the model's own elsewhere.
         static: steps of fixed shapes, on a GPU as CUDA graphs; None uses them on a GPU.
+
+    Raises:
+        InputError: the model is of another architecture.
     """
 
     def __init__(
         self,
-        model: Transformer,
+        model: Policy,
         *,
         eos_id: int,
         pad_id: int,
@@ -94,15 +106,16 @@ class NativeEngine:
         self.eos_id, self.pad_id = eos_id, pad_id
         self.compact_fraction = compact_fraction
         self._max_rows, self._cache_bytes, self._dtype, self._static = max_rows, cache_bytes, dtype, static
-        self._use(self._decoder_of(model), 0)
+        self._use(self._decoder_of(_ours(model)), 0)
 
-    def load_weights(self, model: Transformer, version: int) -> None:
+    def load_weights(self, model: Policy, version: int) -> None:
         """Sample from a copy of these weights from now on."""
-        if self._decoder.fits(model):
-            self._decoder.load(model)
+        ours = _ours(model)
+        if self._decoder.fits(ours):
+            self._decoder.load(ours)
             self._version = version
         else:
-            self._use(self._decoder_of(model), version)
+            self._use(self._decoder_of(ours), version)
 
     def _decoder_of(self, model: Transformer) -> Decoder:
         weights = model.embedding

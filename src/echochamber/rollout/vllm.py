@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from echochamber.base import InputError
-from echochamber.model import Transformer, hf_state, to_hf
+from echochamber.model import Policy
 from echochamber.rollout.batches import Unit, stream_keys_of
 from echochamber.rollout.interface import Completion, Sampling, check_prompts
 
@@ -54,7 +54,7 @@ class VLLMEngine:
     distribution had left: `records_nuclei` is False, and policy gradients need `top_p: 1, top_k: 0`.
 
     Args:
-        model: ours; vLLM reads it as an `OlmoForCausalLM`.
+        model: ours, which vLLM reads as an `OlmoForCausalLM`, or another architecture that vLLM knows.
         eos_id: token that ends a completion.
         pad_id: written into the exported description; nothing is padded.
         memory_fraction: share of the GPU's memory that vLLM takes for its weights and cache; the trainer
@@ -66,17 +66,16 @@ class VLLMEngine:
 
     records_nuclei = False
 
-    def __init__(
-        self, model: Transformer, *, eos_id: int, pad_id: int, memory_fraction: float = 0.35
-    ) -> None:
+    def __init__(self, model: Policy, *, eos_id: int, pad_id: int, memory_fraction: float = 0.35) -> None:
         vllm = _vllm()
         self.eos_id, self.context_length = eos_id, model.config.context_length
         self._sampling_params = vllm.SamplingParams
         # Under torchrun every process has an engine of its own beside its trainer.
         launcher = {"distributed_executor_backend": "external_launcher"} if _under_torchrun() else {}
-        dtype = torch.bfloat16 if model.embedding.device.type == "cuda" else model.embedding.dtype
+        weights = model.head_weight
+        dtype = torch.bfloat16 if weights.device.type == "cuda" else weights.dtype
         with tempfile.TemporaryDirectory(prefix="echochamber-vllm-") as folder:
-            to_hf(model, Path(folder), eos_id=eos_id, pad_id=pad_id)
+            model.export(Path(folder), eos_id=eos_id, pad_id=pad_id)
             self._llm = vllm.LLM(
                 model=folder,
                 skip_tokenizer_init=True,
@@ -92,9 +91,9 @@ class VLLMEngine:
             )
         self._version = 0
 
-    def load_weights(self, model: Transformer, version: int) -> None:
+    def load_weights(self, model: Policy, version: int) -> None:
         """Copy these weights into the running engine; cached prefixes of the old ones are forgotten."""
-        self._llm.apply_model(partial(_load, hf_state(model)))
+        self._llm.apply_model(partial(_load, dict(model.transformers_state())))
         self._llm.reset_prefix_cache()
         self._version = version
 

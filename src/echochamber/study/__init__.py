@@ -1,6 +1,6 @@
 """Studies: a file becomes a plan of stages, a store keeps what is made, a run folder shows it."""
 
-from echochamber.study.config import ModelChoice, StudyConfig, VerifyConfig, load_study
+from echochamber.study.config import ModelChoice, StartingModel, StudyConfig, VerifyConfig, load_study
 from echochamber.study.estimate import Estimate, estimate
 from echochamber.study.executors import EXECUTORS, ExecutorOptions
 from echochamber.study.exporting import export_model, find_models, load_trained
@@ -22,6 +22,7 @@ __all__ = [
     "Plan",
     "Result",
     "Stage",
+    "StartingModel",
     "Store",
     "Study",
     "StudyConfig",

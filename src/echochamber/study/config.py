@@ -17,6 +17,7 @@ from echochamber.corpora import MixtureConfig, SourceConfig, TaskConfig, Tokeniz
 from echochamber.evaluation import EvaluationConfig
 from echochamber.model import SIZES
 from echochamber.rl import AlgorithmConfig
+from echochamber.rollout import AUTO, ENGINES
 from echochamber.study.modules import import_modules
 from echochamber.study.resources import Resources, SlurmConfig
 from echochamber.train import PretrainConfig
@@ -45,6 +46,18 @@ class ModelChoice(Config):
         return sizes
 
 
+class StartingModel(Config):
+    """A model made elsewhere that the arms start from.
+
+    Attributes:
+        path: folder of a Hugging Face model with its tokenizer, or one that `echochamber import` wrote.
+        dtype: of the weights while they are trained, whatever they were stored in.
+    """
+
+    path: Path
+    dtype: Literal["float32", "bfloat16"] = "float32"
+
+
 class VerifyConfig(Config):
     """How programs in completions are run.
 
@@ -65,6 +78,8 @@ class VerifyConfig(Config):
 class StudyConfig(Config):
     """One study: data, models, post-training arms, measurements.
 
+    Base models are either trained here (sources, mixtures, model, pretrain) or made elsewhere (models).
+
     Attributes:
         study: name of the run folder under `runs/`.
         description: one paragraph for the report.
@@ -78,7 +93,10 @@ class StudyConfig(Config):
         mixtures: named recipes over the sources; every size is pretrained on every mixture.
         model: sizes and context.
         pretrain: optimisation of pretraining.
+        models: named models made elsewhere; every arm is run from each of them.
         evaluation: what is measured, at which steps.
+        engine: what samples completions: `native`, another engine by name, or `auto`, the one that suits
+            the model.
         verify: sandbox tiers that programs may use.
         arms: named post-training runs, each from the same base model.
         sweep: dotted keys to lists of values; the study runs once for each combination.
@@ -96,11 +114,13 @@ class StudyConfig(Config):
     variables: dict[str, str] = Field(default_factory=dict)
     modules: tuple[str, ...] = ()
     tasks: dict[str, TaskConfig]
-    sources: dict[str, SourceConfig]
+    sources: dict[str, SourceConfig] = Field(default_factory=dict)
     tokenizer: TokenizerConfig = TokenizerConfig()
-    mixtures: dict[str, MixtureConfig] = Field(min_length=1)
-    model: ModelChoice
-    pretrain: PretrainConfig
+    mixtures: dict[str, MixtureConfig] = Field(default_factory=dict)
+    model: ModelChoice | None = None
+    pretrain: PretrainConfig | None = None
+    models: dict[str, StartingModel] = Field(default_factory=dict)
+    engine: str = AUTO
     evaluation: EvaluationConfig
     verify: VerifyConfig = VerifyConfig()
     arms: dict[str, AlgorithmConfig] = Field(default_factory=dict)
@@ -109,6 +129,22 @@ class StudyConfig(Config):
     resources: dict[str, Resources] = Field(default_factory=dict)
     slurm: SlurmConfig = SlurmConfig()
     track: tuple[str, ...] = ()
+
+    @field_validator("engine")
+    @classmethod
+    def _known_engine(cls, name: str) -> str:
+        known = (AUTO, *ENGINES)
+        if name not in known:
+            raise ValueError(
+                f"unknown engine '{name}': expected one of {', '.join(known)}.{did_you_mean(name, known)}"
+            )
+        return name
+
+    @property
+    def trained(self) -> tuple[ModelChoice, PretrainConfig]:
+        """Sizes and optimisation, in a study that trains its base models."""
+        assert self.model is not None and self.pretrain is not None
+        return self.model, self.pretrain
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -132,13 +168,62 @@ def _must_exist(
         )
 
 
+_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+
+
+def _check_halves(study: StudyConfig, document: Document) -> None:
+    """Base models are trained here or come from elsewhere, not both and not neither."""
+    training = ("sources", "mixtures", "model", "pretrain")
+    if study.models:
+        given = [key for key in training if getattr(study, key)]
+        if study.tokenizer != TokenizerConfig():
+            given.append("tokenizer")
+        if given:
+            raise InputError(
+                f"{document.place((given[0],))}: {given[0]}: this study starts from models made elsewhere "
+                "(models), which come with their tokenizer and are not pretrained; remove one of the two"
+            )
+    missing = [key for key in training if not getattr(study, key)]
+    if not study.models and missing:
+        raise InputError(
+            f"{document.place(())}: {missing[0]}: missing; a study trains its base models from sources, "
+            "mixtures, model and pretrain, or names models made elsewhere under models"
+        )
+    for name, starting in study.models.items():
+        place = f"{document.place(('models', name))}: models.{name}"
+        if not re.fullmatch(_NAME, name):
+            raise InputError(f"{place}: expected a name of letters, digits, '.', '_' or '-'")
+        if not starting.path.expanduser().is_dir():
+            raise InputError(f"{place}.path: {starting.path}: there is no such folder")
+
+
+def _check_start(study: StudyConfig, document: Document, label: str) -> None:
+    """An arm starts from another arm, from a snapshot that is taken, or from the base model."""
+    arm = study.arms[label]
+    if arm.start_from is not None:
+        others = [other for other in study.arms if other != label]
+        _must_exist(document, ("arms", label, "start_from"), arm.start_from, others, "other arm")
+    if arm.start_step is None:
+        return
+    place = f"{document.place(('arms', label, 'start_step'))}: arms.{label}.start_step: {arm.start_step}"
+    if arm.start_from is not None:
+        raise InputError(f"{place}: the arm also starts from another one (start_from); remove one of the two")
+    if study.pretrain is None:
+        raise InputError(f"{place}: this study pretrains nothing, so it has no earlier steps; remove it")
+    if arm.start_step not in study.pretrain.snapshots:
+        listed = ", ".join(map(str, study.pretrain.snapshots)) or "none"
+        raise InputError(
+            f"{place} is not kept during pretraining; pretrain.snapshots has {listed}: add it there"
+        )
+
+
 def _check_references(study: StudyConfig, document: Document) -> None:
     """Names that point at other parts of the file point at something."""
     tasks = list(study.tasks)
     for i, name in enumerate(study.evaluation.benchmarks):
         _must_exist(document, ("evaluation", "benchmarks", i), name, tasks, "task")
     for label, arm in study.arms.items():
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", label) or label == "base":
+        if not re.fullmatch(_NAME, label) or label == "base":
             raise InputError(
                 f"{document.place(('arms', label))}: arms.{label}: expected a name of letters, digits, "
                 "'.', '_' or '-' other than 'base'"
@@ -150,9 +235,7 @@ def _check_references(study: StudyConfig, document: Document) -> None:
                 f"{document.place(('arms', label, 'task'))}: arms.{label}.task: '{arm.task}' is an "
                 "evaluation set; post-training on it would measure memory. Name another task"
             )
-        if arm.start_from is not None:
-            others = [other for other in study.arms if other != label]
-            _must_exist(document, ("arms", label, "start_from"), arm.start_from, others, "other arm")
+        _check_start(study, document, label)
     arms = ["base", *study.arms]
     for i, endpoint in enumerate(study.endpoints):
         _must_exist(document, ("endpoints", i, "arm"), endpoint.arm, arms, "arm")
@@ -168,11 +251,14 @@ def _check_references(study: StudyConfig, document: Document) -> None:
         raise InputError(
             f"{document.place(('seed',))}: seed: {study.seed}: expected one seed or a list of different ones"
         )
-    if study.pretrain.sequence_length > study.model.context_length:
+    if study.models:
+        return
+    choice, pretrain = study.trained
+    if pretrain.sequence_length > choice.context_length:
         raise InputError(
             f"{document.place(('pretrain', 'sequence_length'))}: pretrain.sequence_length: "
-            f"{study.pretrain.sequence_length} is longer than model.context_length "
-            f"{study.model.context_length}; lower the first or raise the second"
+            f"{pretrain.sequence_length} is longer than model.context_length "
+            f"{choice.context_length}; lower the first or raise the second"
         )
 
 
@@ -248,6 +334,7 @@ def load_study(path: Path, overrides: Sequence[str] = ()) -> list[tuple[str, Stu
     studies = []
     for label, point in expand_sweep(document):
         study = validate(point, StudyConfig)
+        _check_halves(study, point)
         _check_references(study, point)
         studies.append((label, study))
     return studies

@@ -8,6 +8,7 @@ from typing import Any
 from echochamber import model, rl
 from echochamber.corpora import plan_mixture
 from echochamber.study.config import StudyConfig
+from echochamber.study.importing import describe_folder
 from echochamber.study.runner import Study
 from echochamber.study.sampling import first_examples
 from echochamber.study.store import Stage
@@ -58,14 +59,29 @@ class _Costs:
             per_token = len(solved) * _CHARACTERS_PER_TOKEN
             self.prompt_tokens = sum(len(example.question or "") for example in solved) / per_token
             self.solution_tokens = sum(len(example.solution) for example in solved) / per_token
+        self.models = {
+            name: describe_folder(starting.path) for name, starting in config.models.items()
+        } or self._trained()
 
-    def model(self, size: str) -> model.ModelConfig:
-        return model.size_config(
-            size, vocab_size=self.config.tokenizer.vocab_size, context_length=self.config.model.context_length
-        )
+    def _trained(self) -> dict[str, model.Description]:
+        choice, _ = self.config.trained
+        vocabulary, context = self.config.tokenizer.vocab_size, choice.context_length
+        return {
+            size: model.describe_config(
+                model.size_config(size, vocab_size=vocabulary, context_length=context)
+            )
+            for size in choice.sizes
+        }
+
+    @property
+    def context(self) -> float:
+        """Tokens of a training sequence."""
+        if self.config.pretrain is not None:
+            return self.config.pretrain.sequence_length
+        return self.prompt_tokens + self.solution_tokens
 
     def train_flops(self, size: str, tokens: float) -> float:
-        return tokens * model.flops_per_token(self.model(size), self.config.pretrain.sequence_length)
+        return tokens * self.models[size].flops_per_token(self.context)
 
     def sample_flops(self, size: str, prompts: float, samples: float) -> tuple[float, float]:
         """Tokens and FLOPs of sampling: each prompt once, each sample's own tokens."""
@@ -139,19 +155,21 @@ def estimate(study: Study) -> Estimate:
                 # Points of a sweep that share a mixture share its rows.
                 if row not in mixtures:
                     mixtures.append(row)
-        for size in config.model.sizes:
-            shape = arithmetic.model(size)
+        for size, shape in arithmetic.models.items():
             models[size] = {
                 "size": size,
-                "parameters": model.num_parameters(shape),
+                "parameters": shape.num_parameters,
                 "d_model": shape.d_model,
                 "layers": shape.num_layers,
-                "training FLOPs a token": model.flops_per_token(shape, config.pretrain.sequence_length),
+                "training FLOPs a token": shape.flops_per_token(arithmetic.context),
             }
         for item in study.plan.measured:
             labels, stage = item.labels, item.stage
-            pretrain, post_train = _efficiency(arithmetic.model(labels.size).d_model)
-            memory[stage.key] = peak_gpu_bytes(config, labels.size, stage.kind, labels.arm)
+            if stage.kind == "import" or labels.size not in arithmetic.models:
+                continue
+            shape = arithmetic.models[labels.size]
+            pretrain, post_train = _efficiency(shape.d_model)
+            memory[stage.key] = peak_gpu_bytes(config, shape.shape, stage.kind, labels.arm)
             if stage.kind == "pretrain":
                 tokens = _pretrain_tokens(config, tokens_by_mixture[labels.mixture])
                 if tokens is None:
@@ -169,7 +187,7 @@ def estimate(study: Study) -> Estimate:
     gpu_hours = sum(row["H100 hours"] or 0.0 for row in rows if row["state"] != "done")
     notes = [
         f"about {left:.1f} minutes left on this machine, at {rate / 1e9:.0f} GFLOP/s measured; "
-        "sampled tokens are a guess from the length of the sources' solutions",
+        "sampled tokens are a guess from the length of solutions",
         f"about {gpu_hours:,.1f} H100 hours left, if pretraining reaches {_GPU_EFFICIENCY[0]:.0%} and "
         f"post-training {_GPU_EFFICIENCY[1]:.0%} of its bfloat16 peak (assumed, not measured)",
     ]
@@ -186,8 +204,9 @@ def estimate(study: Study) -> Estimate:
 
 def _pretrain_tokens(config: StudyConfig, mixture_tokens: int | None) -> float | None:
     """Tokens that one pretraining run reads; None where only tokenising can tell."""
-    if config.pretrain.steps is not None:
-        return float(config.pretrain.steps * config.pretrain.batch_size * config.pretrain.sequence_length)
+    _, pretrain = config.trained
+    if pretrain.steps is not None:
+        return float(pretrain.steps * pretrain.batch_size * pretrain.sequence_length)
     return None if mixture_tokens is None else float(mixture_tokens)
 
 
@@ -195,14 +214,11 @@ def _gpu_rate(stage: Stage) -> float:
     return _GPU_FLOPS_PER_SECOND * _GPU_EFFICIENCY[stage.kind != "pretrain"]
 
 
-def peak_gpu_bytes(config: StudyConfig, size: str, kind: str, arm: str) -> float:
+def peak_gpu_bytes(config: StudyConfig, shape: model.ModelConfig, kind: str, arm: str) -> float:
     """Expected peak memory of one stage on one GPU of this job (docs/gpus.md tells the arithmetic)."""
     world = start_world()
-    shape = model.size_config(
-        size, vocab_size=config.tokenizer.vocab_size, context_length=config.model.context_length
-    )
     if kind == "pretrain":
-        settings = config.pretrain
+        _, settings = config.trained
         rows = settings.microbatch_size or settings.batch_size // world.size
         sharded = world.size if settings.parallel.strategy == "fsdp" else 1
         parts = pretraining_bytes(

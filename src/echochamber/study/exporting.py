@@ -13,7 +13,7 @@ from echochamber.study.runner import Study
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 # Stages that leave a trained model; evaluations carry the same labels.
-_TRAINED = ("pretrain", "arm")
+_TRAINED = ("pretrain", "import", "arm")
 
 
 def find_models(
@@ -40,7 +40,7 @@ def find_models(
     return found
 
 
-def load_trained(study: Study, item: Measured) -> tuple[model.Transformer, corpora.Tokenizer]:
+def load_trained(study: Study, item: Measured) -> tuple[model.Policy, corpora.Tokenizer]:
     """The model of a finished stage with its tokenizer.
 
     Raises:
@@ -49,8 +49,8 @@ def load_trained(study: Study, item: Measured) -> tuple[model.Transformer, corpo
     stage = item.stage
     if study.store.state(stage) != "done":
         raise InputError(f"'{stage.title}' is not finished; run the study first: echochamber run")
-    home = study.store.path(stage.inputs["tokenizer"])
-    return model.load(study.store.path(stage) / "model"), corpora.Tokenizer.load(home / "tokenizer")
+    home = study.store.path(stage.inputs.get("tokenizer", stage))
+    return model.load_policy(study.store.path(stage) / "model"), corpora.Tokenizer.load(home / "tokenizer")
 
 
 def export_model(
@@ -83,6 +83,6 @@ def export_model(
         policy, tokenizer = load_trained(study, found[0])
         if dtype is not None:
             policy = policy.to(DTYPES[dtype])
-        model.to_hf(policy, folder, eos_id=tokenizer.eos_id, pad_id=tokenizer.pad_id)
+        policy.export(folder, eos_id=tokenizer.eos_id, pad_id=tokenizer.pad_id)
         tokenizer.export(folder)
     return found[0]

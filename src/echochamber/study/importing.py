@@ -18,6 +18,16 @@ def _places(folder: Path) -> tuple[Path, Path]:
     return folder, folder
 
 
+def describe_folder(folder: Path) -> model.Description:
+    """What the folder holds, without reading its weights.
+
+    Raises:
+        InputError: it holds no model.
+        EchoError: a file is damaged.
+    """
+    return model.describe(_places(folder.expanduser())[0])
+
+
 def input_files(folder: Path) -> list[Path]:
     """The files that decide what a folder holds: weights, configs, tokenizer.
 
@@ -55,7 +65,7 @@ def _tokenizer(folder: Path, num_rows: int) -> corpora.Tokenizer:
     return tokenizer
 
 
-def read_model(folder: Path) -> tuple[model.Transformer, corpora.Tokenizer]:
+def read_model(folder: Path) -> tuple[model.Policy, corpora.Tokenizer]:
     """A model with its tokenizer, from a Hugging Face folder or from one that `import_model` wrote.
 
     Raises:
@@ -63,11 +73,11 @@ def read_model(folder: Path) -> tuple[model.Transformer, corpora.Tokenizer]:
         EchoError: weights are missing, damaged or of another shape.
     """
     weights, tokenizer = _places(folder.expanduser())
-    policy = model.load(weights) if weights != tokenizer else model.from_hf(weights)
+    policy = model.load_policy(weights)
     return policy, _tokenizer(tokenizer, policy.config.vocab_size)
 
 
-def write_model(policy: model.Transformer, tokenizer: corpora.Tokenizer, folder: Path) -> None:
+def write_model(policy: model.Policy, tokenizer: corpora.Tokenizer, folder: Path) -> None:
     """Write `model/` and `tokenizer/` in our layout."""
     model.save(policy, folder / MODEL)
     tokenizer.save(folder / TOKENIZER)
@@ -83,14 +93,14 @@ def import_model(source: Path, target: Path) -> dict[str, Any]:
     with atomic_folder(target) as folder:
         policy, tokenizer = read_model(source)
         write_model(policy, tokenizer, folder)
-    config = policy.config
+    found = model.describe(target / MODEL)
     return {
-        "parameters": sum(p.numel() for p in policy.parameters()),
-        "layers": config.num_layers,
-        "d_model": config.d_model,
-        "heads": config.num_heads,
-        "context": config.context_length,
-        "vocabulary": config.vocab_size,
+        "architecture": found.kind,
+        "parameters": found.num_parameters,
+        "layers": found.num_layers,
+        "d_model": found.d_model,
+        "context": found.context_length,
+        "vocabulary": found.vocab_size,
         "tokens": tokenizer.num_tokens,
-        "dtype": str(policy.embedding.dtype).removeprefix("torch."),
+        "dtype": str(policy.head_weight.dtype).removeprefix("torch."),
     }

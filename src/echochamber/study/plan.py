@@ -10,9 +10,13 @@ from echochamber.base import Config, InputError, digest_file
 from echochamber.corpora import BaseSource, BaseTask, refuse_evaluation_files
 from echochamber.evaluation import Labels
 from echochamber.study.config import StudyConfig
+from echochamber.study.importing import fingerprint
 from echochamber.study.modules import module_digests
 from echochamber.study.stages import STAGES
 from echochamber.study.store import Stage
+
+IMPORTED = "its own data"
+"""What stands in place of a mixture where the base model was made elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,16 @@ class _Builder:
             },
             seed=study.shared_data_seed,
         )
-        self.tokenizer = self.stage(
+        for name in study.models:
+            self.imported(name)
+        if study.mixtures:
+            self.train()
+
+    def train(self) -> None:
+        """Tokenizer, mixtures, and a base model for each mixture, size and seed."""
+        study = self.study
+        choice, _ = study.trained
+        tokenizer = self.stage(
             "tokenizer",
             "train the tokenizer",
             {
@@ -83,24 +96,46 @@ class _Builder:
             {"problems": self.problems},
             study.shared_data_seed,
         )
-        new_tokens: dict[str, int] = dict.fromkeys(
-            study.evaluation.benchmarks, study.evaluation.max_new_tokens
-        )
-        for arm in study.arms.values():
-            if not arm.task:
-                continue
-            new_tokens[arm.task] = max(new_tokens.get(arm.task, 0), arm.max_new_tokens)
-        self.check = self.stage(
+        check = self.stage(
             "check",
             "check that prompts fit the context",
-            {"context_length": study.model.context_length, "new_tokens": new_tokens},
-            {"problems": self.problems, "tokenizer": self.tokenizer},
+            {"context_length": choice.context_length, "new_tokens": self.new_tokens()},
+            {"problems": self.problems, "tokenizer": tokenizer},
         )
         for name in study.mixtures:
-            mixture = self.mixture(name)
-            for size in study.model.sizes:
+            mixture = self.mixture(name, tokenizer)
+            for size in choice.sizes:
                 for seed in study.seeds:
-                    self.cell(name, mixture, size, seed)
+                    inputs = {"check": check, "tokenizer": tokenizer, "mixture": mixture}
+                    self.cell(Labels("base", size, name, seed), inputs)
+
+    def imported(self, name: str) -> None:
+        """A model made elsewhere, and what is done to it with every seed."""
+        starting = self.study.models[name]
+        model = self.stage(
+            "import",
+            f"import {name}",
+            {**_plain(starting), "files": fingerprint(starting.path)},
+        )
+        check = self.stage(
+            "check",
+            f"check that prompts fit the context of {name}",
+            {"context_length": None, "new_tokens": self.new_tokens()},
+            {"problems": self.problems, "tokenizer": model},
+        )
+        for seed in self.study.seeds:
+            labels = Labels("base", name, IMPORTED, seed)
+            self.measured.append(Measured(labels, model))
+            self.post_train(labels, f"{name}, seed {seed}", model, {"tokenizer": model, "check": check})
+
+    def new_tokens(self) -> dict[str, int]:
+        """The longest completion asked for on each task."""
+        study = self.study
+        found = dict.fromkeys(study.evaluation.benchmarks, study.evaluation.max_new_tokens)
+        for arm in study.arms.values():
+            if arm.task:
+                found[arm.task] = max(found.get(arm.task, 0), arm.max_new_tokens)
+        return found
 
     def files(self, *configs: BaseSource | BaseTask) -> list[dict[str, str]]:
         """What identifies the data behind each config that reads files."""
@@ -127,7 +162,7 @@ class _Builder:
             kind, title, STAGES[kind].version, config, inputs or {}, seed, self.study.modules, settings or {}
         )
 
-    def mixture(self, name: str) -> Stage:
+    def mixture(self, name: str, tokenizer: Stage) -> Stage:
         """The stage that tokenises one mixture."""
         config = self.study.mixtures[name]
         sources = {source: self.study.sources[source] for source in config.source_names}
@@ -140,43 +175,59 @@ class _Builder:
                 "files": self.files(*sources.values()),
                 "benchmarks": list(self.study.evaluation.benchmarks),
             },
-            {"problems": self.problems, "tokenizer": self.tokenizer},
+            {"problems": self.problems, "tokenizer": tokenizer},
             self.study.shared_data_seed,
         )
 
-    def cell(self, name: str, mixture: Stage, size: str, seed: int) -> None:
+    def cell(self, labels: Labels, inputs: dict[str, Stage]) -> None:
         """Pretraining, measurement of the base model and every arm, for one mixture, size and seed."""
-        study = self.study
-        where = f"{size} on {name}, seed {seed}"
+        choice, settings = self.study.trained
+        where = f"{labels.size} on {labels.mixture}, seed {labels.seed}"
         pretrain = self.stage(
             "pretrain",
             f"pretrain {where}",
-            {"size": size, "context_length": study.model.context_length, "pretrain": _plain(study.pretrain)},
-            {"check": self.check, "tokenizer": self.tokenizer, "mixture": mixture},
-            seed,
-            _settings(study.pretrain),
+            {"size": labels.size, "context_length": choice.context_length, "pretrain": _plain(settings)},
+            inputs,
+            labels.seed,
+            _settings(settings),
         )
+        self.measured.append(Measured(labels, pretrain))
+        self.post_train(labels, where, pretrain, {"tokenizer": inputs["tokenizer"]})
+
+    def post_train(self, labels: Labels, where: str, start: Stage, inputs: dict[str, Stage]) -> None:
+        """Measurement of a base model and every arm that starts from it."""
+        study, seed = self.study, labels.seed
+        inputs = {"problems": self.problems, **inputs}
         measure = {
             "evaluation": _plain(study.evaluation),
+            "engine": study.engine,
             "verify": study.verify.model_dump(mode="json", exclude={"as_published"}),
             "root_seed": seed,
         }
-        data = {"problems": self.problems, "tokenizer": self.tokenizer}
-        base = self.stage("evaluate", f"evaluate base {where}", measure, {"pretrain": pretrain, **data}, seed)
-        self.measured.append(Measured(Labels("base", size, name, seed), pretrain))
-        self.measured.append(Measured(Labels("base", size, name, seed), base))
+        bases: dict[int | None, Stage] = {}
+
+        def base(step: int | None) -> Stage:
+            # A snapshot is measured as step 0 of the arms that start there; the base model is the last one.
+            if step not in bases:
+                title = "evaluate base" if step is None else f"evaluate step {step} of"
+                config = {**measure, "start_step": step}
+                bases[step] = self.stage(
+                    "evaluate", f"{title} {where}", config, {"start": start, **inputs}, seed
+                )
+            return bases[step]
+
+        self.measured.append(Measured(labels, base(None)))
         made: dict[str, Stage] = {}
         for arm in _in_order(study):
             config = study.arms[arm]
-            inputs = dict(data)
             if config.start_from is None:
-                inputs |= {"start": pretrain, "evaluate": base}
+                own = {**inputs, "start": start, "evaluate": base(config.start_step)}
             else:
-                inputs["start"] = made[config.start_from]
+                own = {**inputs, "start": made[config.start_from]}
             made[arm] = self.stage(
-                "arm", f"{arm} {where}", {**measure, "arm": _plain(config)}, inputs, seed, _settings(config)
+                "arm", f"{arm} {where}", {**measure, "arm": _plain(config)}, own, seed, _settings(config)
             )
-            self.measured.append(Measured(Labels(arm, size, name, seed), made[arm]))
+            self.measured.append(Measured(replace(labels, arm=arm), made[arm]))
 
 
 def _in_order(study: StudyConfig) -> list[str]:

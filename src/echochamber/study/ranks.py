@@ -41,7 +41,8 @@ def check_processes(configs: Sequence[StudyConfig], where: ExecutorOptions) -> N
             "torchrun"
         )
     for config in configs:
-        world.rows(config.pretrain.batch_size, "pretrain.batch_size")
+        if config.pretrain is not None:
+            world.rows(config.pretrain.batch_size, "pretrain.batch_size")
         for name, arm in config.arms.items():
             check_arm(arm, world, f"arms.{name}.")
 

@@ -192,7 +192,7 @@ def _lead(
     except InputError:
         # A study that cannot be used as written leaves nothing behind, empty folders included; trained
         # models stay, whatever is wrong with a later stage.
-        trained = [stage for stage in study.plan.stages if "pretrain" in (stage.kind, *stage.inputs)]
+        trained = [stage for stage in study.plan.stages if stage.kind in ("pretrain", "evaluate", "arm")]
         if all(study.store.state(stage) == "waiting" for stage in trained):
             for path in made:
                 if path == study.folder or not any(path.iterdir()):

@@ -64,7 +64,8 @@ def sample_completions(
             f"the question has {len(prompt)} tokens and the model's context is "
             f"{policy.config.context_length}; ask a shorter one"
         )
-    engine = rollout.NativeEngine(policy, eos_id=tokenizer.eos_id, pad_id=tokenizer.pad_id)
+    name = study.config.engine
+    engine = rollout.make_engine(name, policy, eos_id=tokenizer.eos_id, pad_id=tokenizer.pad_id)
     sampling = rollout.Sampling(
         temperature=temperature, max_new_tokens=min(room, study.config.evaluation.max_new_tokens)
     )

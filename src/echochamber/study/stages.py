@@ -13,10 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from pydantic import TypeAdapter
 
 from echochamber import corpora, evaluation, model, rl, rollout, train, verify
 from echochamber.base import InputError, Problem, derive_seed, write_file, write_json
+from echochamber.study.importing import read_model, write_model
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,17 +90,19 @@ def run_tokenizer(context: StageContext) -> None:
 def run_check(context: StageContext) -> None:
     """Refuse prompts that leave no room for their completions, before anything is trained."""
     tokenizer = corpora.Tokenizer.load(context.inputs["tokenizer"] / "tokenizer")
+    limit, what, mend = context.config["context_length"], "model.context_length", "Raise it, or lower"
+    if limit is None:
+        limit = model.describe(context.inputs["tokenizer"] / "model").context_length
+        what, mend = "the context of the model,", "Lower"
     longest = {}
     for name, new_tokens in context.config["new_tokens"].items():
         problems = corpora.read_problems(context.inputs["problems"] / f"{name}.jsonl")
         lengths = [len(ids) for ids in tokenizer.encode_prompts([problem.question for problem in problems])]
         longest[name] = max(lengths)
-        limit = context.config["context_length"]
         if longest[name] + new_tokens > limit:
             raise InputError(
                 f"the longest prompt of task '{name}' has {longest[name]} tokens; {new_tokens} new "
-                f"tokens exceed model.context_length {limit}. Raise model.context_length to at least "
-                f"{longest[name] + new_tokens} or lower max_new_tokens"
+                f"tokens exceed {what} {limit}. {mend} max_new_tokens to at most {limit - longest[name]}"
             )
     write_json(context.folder / "longest_prompt_tokens.json", longest)
 
@@ -139,6 +143,26 @@ def run_pretrain(context: StageContext) -> None:
     train.start_world().on_main(lambda: model.save(policy, context.folder / "model"))
 
 
+def run_import(context: StageContext) -> None:
+    """Take in a model made elsewhere, with its tokenizer."""
+    dtype = getattr(torch, context.config["dtype"])
+    policy, tokenizer = read_model(Path(context.config["path"]))
+    write_model(policy.to(dtype), tokenizer, context.folder)
+
+
+def _start(context: StageContext, step: int | None) -> model.Policy:
+    """The model a stage starts from: the last of the stage before it, or the one after `step` steps."""
+    folder = context.inputs["start"]
+    place = folder / "model" if step is None else train.snapshot_folder(folder, step)
+    return model.load_policy(place).to(train.start_world().device)
+
+
+def _engine(context: StageContext, policy: model.Policy, tokenizer: corpora.Tokenizer) -> rollout.Engine:
+    """The study's engine, holding the weights of `policy`."""
+    name = context.config["engine"]
+    return rollout.make_engine(name, policy, eos_id=tokenizer.eos_id, pad_id=tokenizer.pad_id)
+
+
 class Measurement:
     """Evaluates a policy at one step and keeps the completions as Parquet, once each."""
 
@@ -147,12 +171,12 @@ class Measurement:
         self.context, self.tokenizer, self.grader = context, tokenizer, grader
         self.labels = evaluation.Labels(arm="", size="", mixture="", seed=context.config["root_seed"])
 
-    def __call__(self, step: int, policy: model.Transformer) -> None:
+    def __call__(self, step: int, policy: model.Policy) -> None:
         for benchmark in self.config.benchmarks:
             target = self.context.folder / TABLES / f"{benchmark}-{step:08d}.parquet"
             if target.exists():
                 continue
-            engine = rollout.NativeEngine(policy, eos_id=self.tokenizer.eos_id, pad_id=self.tokenizer.pad_id)
+            engine = _engine(self.context, policy, self.tokenizer)
             problems = corpora.read_problems(self.context.inputs["problems"] / f"{benchmark}.jsonl")
             batches = evaluation.evaluate_batches(
                 engine,
@@ -174,7 +198,7 @@ class Measurement:
         return all(len(ids) <= room for ids in self.tokenizer.encode_texts(list(problem.references.values())))
 
     def _teacher_force(
-        self, benchmark: str, step: int, policy: model.Transformer, problems: Sequence[Problem]
+        self, benchmark: str, step: int, policy: model.Policy, problems: Sequence[Problem]
     ) -> None:
         """Record the probability of each format before anything is sampled, where references are known."""
         names = sorted({name for problem in problems for name in problem.references})
@@ -209,7 +233,7 @@ def _grader(context: StageContext) -> verify.Grader:
 def run_evaluate(context: StageContext) -> None:
     """Measure the base model."""
     tokenizer = corpora.Tokenizer.load(context.inputs["tokenizer"] / "tokenizer")
-    policy = model.load(context.inputs["pretrain"] / "model").to(train.start_world().device)
+    policy = _start(context, context.config["start_step"])
     with _grader(context) as grader:
         Measurement(context, tokenizer, grader)(0, policy)
 
@@ -220,14 +244,14 @@ def run_arm(context: StageContext) -> None:
     adapter: TypeAdapter[rl.AlgorithmConfig] = TypeAdapter(rl.AlgorithmConfig)
     config = adapter.validate_python({**context.config["arm"], **context.settings})
     world = train.start_world()
-    policy = model.load(context.inputs["start"] / "model").to(world.device)
+    policy = _start(context, config.start_step)
     problems = (
         corpora.read_problems(context.inputs["problems"] / f"{config.task}.jsonl") if config.task else []
     )
     with _grader(context) as grader:
         measure = Measurement(context, tokenizer, grader)
 
-        def on_step(step: int, current: model.Transformer) -> None:
+        def on_step(step: int, current: model.Policy) -> None:
             if step > 0 or "evaluate" not in context.inputs:
                 measure(step, current)
 
@@ -248,6 +272,7 @@ def run_arm(context: StageContext) -> None:
             evaluation_steps=evaluation.evaluation_steps(config.total_steps, measure.config.num_points),
             on_step=on_step,
             excluded=_excluded(context.inputs["problems"]),
+            engine=_engine(context, policy, tokenizer),
         )
 
 
@@ -257,6 +282,7 @@ STAGES: dict[str, StageKind] = {
     "check": StageKind(1, run_check),
     "mixture": StageKind(1, run_mixture),
     "pretrain": StageKind(1, run_pretrain),
+    "import": StageKind(1, run_import),
     "evaluate": StageKind(1, run_evaluate),
     "arm": StageKind(1, run_arm),
 }

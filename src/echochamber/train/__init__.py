@@ -22,6 +22,7 @@ from echochamber.train.pretrain import (
     heldout_loss,
     next_token_loss,
     silent,
+    snapshot_folder,
     uses_bfloat16,
 )
 from echochamber.train.run import Run
@@ -73,6 +74,7 @@ __all__ = [
     "save_checkpoint",
     "set_learning_rate",
     "silent",
+    "snapshot_folder",
     "start_world",
     "token_logprobs",
     "total_seconds",

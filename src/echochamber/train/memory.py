@@ -5,7 +5,7 @@ N parameters, D width, M SwiGLU inner width, L layers, V vocabulary.
 
 from __future__ import annotations
 
-from echochamber.model import ModelConfig, num_parameters
+from echochamber.model import ModelConfig, PolicyConfig, num_parameters
 
 GIB = 2**30
 # Logits of a chunk, gradients in flight between processes, and what the allocator cannot give back.
@@ -13,7 +13,7 @@ WORKSPACE_BYTES = 2 * GIB
 
 
 def activation_bytes_per_token(
-    config: ModelConfig, *, bfloat16: bool = True, checkpointing: bool = False
+    config: PolicyConfig, *, bfloat16: bool = True, checkpointing: bool = False
 ) -> float:
     """Bytes that the forward pass keeps for the backward pass, for each token of a microbatch.
 
@@ -39,7 +39,7 @@ def step_bytes(parameters: float) -> dict[str, float]:
     return {"gradients": 4.0 * parameters, "bfloat16 copies": 2.0 * parameters}
 
 
-def microbatch_that_fits(config: ModelConfig, *, budget_bytes: float = 8 * GIB, most: int = 32768) -> int:
+def microbatch_that_fits(config: PolicyConfig, *, budget_bytes: float = 8 * GIB, most: int = 32768) -> int:
     """Tokens of a microbatch whose activations stay within the budget: a power of two, at most `most`."""
     tokens = most
     while tokens > 1024 and tokens * activation_bytes_per_token(config) > budget_bytes:

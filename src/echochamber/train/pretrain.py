@@ -11,20 +11,20 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, Self
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from echochamber.base import Config, InputError, Progress, digest, progress
-from echochamber.model import Transformer
+from echochamber.model import Transformer, save_state
 from echochamber.train.hardware import best_flops, model_flops_utilisation
 from echochamber.train.logs import total_seconds
 from echochamber.train.objectives import LossSum, linear_cross_entropy
 from echochamber.train.optimizer import OptimizerConfig, learning_rate_at, make_optimizer, set_learning_rate
-from echochamber.train.parallel import ParallelConfig, ParallelModel
+from echochamber.train.parallel import ParallelConfig, ParallelModel, gather_tensors
 from echochamber.train.run import METRICS, TIMING, Run
 from echochamber.train.step import train_step
 from echochamber.train.world import World, start_world
@@ -72,6 +72,7 @@ class PretrainConfig(Config):
             are always measured.
         heldout_documents: documents measured per source.
         checkpoint_every: steps between checkpoints; does not affect the result.
+        snapshots: numbers of steps after which the model is kept, for arms to start from (`start_step`).
         precision: `auto` is bfloat16 autocast on a GPU and float32 elsewhere.
         document_masking: a token sees only its own document, not those before it in its row. The paper
             has none; a GPU then uses a kernel that takes masks, which is slower than the causal one.
@@ -86,9 +87,37 @@ class PretrainConfig(Config):
     evaluate_every: int = Field(default=200, gt=0)
     heldout_documents: int = Field(default=64, gt=0)
     checkpoint_every: int = Field(default=200, gt=0)
+    snapshots: tuple[int, ...] = ()
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     document_masking: bool = False
     parallel: ParallelConfig = ParallelConfig()
+
+    @model_validator(mode="after")
+    def _snapshots_rise(self) -> Self:
+        if list(self.snapshots) != sorted({step for step in self.snapshots if step > 0}):
+            raise ValueError(f"snapshots {list(self.snapshots)}: expected rising numbers of steps, 1 or more")
+        if self.steps is not None:
+            check_snapshots(self.snapshots, self.steps)
+        return self
+
+
+def check_snapshots(snapshots: Sequence[int], total_steps: int) -> None:
+    """Refuse snapshots that would never be taken; the last step's model is kept anyway.
+
+    Raises:
+        ValueError: one of them is not below the number of steps.
+    """
+    late = [step for step in snapshots if step >= total_steps]
+    if late:
+        raise ValueError(
+            f"snapshots {late}: pretraining has {total_steps} steps, and its last model is kept anyway; "
+            "name earlier steps"
+        )
+
+
+def snapshot_folder(folder: Path, step: int) -> Path:
+    """Where `fit` keeps the model after `step` steps."""
+    return folder / "snapshots" / f"step-{step:08d}"
 
 
 @dataclass(frozen=True)
@@ -227,10 +256,10 @@ def fit(
     """Train `model` in place on `data`, resuming from `folder/checkpoints` if there is something.
 
     Writes `metrics.jsonl`: one row per step (`step` completed steps, `tokens` seen, `loss` in nats per
-    token, `learning_rate`, `grad_norm`, `loss_spike`, at times `heldout` {source: loss}), and
-    `timing.jsonl`. On CPU with an unchanged build and thread count a run that was killed and resumed
-    ends with the same weights and the same metrics, byte for byte. The checkpoints stay: `discard` them
-    once the result is safe.
+    token, `learning_rate`, `grad_norm`, `loss_spike`, at times `heldout` {source: loss}), `timing.jsonl`,
+    and the model folders of `config.snapshots` (see `snapshot_folder`). On CPU with an unchanged build and
+    thread count a run that was killed and resumed ends with the same weights and the same metrics, byte
+    for byte. The checkpoints stay: `discard` them once the result is safe.
 
     `timing.jsonl` has `tokens_per_second` and `mfu` of every step (see `model_flops_utilisation`).
 
@@ -243,14 +272,18 @@ def fit(
         NonFiniteError: naming step, batch and last checkpoint.
         Interrupted: SIGINT or SIGTERM; the finished step is in a checkpoint.
         EchoError: `folder` holds checkpoints of another config, data or seed, or memory ran out.
-        InputError: the batch cannot be divided among the processes of a torchrun job, or documents are to
-            be masked and nobody said where they end.
+        InputError: the batch cannot be divided among the processes of a torchrun job, a snapshot is asked
+            for that lies beyond the last step, or documents are to be masked and nobody said where they end.
     """
     world = start_world()
     if config.document_masking and eos_id is None:
         raise InputError("document_masking is true and fit was given no eos_id; pass the tokenizer's")
     rows = world.rows(config.batch_size, "pretrain.batch_size")
     total_steps = config.steps or data.steps(config.batch_size, config.sequence_length)
+    try:
+        check_snapshots(config.snapshots, total_steps)
+    except ValueError as error:
+        raise InputError(f"pretrain.{error}") from error
 
     def batch(step: int) -> np.ndarray:
         return data.batch(
@@ -279,6 +312,8 @@ def fit(
             row = trainer.step(step, batch(step)[rows])
             row["loss_spike"] = detector(row["loss"])
             run.log(row)
+            if step + 1 in config.snapshots:
+                trainer.keep(model, snapshot_folder(folder, step + 1))
             took = run.log_timing({"step": step + 1, "tokens": trainer.tokens_per_step}, trainer.speed)
             seconds = took if seconds == 0 else 0.9 * seconds + 0.1 * took
             if (step + 1) % SHOW_EVERY == 0 or step + 1 == total_steps:
@@ -372,6 +407,11 @@ class _Trainer:
         if not self.config.document_masking or self.eos_id is None:
             return tokens_BT, None, None
         return tokens_BT, None, document_mask(tokens_BT[:, :-1], self.eos_id)
+
+    def keep(self, model: Transformer, folder: Path) -> None:
+        """Write the model as it is now, before the checkpoint that lets a restart skip this step."""
+        state = gather_tensors(self.parallel.trained.state_dict(), self.world)
+        self.world.on_main(lambda: save_state(state, model.config, folder))
 
     def measure(self) -> dict[str, float]:
         """Held-out loss of each source; every process measures all of it."""
