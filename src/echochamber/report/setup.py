@@ -16,9 +16,12 @@ def facts(run: Run) -> list[tuple[str, str]]:
     model = study.get("model") or {}
     _add(found, "Model sizes", ", ".join(map(str, model.get("sizes") or [])))
     _add(found, "Context", f"{model['context_length']:,} tokens" if "context_length" in model else "")
-    _add(found, "Vocabulary", _vocabulary(study.get("tokenizer") or {}))
+    if not study.get("models"):
+        _add(found, "Vocabulary", _vocabulary(study.get("tokenizer") or {}))
     for name, mixture in (study.get("mixtures") or {}).items():
         _add(found, f"Mixture {name}", _mixture(mixture))
+    for name, starting in (study.get("models") or {}).items():
+        _add(found, f"Starting model {name}", str(starting.get("path", "")))
     pretrain = study.get("pretrain") or {}
     if {"batch_size", "sequence_length"} <= pretrain.keys():
         rate = (pretrain.get("optimizer") or {}).get("learning_rate")
@@ -70,6 +73,8 @@ def _arm(arm: dict[str, Any]) -> str:
         parts.append(f"reward: {arm['reward']}")
     if arm.get("start_from"):
         parts.append(f"from {arm['start_from']}")
+    if arm.get("start_step"):
+        parts.append(f"from step {arm['start_step']:,} of pretraining")
     return ", ".join(part for part in parts if part)
 
 

@@ -59,6 +59,8 @@ class _Costs:
             per_token = len(solved) * _CHARACTERS_PER_TOKEN
             self.prompt_tokens = sum(len(example.question or "") for example in solved) / per_token
             self.solution_tokens = sum(len(example.solution) for example in solved) / per_token
+        if config.models:
+            self.solution_tokens = min(self.solution_tokens, float(config.evaluation.max_new_tokens))
         self.models = {
             name: describe_folder(starting.path) for name, starting in config.models.items()
         } or self._trained()

@@ -95,7 +95,7 @@ def import_model(source: Path, target: Path) -> dict[str, Any]:
         write_model(policy, tokenizer, folder)
     found = model.describe(target / MODEL)
     return {
-        "architecture": found.kind,
+        "architecture": describe_folder(source).kind,
         "parameters": found.num_parameters,
         "layers": found.num_layers,
         "d_model": found.d_model,
