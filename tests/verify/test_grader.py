@@ -6,10 +6,10 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -232,26 +232,26 @@ def test_a_killed_worker_is_replaced(grader: Grader) -> None:
     assert sum(verdict.reward for verdict in verdicts) == 50
 
 
-def test_workers_killed_in_the_middle_of_a_batch_change_no_verdict() -> None:
-    texts = [
-        function(f"x = 0\n    for i in range(20000):\n        x = x + 1\n    return {n}") for n in range(60)
-    ]
+def test_workers_killed_in_the_middle_of_a_batch_change_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [function(f"return {n}") for n in range(60)]
+    golds = [str(n) for n in range(60)]
+    killed: list[int] = []
     with Grader() as grader:
-        expected = grader.grade(texts, ["7"] * 60)
-    with Grader() as grader:
-        grader.grade(texts[:1], ["7"])
+        pool = grader._interpreters
+        step = pool._step
 
-        def kill() -> None:
-            time.sleep(0.03)
-            for child in list(grader._interpreters._children):
-                os.killpg(child.process.pid, signal.SIGKILL)
+        def step_and_kill(work: Any) -> None:
+            step(work)
+            busy = [child for child in pool._children if child.jobs]
+            if busy and len(work.results) > 10 and not killed:
+                for child in busy:
+                    killed.append(child.jobs[0][0])
+                    os.killpg(child.process.pid, signal.SIGKILL)
 
-        killer = threading.Thread(target=kill)
-        killer.start()
-        found = grader.grade(texts, ["7"] * 60)
-        killer.join()
-    assert [v.reward for v in found] == [v.reward for v in expected]
-    assert [v.outcome for v in found] == [v.outcome for v in expected]
+        monkeypatch.setattr(pool, "_step", step_and_kill)
+        verdicts = grader.grade(texts, golds)
+    assert killed
+    assert all(verdict.reward == 1.0 for verdict in verdicts)
 
 
 def test_journal_is_read_again_and_wins(tmp_path: Path) -> None:
@@ -290,7 +290,6 @@ def test_no_process_is_left_behind() -> None:
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
     )
-    import time
 
     pids = [int(pid) for pid in done.stdout.split()]
     assert pids
