@@ -21,9 +21,9 @@ from echochamber.model import num_parameters
 
 NO_PEER = "how our own cost grows; peers are compared at one size by the other benches"
 SIZES = ("nano", "micro", "small", "150m")
-SAMPLES = (8, 16, 32, 64, 128, 256)
-LENGTHS = (32, 64, 128, 256, 512, 1024)
-PROBLEMS = (125, 250, 500, 1000)
+SAMPLES = (8, 32, 128, 256)
+LENGTHS = (32, 128, 512, 1024)
+PROBLEMS = (250, 500, 1000)
 EVALUATION_SAMPLES = 64
 NUM_PROMPTS = 8
 
