@@ -21,6 +21,8 @@ from echochamber.cli.runs import last_rows
         (["run", "nowhere.yaml"], 2, "cannot read nowhere.yaml"),
         (["report", "nowhere"], 2, "no finished run found at nowhere"),
         (["grade", "nowhere.jsonl"], 2, "nowhere.jsonl"),
+        (["bench", "rolout"], 2, "Did you mean 'rollout'"),
+        (["bench", "verify", "--device", "abacus"], 2, "device 'abacus' cannot be used here"),
     ],
 )
 def test_answers(arguments: list[str], code: int, said: str, capsys: pytest.CaptureFixture[str]) -> None:
