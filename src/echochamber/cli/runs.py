@@ -147,6 +147,62 @@ def forecast(
         print_rows(rows, title=f"Expected shares after RL: {base.size} on {base.mixture}, {base.benchmark}")
 
 
+def evaluate(
+    study: Annotated[Path, STUDY],
+    arm: Annotated[str, typer.Option(help="Arm whose final weights are measured, or 'base'.")] = "base",
+    benchmark: Annotated[
+        list[str] | None, typer.Option(help="Task of the study; its benchmarks if not given. Repeatable.")
+    ] = None,
+    num_problems: Annotated[int | None, typer.Option(min=1, help="First so many problems of each.")] = None,
+    num_samples: Annotated[int | None, typer.Option(min=0, help="Samples a problem.")] = None,
+    temperature: Annotated[float | None, typer.Option(help="Of the samples.")] = None,
+    top_p: Annotated[float | None, typer.Option(help="Nucleus of the samples.")] = None,
+    max_new_tokens: Annotated[int | None, typer.Option(min=1, help="Longest completion.")] = None,
+    k: Annotated[list[int] | None, typer.Option(help="k of pass@k and maj@k. Repeatable.")] = None,
+    size: Annotated[str | None, typer.Option(help="Where the study has several sizes.")] = None,
+    mixture: Annotated[str | None, typer.Option(help="Where the study has several mixtures.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Where the study has several seeds.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Parquet file for the completions.")] = None,
+    overrides: Annotated[list[str] | None, SET] = None,
+    runs: Annotated[Path, RUNS] = Path("runs"),
+) -> None:
+    """Measure a trained model of a study again: other problems, more samples, another temperature."""
+    from echochamber.cli.tables import print_rows
+    from echochamber.study import evaluate_model, open_study
+
+    asked: dict[str, Any] = {
+        "benchmarks": tuple(benchmark) if benchmark else None,
+        "num_problems": num_problems,
+        "num_samples": num_samples,
+        "temperature": temperature,
+        "top_p": top_p,
+        "max_new_tokens": max_new_tokens,
+        "pass_at": tuple(k) if k else None,
+    }
+    rows = evaluate_model(
+        open_study(study, overrides or [], runs),
+        arm=arm,
+        size=size,
+        mixture=mixture,
+        seed=seed,
+        settings={name: value for name, value in asked.items() if value is not None},
+        out=out,
+    )
+    print_rows(
+        [
+            {
+                "benchmark": row["benchmark"],
+                "protocol": "greedy" if row["greedy"] else f"T = {row['temperature']:g}",
+                **{f"pass@{n}": f"{value:.1%}" for n, value in row["pass_at"].items()},
+                **{f"maj@{n}": f"{value:.1%}" for n, value in row["maj_at"].items() if n != "1"},
+                **{name: f"{share:.1%}" for name, share in row["share"].items()},
+            }
+            for row in rows
+        ],
+        title=f"{arm} of {study}",
+    )
+
+
 def sample(
     study: Annotated[Path, STUDY],
     question: Annotated[str, typer.Argument(help="The question to ask.", show_default=False)],
@@ -170,5 +226,5 @@ def sample(
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands of this file."""
-    for command in (run, status, report, forecast, sample):
+    for command in (run, status, report, evaluate, forecast, sample):
         app.command()(command)

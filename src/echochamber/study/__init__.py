@@ -2,6 +2,7 @@
 
 from echochamber.study.config import ModelChoice, StartingModel, StudyConfig, VerifyConfig, load_study
 from echochamber.study.estimate import Estimate, estimate
+from echochamber.study.evaluating import evaluate_model
 from echochamber.study.executors import EXECUTORS, ExecutorOptions
 from echochamber.study.exporting import export_model, find_models, load_trained
 from echochamber.study.importing import import_model
@@ -33,6 +34,7 @@ __all__ = [
     "VerifyConfig",
     "WandB",
     "estimate",
+    "evaluate_model",
     "export_model",
     "find_models",
     "import_model",

@@ -40,6 +40,23 @@ def find_models(
     return found
 
 
+def find_model(
+    study: Study, *, arm: str, size: str | None = None, mixture: str | None = None, seed: int | None = None
+) -> Measured:
+    """The one trained model that fits the description.
+
+    Raises:
+        InputError: there is none, or several.
+    """
+    found = find_models(study, arm=arm, size=size, mixture=mixture, seed=seed)
+    if len(found) > 1:
+        each = "; ".join(
+            f"--size {i.labels.size} --mixture {i.labels.mixture} --seed {i.labels.seed}" for i in found
+        )
+        raise InputError(f"study '{study.name}' has {len(found)} models of arm '{arm}'; choose one: {each}")
+    return found[0]
+
+
 def load_trained(study: Study, item: Measured) -> tuple[model.Policy, corpora.Tokenizer]:
     """The model of a finished stage with its tokenizer.
 
@@ -73,16 +90,11 @@ def export_model(
     """
     if dtype is not None and dtype not in DTYPES:
         raise InputError(f"unknown dtype '{dtype}': expected one of {', '.join(DTYPES)}")
-    found = find_models(study, arm=arm, size=size, mixture=mixture, seed=seed)
-    if len(found) > 1:
-        each = "; ".join(
-            f"--size {i.labels.size} --mixture {i.labels.mixture} --seed {i.labels.seed}" for i in found
-        )
-        raise InputError(f"study '{study.name}' has {len(found)} models of arm '{arm}'; choose one: {each}")
+    found = find_model(study, arm=arm, size=size, mixture=mixture, seed=seed)
     with atomic_folder(target) as folder:
-        policy, tokenizer = load_trained(study, found[0])
+        policy, tokenizer = load_trained(study, found)
         if dtype is not None:
             policy = policy.to(DTYPES[dtype])
         policy.export(folder, eos_id=tokenizer.eos_id, pad_id=tokenizer.pad_id)
         tokenizer.export(folder)
-    return found[0]
+    return found
