@@ -9,6 +9,7 @@ import pytest
 from pydantic import TypeAdapter
 from rl_toy import LETTERS, ToyGrader, toy_policy, toy_problems, train_toy
 
+from echochamber.base import InputError
 from echochamber.rl import ALGORITHMS, AlgorithmConfig, RLConfig
 
 COMMON: dict[str, Any] = {
@@ -197,3 +198,32 @@ def test_one_arm_goes_on_from_another(tmp_path: Path) -> None:
     train_toy(arm("grpo", tmp_path), tmp_path / "rl", policy=policy, problems=toy_problems())
     first = read(tmp_path / "rl")[0]
     assert first["correct"] > 0.5 and first["kl"] == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["grpo", "ppo", "ppo, shared", "expert_iteration", "sft"])
+def test_updates_in_bfloat16_stay_near_those_in_float32(name: str, tmp_path: Path) -> None:
+    """What a GPU does by default, here on the CPU: the first step's numbers within bfloat16's rounding."""
+    rows = {}
+    more: dict[str, Any] = {"optimizer": {"learning_rate": 1e-5}}
+    more |= {} if name == "sft" else {"reward": "random"}
+    more |= {"critic_warmup_steps": 0} if name == "ppo" else {}
+    if name == "grpo":
+        more |= {"keep_reference": "bfloat16", "kl_coefficient": 0.1}
+    for precision in ("bfloat16", "float32"):
+        folder = tmp_path / precision
+        config = arm(name, tmp_path, precision=precision, **more)
+        train_toy(config, folder)
+        rows[precision] = json.loads((folder / "metrics.jsonl").read_text().splitlines()[0])
+    half, full = rows["bfloat16"], rows["float32"]
+    assert half["grad_norm"] == pytest.approx(full["grad_norm"], rel=0.2)
+    assert half["grad_norm"] != full["grad_norm"]
+    if "entropy" in full:
+        assert half["entropy"] == pytest.approx(full["entropy"], rel=0.05)
+
+
+def test_an_engine_that_hides_what_it_left_is_refused(tmp_path: Path) -> None:
+    class Blind:
+        records_nuclei = False
+
+    with pytest.raises(InputError, match="top_p 0.8 and top_k 0: this engine does not tell"):
+        train_toy(arm("ppo, top-p", tmp_path), tmp_path / "run", engine=Blind())

@@ -86,9 +86,13 @@ class ParallelModel:
             _shard(self._forward, self.trained, world)
         elif world.size > 1:
             ids = [world.device.index] if world.device.type == "cuda" else None
-            self._forward = self._ddp = nn.parallel.DistributedDataParallel(
-                self._forward, device_ids=ids, broadcast_buffers=False
+            wrap = nn.parallel.DistributedDataParallel
+            # Rotary tables are equal everywhere; sending them at every forward pass would be waste.
+            tables = [name for name, _ in self._forward.named_buffers()]
+            wrap._set_params_and_buffers_to_ignore_for_model(  # type: ignore[no-untyped-call]
+                self._forward, tables
             )
+            self._forward = self._ddp = wrap(self._forward, device_ids=ids)
 
     def _prepare_blocks(self) -> None:
         if self._config.compile and not any(
