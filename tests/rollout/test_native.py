@@ -8,7 +8,7 @@ from contract import CONFIG, EOS, PAD, PROMPTS, SETTINGS, same, sharp_model
 
 from echochamber.base import InputError
 from echochamber.model import Transformer, build
-from echochamber.rollout import NativeEngine, Sampling
+from echochamber.rollout import NativeEngine, Sampling, static
 from echochamber.rollout.batches import split_work
 from echochamber.rollout.decoder import Matrix
 from echochamber.rollout.native import _batch_size
@@ -133,10 +133,23 @@ def test_half_precision_weights_are_sampled_from_with_full_precision_angles() ->
     check_half(make(sharp_model().to(torch.bfloat16)))
 
 
-@pytest.mark.parametrize("static", [False, True])
-def test_a_copy_in_half_precision_follows_float32_weights(static: bool) -> None:
+def test_fixed_shapes_stay_within_the_memory_given() -> None:
+    """Rounding rows and columns up must not round the cache up too."""
+    assert [static.rows_within(n) for n in (0, 1, 7, 8, 15, 16, 100)] == [1, 1, 7, 8, 8, 16, 64]
+    column_bytes = 2 * CONFIG.num_layers * CONFIG.d_model * 8
+    cache_bytes = 20 * 128 * column_bytes
+    model, sampling = sharp_model().double(), Sampling(max_new_tokens=30)
+    engine = NativeEngine(model, eos_id=EOS, pad_id=PAD, static=True, cache_bytes=cache_bytes)
+    found = engine.generate([*PROMPTS, [7] * 40], sampling, num_samples=9, seed=1, step=2)
+    assert engine._steps is not None
+    assert engine._steps._cache.shape[2:5:2] == (16, 128)
+    assert same(found, make(model).generate([*PROMPTS, [7] * 40], sampling, num_samples=9, seed=1, step=2))
+
+
+@pytest.mark.parametrize("fixed_shapes", [False, True])
+def test_a_copy_in_half_precision_follows_float32_weights(fixed_shapes: bool) -> None:
     """What a GPU samples from by default; also after an update in place."""
-    engine = NativeEngine(sharp_model(2), eos_id=EOS, pad_id=PAD, dtype=torch.bfloat16, static=static)
+    engine = NativeEngine(sharp_model(2), eos_id=EOS, pad_id=PAD, dtype=torch.bfloat16, static=fixed_shapes)
     engine.generate(PROMPTS, Sampling(max_new_tokens=8), num_samples=2, seed=0, step=0)
     engine.load_weights(sharp_model(), 1)
     check_half(engine)

@@ -22,7 +22,7 @@ from echochamber.rollout.interface import Completion, Sampling, check_prompts
 from echochamber.rollout.randomness import uniforms
 from echochamber.rollout.rows import Batch
 from echochamber.rollout.sampling import draw
-from echochamber.rollout.static import StaticSteps
+from echochamber.rollout.static import LEAST_COLUMNS, StaticSteps, bucket, rows_within
 
 POSITIONS_A_BLOCK = 128
 # Most memory for keys and values of one batch.
@@ -148,12 +148,13 @@ class NativeEngine:
         results: list[list[Completion]] = [[] for _ in prompts]
         config = self._decoder.config
         column_bytes = 2 * config.num_layers * config.d_model * self._decoder.embedding.element_size()
-        batches = split_work(
-            [min(len(p) + sampling.max_new_tokens, config.context_length) for p in prompts],
-            num_samples,
-            max_rows=self.max_rows,
-            max_columns=self.cache_bytes // column_bytes,
-        )
+        columns = [min(len(p) + sampling.max_new_tokens, config.context_length) for p in prompts]
+        max_rows, max_columns = self.max_rows, self.cache_bytes // column_bytes
+        if self._steps is not None and columns:
+            # Every batch then fits the same memory, so that no graph is forgotten.
+            columns = [bucket(max(columns), LEAST_COLUMNS)] * len(columns)
+            max_rows = min(max_rows, rows_within(max_columns // columns[0]))
+        batches = split_work(columns, num_samples, max_rows=max_rows, max_columns=max_columns)
         for units in batches:
             done = self._run(units, prompts, names, sampling, seed, step)
             for unit in units:

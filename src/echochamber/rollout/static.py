@@ -31,6 +31,13 @@ def bucket(count: int, least: int) -> int:
     return size
 
 
+def rows_within(count: int) -> int:
+    """The largest bucket of rows that does not exceed `count`; one row is always allowed."""
+    if count < LEAST_ROWS:
+        return max(1, count)
+    return LEAST_ROWS << ((count // LEAST_ROWS).bit_length() - 1)
+
+
 @dataclass
 class _Graph:
     graph: torch.cuda.CUDAGraph
@@ -74,8 +81,6 @@ class StaticSteps:
         config, device = self._decoder.config, self._decoder.device
         if self._cache.numel() and rows <= self._cache.shape[2] and columns <= self._cache.shape[4]:
             return
-        if self._cache.numel():
-            rows, columns = max(rows, self._cache.shape[2]), max(columns, self._cache.shape[4])
         self._graphs.clear()
         shape = (config.num_layers, 2, rows, config.num_heads, columns, config.head_width)
         # Freed before the larger one is taken. Zeros: columns without weight must still be finite.
@@ -130,7 +135,9 @@ class StaticSteps:
         for tensor, value in zip(state, before, strict=True):
             tensor.copy_(value)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        # One pool for all: a step's logits are used before another graph is replayed.
+        pool = next((known.graph.pool() for known in self._graphs.values()), None)
+        with torch.cuda.graph(graph, pool=pool):
             logits_RV = self._run(rows, columns)
         self._graphs[rows, columns] = _Graph(graph, logits_RV)
         self.num_captured += 1
