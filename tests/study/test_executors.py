@@ -17,6 +17,7 @@ from conftest import TINY
 
 from echochamber.base import EchoError, InputError, Interrupted
 from echochamber.study import ExecutorOptions, Study, open_study, run_study, status_rows
+from echochamber.study.executors import make_executor
 
 # Behaves as files beside it ask: the test's way to reach into a worker.
 REWARDS = """
@@ -155,6 +156,7 @@ def test_a_failing_arm_leaves_the_others_done_and_is_shown(local: Study) -> None
     assert (local.folder / "report.html").is_file()
 
 
+@pytest.mark.slow
 def test_elsewhere_gives_the_same_bytes(local: Study, without_arms: Study, options: ExecutorOptions) -> None:
     lines: list[str] = []
     with pytest.raises(EchoError, match="'broken pico on even, seed 3' failed: ZeroDivisionError: a mistake"):
@@ -164,6 +166,7 @@ def test_elsewhere_gives_the_same_bytes(local: Study, without_arms: Study, optio
     assert content(without_arms) == content(local)
 
 
+@pytest.mark.slow
 def test_a_killed_worker_is_started_again(
     local: Study, without_arms: Study, study_file: Path, options: ExecutorOptions
 ) -> None:
@@ -176,6 +179,7 @@ def test_a_killed_worker_is_started_again(
     assert content(without_arms) == content(local)
 
 
+@pytest.mark.slow
 def test_ctrl_c_stops_the_workers_and_the_next_run_goes_on(
     local: Study, without_arms: Study, study_file: Path, options: ExecutorOptions
 ) -> None:
@@ -198,6 +202,7 @@ def test_ctrl_c_stops_the_workers_and_the_next_run_goes_on(
     assert content(without_arms) == content(local)
 
 
+@pytest.mark.slow
 def test_a_preempted_slurm_job_is_requeued_and_goes_on(
     local: Study, without_arms: Study, study_file: Path
 ) -> None:
@@ -220,6 +225,37 @@ def test_a_preempted_slurm_job_is_requeued_and_goes_on(
     assert "Requeued job" in said
     assert "going on after step" in said
     assert content(without_arms) == content(local)
+
+
+def test_slurm_gets_what_the_study_asks_for_and_ready_stages_as_one_array(
+    local: Study, study_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With an `sbatch` that only keeps what it is given."""
+    pytest.importorskip("submitit")
+    for name, does in (
+        ("srun", "true"),
+        ("sbatch", f'cp "$1" {tmp_path}/script.sh; echo "Submitted batch job 17"'),
+    ):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{does}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    changes = [
+        "slurm={partition: gpu, account: me, minutes: 90, array_parallelism: 1, signal_delay_seconds: 60, "
+        "setup: [module load cuda], additional: {reservation: week2}}",
+        "resources={default: {cpus: 1}, arm: {cpus: 6, gpus: 2, memory_gb: 40}}",
+    ]
+    study = open_study(study_file, changes, tmp_path / "runs")
+    executor = make_executor(
+        ExecutorOptions("slurm"), study.store, study.folder, study.config.resources, study.config.slurm
+    )
+    executor.start([stage for stage in study.plan.stages if stage.kind == "arm"])
+    script = (tmp_path / "script.sh").read_text().splitlines()
+    wanted = {
+        "partition=gpu", "account=me", "time=90", "array=0-1%1", "cpus-per-task=6", "gpus-per-node=2",
+        "mem=40GB", "signal=USR2@60", "reservation=week2",
+    }  # fmt: skip
+    assert {f"#SBATCH --{option}" for option in wanted} <= set(script)
+    assert "module load cuda" in script
 
 
 def test_what_only_a_failed_stage_would_use_is_not_made(study_file: Path, tmp_path: Path) -> None:
