@@ -140,6 +140,11 @@ def test_a_llama_tokenizer_gives_prompts_without_a_beginning_of_text(exported: P
     newline = 3 + ord("\n")
     assert prompt[-2:] == [newline, newline]
     assert (tokenizer.eos_id, tokenizer.pad_id, tokenizer.vocab_size) == (2, 0, 300)
+    transformers = pytest.importorskip("transformers")
+    tokenizer.export(tmp_path / "out")
+    peer = transformers.AutoTokenizer.from_pretrained(tmp_path / "out")
+    for text in ("what is it\n\n", "the </s> 7"):
+        assert peer(text)["input_ids"] == tokenizer.encode_solution(text)
 
 
 def _edit(name: str, **changes: Any) -> Callable[[Path], None]:

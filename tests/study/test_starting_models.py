@@ -168,6 +168,10 @@ def test_an_arm_from_an_earlier_step_of_pretraining(
     assert (pretrain / name).read_bytes() == (last / name).read_bytes()
     early, late = load(snapshot_folder(pretrain, 5)), load(pretrain / "model")
     assert not torch.equal(early.embedding, late.embedding)
+    # Nothing is rewarded yet, so the arms end where they started.
+    for arm, start in (("early", early), ("grpo", late)):
+        ended = load_trained(study, find_models(study, arm=arm)[0])[0]
+        assert all(torch.equal(t, ended.state_dict()[name]) for name, t in start.state_dict().items())
 
     # The snapshot's measurement is step 0 of its arm, and the base model's that of the other.
     found = {t.arm: t for t in select(trajectories(Run(study.folder)))}
