@@ -90,19 +90,21 @@ def run_tokenizer(context: StageContext) -> None:
 def run_check(context: StageContext) -> None:
     """Refuse prompts that leave no room for their completions, before anything is trained."""
     tokenizer = corpora.Tokenizer.load(context.inputs["tokenizer"] / "tokenizer")
-    limit, what, mend = context.config["context_length"], "model.context_length", "Raise it, or lower"
+    limit, what = context.config["context_length"], "model.context_length"
+    mend = f"Raise {what} to at least {{needed}} or lower max_new_tokens"
     if limit is None:
         limit = model.describe(context.inputs["tokenizer"] / "model").context_length
-        what, mend = "the context of the model,", "Lower"
+        what, mend = "the context of the model,", "Lower max_new_tokens, or start from a model with more"
     longest = {}
     for name, new_tokens in context.config["new_tokens"].items():
         problems = corpora.read_problems(context.inputs["problems"] / f"{name}.jsonl")
         lengths = [len(ids) for ids in tokenizer.encode_prompts([problem.question for problem in problems])]
         longest[name] = max(lengths)
-        if longest[name] + new_tokens > limit:
+        needed = longest[name] + new_tokens
+        if needed > limit:
             raise InputError(
                 f"the longest prompt of task '{name}' has {longest[name]} tokens; {new_tokens} new "
-                f"tokens exceed {what} {limit}. {mend} max_new_tokens to at most {limit - longest[name]}"
+                f"tokens exceed {what} {limit}. {mend.format(needed=needed)}"
             )
     write_json(context.folder / "longest_prompt_tokens.json", longest)
 
