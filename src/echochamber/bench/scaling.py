@@ -36,7 +36,8 @@ def bench_scaling(settings: Settings) -> dict[str, Any]:
     for pictures, `scaling.png` is drawn.
     """
     quick = settings.quick
-    rows = [_step("model size", size, settings, size=size) for size in (("pico",) if quick else SIZES)]
+    sizes = settings.sizes or (("pico",) if quick else SIZES)
+    rows = [_step("model size", size, settings, size=size) for size in sizes]
     rows += [
         _step("samples per prompt", count, settings, num_samples=count)
         for count in (SAMPLES[:2] if quick else SAMPLES)
@@ -112,7 +113,11 @@ def _evaluation(num_problems: int, settings: Settings) -> Row:
 
 
 def _peak_mib() -> float:
-    """The most memory this process has held; the unit of the system's answer is the system's own."""
+    """The most memory this process has held; on Linux `getrusage` would count its parent's too."""
+    status = Path("/proc/self/status")
+    if status.is_file():
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) / 1024
     unit = 2**20 if sys.platform == "darwin" else 2**10
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
