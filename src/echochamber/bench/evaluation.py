@@ -33,7 +33,11 @@ def _compare(size: str, settings: Settings) -> dict[str, Any]:
     model = work.model(size, settings.place)
     rates = measure_rates(settings)
     config = EvaluationConfig(
-        benchmarks=("bench",), num_samples=num_samples, greedy=False, max_new_tokens=work.max_new_tokens
+        benchmarks=("bench",),
+        num_samples=num_samples,
+        greedy=False,
+        max_new_tokens=work.max_new_tokens,
+        completions_per_batch=32 if settings.quick else 1024,
     )
     lengths: list[list[list[int]]] = []
     with tempfile.TemporaryDirectory() as name, SolutionGrader(work.solutions) as grader:

@@ -64,13 +64,16 @@ class _Counting:
 
     def __init__(self, engine: Engine, prompts: list[list[int]], lengths: list[list[list[int]]]) -> None:
         self._engine, self._prompts, self._lengths = engine, prompts, lengths
+        self._found: dict[tuple[int, ...], list[int]] = {}
 
     def generate(self, prompts: Sequence[Sequence[int]], *arguments: Any, **more: Any) -> Any:
         groups = self._engine.generate(prompts, *arguments, **more)
-        found = {
-            tuple(p): [len(c.token_ids) for c in group] for p, group in zip(prompts, groups, strict=True)
-        }
-        self._lengths.append([found[tuple(prompt)] for prompt in self._prompts])
+        for prompt, group in zip(prompts, groups, strict=True):
+            self._found[tuple(prompt)] = [len(completion.token_ids) for completion in group]
+        # An evaluation asks its problems in several batches.
+        if all(tuple(prompt) in self._found for prompt in self._prompts):
+            self._lengths.append([self._found[tuple(prompt)] for prompt in self._prompts])
+            self._found = {}
         return groups
 
     def load_weights(self, model: Policy, version: int) -> None:

@@ -62,15 +62,17 @@ def bench(
         out=out,
     )
     names = COMPARISONS if name == ALL else (name,)
-    results = {each: run_bench(each, settings) for each in names}
-    whole: dict[str, Any] = results[name] if name != ALL else {
-        "name": ALL, "machine": machine(settings.place), "benches": results
-    }  # fmt: skip
-    if json_file is not None:
-        write_json(json_file, whole)
+    results: dict[str, Any] = {}
+    for each in names:
+        results[each] = run_bench(each, settings)
+        whole = results[each] if name != ALL else {
+            "name": ALL, "machine": machine(settings.place), "benches": results
+        }  # fmt: skip
+        if json_file is not None:
+            write_json(json_file, whole)
     print_rows(
         [line for result in results.values() for line in table(result)],
-        title=" | ".join(str(value) for value in whole["machine"].values()),
+        title=" | ".join(str(value) for value in machine(settings.place).values()),
     )
 
 
