@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from echochamber.base import InputError, Progress, progress
+from echochamber.train import keep_freed_memory
 
 Row = dict[str, Any]
 
@@ -131,6 +132,7 @@ def in_turns(
 
     Each is called once untimed; the argument counts the repetition. `label` names the work for whoever waits.
     """
+    keep_freed_memory()  # as in our training loop; the peer then has it too
     repeats, place = settings.repeats, settings.place
     our_seconds, peer_seconds = [], []
     with settings.show(label, repeats + 1) as bar:
@@ -157,6 +159,7 @@ def quiet(label: str, total: int) -> Iterator[Progress]:
 
 def timed(work: Callable[[int], object], settings: Settings, label: str) -> list[float]:
     """Seconds of work that has no peer, after one untimed call; the argument counts the repetition."""
+    keep_freed_memory()
     seconds = []
     with settings.show(label, settings.repeats + 1) as bar:
         work(settings.repeats)

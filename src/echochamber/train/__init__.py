@@ -3,6 +3,7 @@
 from echochamber.train.checkpoints import Checkpoint, Retention, discard, newest, restore, save_checkpoint
 from echochamber.train.hardware import (
     best_flops,
+    keep_freed_memory,
     matmul_flops_per_second,
     model_flops_utilisation,
     peak_flops,
@@ -60,6 +61,7 @@ __all__ = [
     "ends_first",
     "fit",
     "heldout_loss",
+    "keep_freed_memory",
     "learning_rate_at",
     "linear_cross_entropy",
     "make_optimizer",

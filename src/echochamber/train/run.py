@@ -30,6 +30,7 @@ from echochamber.train.checkpoints import (
     save_checkpoint,
     tell,
 )
+from echochamber.train.hardware import keep_freed_memory
 from echochamber.train.logs import LogMark, MetricsLog, TimingLog, disagreement
 from echochamber.train.parallel import gather_tensors, like, load_tensors
 from echochamber.train.step import NonFiniteError
@@ -132,6 +133,7 @@ class Run:
         return self.folder / CHECKPOINTS
 
     def __enter__(self) -> Self:
+        keep_freed_memory()
         self._signals.__enter__()
         try:
             self._resume()
