@@ -232,7 +232,35 @@ def test_a_killed_worker_is_replaced(grader: Grader) -> None:
     assert sum(verdict.reward for verdict in verdicts) == 50
 
 
-def test_workers_killed_in_the_middle_of_a_batch_change_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_killed_when_every_program_is_under_way_are_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers = [str(n) for n in range(8)]
+    killed: list[int] = []
+    with Grader() as grader:
+        pool = grader._interpreters
+        step = pool._step
+
+        def kill_and_step(work: Any) -> None:
+            if work.is_drawn and not killed:
+                for child in pool._children:
+                    killed.append(child.process.pid)
+                    os.killpg(child.process.pid, signal.SIGKILL)
+            step(work)
+
+        monkeypatch.setattr(pool, "_step", kill_and_step)
+        verdicts = grader.grade([function(f"return {n}") for n in numbers], numbers)
+    assert killed
+    assert all(verdict.reward == 1.0 for verdict in verdicts)
+
+
+def interpreters_of(worker: int) -> list[int]:
+    children = Path(f"/proc/{worker}/task/{worker}/children")
+    return [int(pid) for pid in children.read_text().split()]
+
+
+@pytest.mark.parametrize("victim", ["worker", "interpreter"])
+def test_processes_killed_in_the_middle_of_a_batch_change_no_verdict(
+    monkeypatch: pytest.MonkeyPatch, victim: str
+) -> None:
     texts = [function(f"return {n}") for n in range(60)]
     golds = [str(n) for n in range(60)]
     killed: list[int] = []
@@ -246,7 +274,11 @@ def test_workers_killed_in_the_middle_of_a_batch_change_no_verdict(monkeypatch: 
             if busy and len(work.results) > 10 and not killed:
                 for child in busy:
                     killed.append(child.jobs[0][0])
-                    os.killpg(child.process.pid, signal.SIGKILL)
+                    if victim == "worker":
+                        os.killpg(child.process.pid, signal.SIGKILL)
+                    else:
+                        for pid in interpreters_of(child.process.pid):
+                            os.kill(pid, signal.SIGKILL)
 
         monkeypatch.setattr(pool, "_step", step_and_kill)
         verdicts = grader.grade(texts, golds)

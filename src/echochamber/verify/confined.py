@@ -8,12 +8,13 @@ import selectors
 import socket
 import struct
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from echochamber.base import EchoError, InputError
 from echochamber.verify.outcomes import Execution, Limits
+from echochamber.verify.pool import STRIKES
 from echochamber.verify.processes import end_process, end_quietly, start_process
 from echochamber.verify.sandboxed import confinement
 from echochamber.verify.sandboxed.fork_server import OVERRAN
@@ -132,7 +133,7 @@ class ForkServers:
         Raises:
             EchoError: the servers cannot be started or confined.
         """
-        waiting, suspects = deque(range(len(jobs))), set[int]()
+        waiting, strikes = deque(range(len(jobs))), Counter[int]()
         while len(self._servers) < min(self.size, len(jobs)):
             self._servers.append(_Server(self._module, self._config))
         while waiting or any(server.finish for server in self._servers):
@@ -142,9 +143,9 @@ class ForkServers:
                     request, seconds = jobs[index]
                     server.job = index
                     server.give(request, seconds, _bind(finish, index))
-            self._step(waiting, suspects)
+            self._step(waiting, strikes)
 
-    def _step(self, waiting: deque[int], suspects: set[int]) -> None:
+    def _step(self, waiting: deque[int], strikes: Counter[int]) -> None:
         watched = [server for server in self._servers if server.finish or (waiting and not server.ready)]
         with selectors.DefaultSelector() as selector:
             for server in watched:
@@ -157,14 +158,14 @@ class ForkServers:
                 if server in arrived:
                     server.take() if server.ready else server.greet()
                 elif now >= server.deadline:
-                    self._replace(server, waiting, suspects, overran=True)
+                    self._replace(server, waiting, strikes, overran=True)
             except ConnectionResetError:
-                self._replace(server, waiting, suspects, overran=False)
+                self._replace(server, waiting, strikes, overran=False)
 
-    def _replace(self, server: _Server, waiting: deque[int], suspects: set[int], *, overran: bool) -> None:
+    def _replace(self, server: _Server, waiting: deque[int], strikes: Counter[int], *, overran: bool) -> None:
         """Start anew in place of a server that died or fell silent.
 
-        A job whose server fell silent counts as failed, and so does one that lost a second server: the first
+        A job whose server fell silent counts as failed, and so does one that lost `STRIKES` servers: fewer
         may have been killed from outside.
         """
         server.end()
@@ -175,11 +176,12 @@ class ForkServers:
                 raise EchoError(
                     "the sandbox servers do not start: check that numpy and sympy can be imported"
                 )
-        if server.finish is not None and (overran or server.job in suspects):
-            server.finish(b"", overran)
-        elif server.finish is not None:
-            suspects.add(server.job)
-            waiting.appendleft(server.job)
+        if server.finish is not None:
+            strikes[server.job] += 1
+            if overran or strikes[server.job] >= STRIKES:
+                server.finish(b"", overran)
+            else:
+                waiting.appendleft(server.job)
         self._servers[self._servers.index(server)] = _Server(self._module, self._config)
 
     def close(self) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from echochamber.base import InputError
 from echochamber.formats import Extracted, detected, format_names, get_format
@@ -310,24 +311,22 @@ class _Judge:
         elif text := shown_value(execution):
             equal = self.rules.value_equals(execution, gold)
             value, correct = text, self.texts.equal(text, gold) if equal is None else equal
+        beside = {
+            "stated": offer.answer,
+            "stated_correct": stated_correct,
+            "computed": value,
+            "computed_correct": correct,
+        }
         if self.reward_stated and offer.program.is_tagged:
-            verdict = _judged(label, Outcome.no_answer, offer.answer, bool(stated_correct))
-        else:
-            verdict = _judged(label, failure, value, correct)
-        return replace(
-            verdict,
-            stated=offer.answer,
-            stated_correct=stated_correct,
-            computed=value,
-            computed_correct=correct,
-        )
+            return _judged(label, Outcome.no_answer, offer.answer, bool(stated_correct), **beside)
+        return _judged(label, failure, value, correct, **beside)
 
 
-def _judged(label: str, failure: Outcome, answer: str | None, correct: bool) -> Verdict:
+def _judged(label: str, failure: Outcome, answer: str | None, correct: bool, **beside: Any) -> Verdict:
     """The verdict on an answer, or on its absence for the given reason."""
     if answer is None:
-        return Verdict(label, failure, None, 0.0)
-    return Verdict(label, Outcome.correct if correct else Outcome.wrong, answer, float(correct))
+        return Verdict(label, failure, None, 0.0, **beside)
+    return Verdict(label, Outcome.correct if correct else Outcome.wrong, answer, float(correct), **beside)
 
 
 def _relabelled(verdict: Verdict) -> Verdict:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-import selectors
+import math
+import select
 import struct
 import sys
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Any
@@ -26,6 +27,8 @@ _START_SECONDS, _SEND_SECONDS = 60.0, 5.0
 # How long past its limit a program may keep its process; after that the process is killed.
 _GRACE_SECONDS = 0.9
 _MAX_FAILED_STARTS = 3
+# So many ended processes are a program's own doing.
+STRIKES = 3
 
 
 class _Child:
@@ -52,7 +55,7 @@ class _Child:
         """Queue a program; it is sent at once if the worker would otherwise be idle."""
         if not self.jobs:
             self.deadline = time.monotonic() + seconds + _GRACE_SECONDS
-        data = frame({"source": source})
+        data = frame(source)
         self.unsent.append(data)
         self.jobs.append((job, source, len(data)))
         self.pending_bytes += len(data)
@@ -97,14 +100,19 @@ class _Child:
 
 
 class _Work:
-    """The programs of one run: those to be drawn, those to be run again, and what they gave."""
+    """The programs of one run: those to be drawn, those to be run again, and what they gave.
+
+    A process that ends in the middle of a program may have been killed from outside, and the program may
+    then have gone to one that was killed with it. So it runs again: only one that ends `STRIKES` processes
+    is charged.
+    """
 
     def __init__(self, sources: Iterable[str]) -> None:
         self.sources = iter(sources)
         self.is_drawn = False
         self.drawn = 0
         self.again: deque[tuple[int, str]] = deque()
-        self.suspects: set[int] = set()
+        self.strikes: Counter[int] = Counter()
         self.results: dict[int, Execution] = {}
 
     def next(self) -> tuple[int, str] | None:
@@ -116,6 +124,11 @@ class _Work:
             return self.drawn - 1, source
         self.is_drawn = True
         return None
+
+    def is_guilty(self, job: int) -> bool:
+        """Note that a process ended while it ran this program; whether that was once too often."""
+        self.strikes[job] += 1
+        return self.strikes[job] >= STRIKES
 
     def is_over(self, children: Sequence[_Child]) -> bool:
         """Whether nothing is left to draw, to repeat or to wait for."""
@@ -170,23 +183,27 @@ class Pool:
 
     def _least_loaded(self) -> _Child | None:
         """The worker with room that has the fewest programs ahead of it."""
-        with_room = [child for child in self._children if child.has_room()]
-        return min(with_room, key=lambda child: len(child.jobs), default=None)
+        least = None
+        for child in self._children:
+            if child.has_room() and (least is None or len(child.jobs) < len(least.jobs)):
+                least = child
+        return least
 
     def _step(self, work: _Work) -> None:
         """Wait for the next reply, death or deadline and act on it."""
-        watched = [child for child in self._children if child.jobs or not (work.is_drawn or child.ready)]
+        more = bool(work.again) or not work.is_drawn
+        watched = [child for child in self._children if child.jobs or (more and not child.ready)]
         if not watched:
             return
-        with selectors.PollSelector() as selector:
-            for child in watched:
-                child.flush()
-                selector.register(child.connection, selectors.EVENT_READ, child)
-            patience = min(child.deadline for child in watched) - time.monotonic()
-            ready = {key.data for key, _ in selector.select(max(0.0, patience))}
+        poll = select.poll()
+        for child in watched:
+            child.flush()
+            poll.register(child.connection, select.POLLIN)
+        patience = min(child.deadline for child in watched) - time.monotonic()
+        ready = {descriptor for descriptor, _ in poll.poll(math.ceil(1000 * max(0.0, patience)))}
         now = time.monotonic()
         for child in watched:
-            if child in ready:
+            if child.connection.fileno() in ready:
                 messages = child.take()
                 if messages is None:
                     self._replace(child, "memory", work)
@@ -201,16 +218,18 @@ class Pool:
                 child.ready = True
                 self._failed_starts = 0
                 continue
-            job, _, size = child.jobs.popleft()
+            job, source, size = child.jobs.popleft()
             child.pending_bytes -= size
-            work.results[job] = Execution(**message)
+            if message["status"] != "crashed":
+                work.results[job] = Execution(**message)
+            elif work.is_guilty(job):
+                work.results[job] = Execution("memory")
+            else:
+                work.again.append((job, source))
         child.deadline = time.monotonic() + self.limits.seconds + _GRACE_SECONDS
 
     def _replace(self, child: _Child, status: str, work: _Work) -> None:
-        """A worker died or overran: its oldest program is to blame, the others are run again.
-
-        A worker may also have been killed from outside. So only a program that ends a second one is charged.
-        """
+        """A worker died or overran: its oldest program is to blame, the others are run again."""
         child.kill()
         if not child.ready:
             self._failed_starts += 1
@@ -223,10 +242,9 @@ class Pool:
         if child.jobs:
             work.again.extendleft((job, source) for job, source, _ in reversed(child.jobs))
             blamed = child.jobs[0][0]
-            if status == "timeout" or blamed in work.suspects:
+            if status == "timeout" or work.is_guilty(blamed):
                 work.again.popleft()
                 work.results[blamed] = Execution(status)
-            work.suspects.add(blamed)
         self._children[self._children.index(child)] = _Child(self._config)
 
     def close(self) -> None:

@@ -38,9 +38,9 @@ def round(number, ndigits=None):
 
 
 def status_of(error: monty.MontyError) -> str:
-    """The outcome that an error of the interpreter stands for."""
+    """The outcome that an error of the interpreter stands for; `crashed` if its process died."""
     if isinstance(error, monty.MontyCrashedError):
-        return "timeout" if error.timed_out else "memory"
+        return "timeout" if error.timed_out else "crashed"
     if isinstance(error, monty.MontySyntaxError):
         return "unsupported"
     inner = error.exception()
@@ -94,5 +94,5 @@ def _serve() -> None:
         feed_duration_limit_grace=0.3,
     ) as pool:
         write_frame(replies, {"ready": monty.__version__})
-        while (request := read_frame(requests)) is not None:
-            write_frame(replies, run_program(pool, request["source"], limits, config["output_bytes"]))
+        while (source := read_frame(requests)) is not None:
+            write_frame(replies, run_program(pool, source, limits, config["output_bytes"]))
