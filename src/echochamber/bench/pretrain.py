@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -32,6 +33,8 @@ from echochamber.model import (
 from echochamber.train import OptimizerConfig, make_optimizer, next_token_loss, train_step
 
 HEADLINE = "small"
+# Times as many pairs as other benches make: a few per cent part the two here, and one pair varies by ten.
+MORE_PAIRS = 3
 # size: sequences, tokens of a sequence, steps timed together
 SHAPES = {
     "pico": (16, 128, 8),
@@ -72,7 +75,8 @@ def _compare(size: str, settings: Settings) -> dict[str, Any]:
     rates = measure_rates(settings)
     ours = _ours(model, tokens, steps, place)
     peer, version = _peer(model, tokens, steps, place)
-    our_seconds, peer_seconds = in_turns(ours, peer, settings, f"pretrain {size}")
+    many = settings if settings.quick else replace(settings, repeats=MORE_PAIRS * settings.repeats)
+    our_seconds, peer_seconds = in_turns(ours, peer, many, f"pretrain {size}")
     our_seconds = [s / steps for s in our_seconds]
     peer_seconds = [s / steps for s in peer_seconds]
     num_tokens = batch * length
