@@ -326,6 +326,18 @@ def test_a_corrupted_download_is_refused(server: HubServer) -> None:
     assert len(list(open_source(_source(), seed=0, excluded=frozenset()))) == 12
 
 
+def test_a_download_that_nobody_has_checked_is_checked(server: HubServer) -> None:
+    expected = list(open_source(_source(), seed=0, excluded=frozenset()))
+    repo = _source()._open()
+    file = repo.files(("data/*.parquet",))[0]
+    blob = repo.fetch(file).resolve()
+    content = blob.read_bytes()
+    blob.write_bytes(bytes([content[0] ^ 1]) + content[1:])
+    with pytest.raises(EchoError, match="SHA-256 is not the hub's"):
+        list(open_source(_source(), seed=0, excluded=frozenset()))
+    assert list(open_source(_source(), seed=0, excluded=frozenset())) == expected
+
+
 def test_an_unreachable_hub_is_a_sentence(server: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
     _use(monkeypatch, "http://127.0.0.1:9")
     with pytest.raises(InputError, match="the hub cannot be reached for 'some/corpus'"):

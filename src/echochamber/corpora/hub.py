@@ -40,7 +40,8 @@ def _fetched(repo: HubRepo, patterns: tuple[str, ...]) -> Iterator[Path]:
             if index + _FILES_AHEAD + 1 < len(files):
                 waiting.append(pool.submit(repo.fetch, files[index + _FILES_AHEAD + 1]))
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        # Waits for downloads under way: whoever tries again must not meet them.
+        pool.shutdown(cancel_futures=True)
 
 
 def _described(repo: HubRepo, patterns: tuple[str, ...]) -> dict[str, int | str]:

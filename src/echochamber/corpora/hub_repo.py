@@ -81,7 +81,8 @@ def check_content(path: Path, file: HubFile) -> str:
     found = digest_file(path)
     if file.sha256 is not None and found != file.sha256:
         raise EchoError(
-            f"{path} is damaged: its SHA-256 is not the hub's; run the same command again to fetch it anew"
+            f"{path} is damaged: its SHA-256 is not the hub's; run the same command again to fetch it anew, "
+            "or copy it into the mirror again"
         )
     return found
 
@@ -218,23 +219,24 @@ class RemoteRepo:
 
     def fetch(self, file: HubFile) -> Path:
         """See `HubRepo.fetch`."""
-        cached = self._cached(file)
-        if cached is not None:
-            return cached
-        with _explained(self.name, self.commit):
-            path = Path(
-                self._api.hf_hub_download(
-                    self.name, file.name, repo_type="dataset", revision=self.commit, cache_dir=self._cache
-                )
-            )
+        path = self._cached(file) or self._download(file)
         try:
+            # Also what was there before: a run may have been killed between its download and this check.
             check_content(path, file)
         except EchoError:
-            # Otherwise the next run would take it for the real one.
+            # Otherwise the next run would meet it again.
             path.resolve().unlink(missing_ok=True)
             path.unlink(missing_ok=True)
             raise
         return path
+
+    def _download(self, file: HubFile) -> Path:
+        with _explained(self.name, self.commit):
+            return Path(
+                self._api.hf_hub_download(
+                    self.name, file.name, repo_type="dataset", revision=self.commit, cache_dir=self._cache
+                )
+            )
 
 
 def _client() -> Any:
