@@ -29,7 +29,12 @@ def bench(
         str | None,
         typer.Option(help="Model sizes, headline first, e.g. nano,micro. Default: the bench's own."),
     ] = None,
-    repeats: Annotated[int, typer.Option(min=2, help="Timed pairs, after one that is not timed.")] = 5,
+    repeats: Annotated[
+        int,
+        typer.Option(
+            min=2, help="Timed pairs, after one that is not timed; `pretrain` makes three times as many."
+        ),
+    ] = 5,
     study: Annotated[Path, typer.Option(help="Study file that the bench `study` runs.")] = Path(
         "studies/demo.yaml"
     ),

@@ -10,6 +10,7 @@ from echochamber.train.hardware import (
 )
 from echochamber.train.logs import LogMark, MetricsLog, TimingLog, total_seconds
 from echochamber.train.memory import GIB, activation_bytes_per_token, microbatch_that_fits, pretraining_bytes
+from echochamber.train.next_token import document_mask, heldout_loss, next_token_loss
 from echochamber.train.objectives import LossSum, cross_entropy, linear_cross_entropy, token_logprobs
 from echochamber.train.optimizer import OptimizerConfig, learning_rate_at, make_optimizer, set_learning_rate
 from echochamber.train.parallel import ParallelConfig, ParallelModel, SummedGradients
@@ -18,10 +19,7 @@ from echochamber.train.pretrain import (
     FitResult,
     PretrainConfig,
     autocast,
-    document_mask,
     fit,
-    heldout_loss,
-    next_token_loss,
     silent,
     snapshot_folder,
     uses_bfloat16,

@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import itertools
 import json
-import math
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -22,16 +21,13 @@ from echochamber.base import Config, InputError, Progress, digest, progress
 from echochamber.model import Transformer, save_state
 from echochamber.train.hardware import best_flops, model_flops_utilisation
 from echochamber.train.logs import total_seconds
-from echochamber.train.objectives import LossSum, linear_cross_entropy
+from echochamber.train.next_token import Batch, document_mask, mean_loss, next_token_loss
+from echochamber.train.objectives import LossSum
 from echochamber.train.optimizer import OptimizerConfig, learning_rate_at, make_optimizer, set_learning_rate
 from echochamber.train.parallel import ParallelConfig, ParallelModel, gather_tensors
 from echochamber.train.run import METRICS, TIMING, Run
 from echochamber.train.step import train_step
 from echochamber.train.world import World, start_world
-
-# Tokens (B, T + 1), the weight of each predicted token (None for all ones), and who may look at whom
-# (None for plain causal attention).
-Batch = tuple[Tensor, Tensor | None, Tensor | None]
 
 # Steps between updates of the progress display; each costs a fraction of a millisecond.
 SHOW_EVERY = 5
@@ -175,64 +171,6 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any
     if uses_bfloat16(device, precision):
         return torch.autocast(device.type, dtype=torch.bfloat16)
     return contextlib.nullcontext()
-
-
-def next_token_loss(
-    model: Transformer, tokens_BT: Tensor, weight_BT: Tensor | None = None, mask: Tensor | None = None
-) -> LossSum:
-    """Summed negative log-likelihood of each token after the first of its row, in nats.
-
-    `weight_BT` has a weight for each predicted token, so one column fewer than `tokens_BT`; `mask` is as in
-    `Transformer.hidden`, over those that are read.
-    """
-    hidden_BTD = model.hidden(tokens_BT[:, :-1], mask=mask)
-    return linear_cross_entropy(hidden_BTD, model.head_weight, tokens_BT[:, 1:], weight_BT)
-
-
-def document_mask(tokens_BT: Tensor, eos_id: int) -> Tensor:
-    """Who may look at whom if documents end at `eos_id`: (B, 1, T, T), True for earlier tokens of its own."""
-    ends_BT = tokens_BT == eos_id
-    document_BT = ends_BT.cumsum(dim=1) - ends_BT.long()
-    same_BTT = document_BT[:, :, None] == document_BT[:, None, :]
-    return same_BTT.tril()[:, None]
-
-
-def heldout_loss(
-    model: Transformer, documents: Iterable[np.ndarray], *, sequence_length: int, batch_size: int
-) -> float:
-    """Mean negative log-likelihood per token in nats, every document read from its beginning.
-
-    Documents are cut after `sequence_length` predicted tokens; NaN if there is nothing to predict.
-    """
-    device = next(model.parameters()).device
-
-    def loss(batch: Batch) -> LossSum:
-        return next_token_loss(model, *batch)
-
-    return _mean_loss(loss, documents, device, sequence_length=sequence_length, batch_size=batch_size)
-
-
-@torch.no_grad()
-def _mean_loss(
-    loss: Callable[[Batch], LossSum],
-    documents: Iterable[np.ndarray],
-    device: torch.device,
-    *,
-    sequence_length: int,
-    batch_size: int,
-) -> float:
-    ordered = sorted((d[: sequence_length + 1] for d in documents if len(d) > 1), key=len)
-    total, count = 0.0, 0
-    for start in range(0, len(ordered), batch_size):
-        rows = ordered[start : start + batch_size]
-        tokens = torch.zeros(len(rows), len(rows[-1]), dtype=torch.long)
-        weights = torch.zeros(len(rows), len(rows[-1]) - 1)
-        for i, row in enumerate(rows):
-            tokens[i, : len(row)] = torch.from_numpy(np.asarray(row, dtype=np.int64))
-            weights[i, : len(row) - 1] = 1.0
-            count += len(row) - 1
-        total += loss((tokens.to(device), weights.to(device), None)).total.item()
-    return total / count if count else math.nan
 
 
 def _fingerprints(config: PretrainConfig, data: Corpus, first: np.ndarray, seed: int) -> dict[str, str]:
@@ -416,7 +354,7 @@ class _Trainer:
     def measure(self) -> dict[str, float]:
         """Held-out loss of each source; every process measures all of it."""
         return {
-            source: _mean_loss(
+            source: mean_loss(
                 self.parallel.loss,
                 documents,
                 self.device,
