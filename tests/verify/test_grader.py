@@ -232,56 +232,38 @@ def test_a_killed_worker_is_replaced(grader: Grader) -> None:
     assert sum(verdict.reward for verdict in verdicts) == 50
 
 
-def test_workers_killed_when_every_program_is_under_way_are_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    numbers = [str(n) for n in range(8)]
+def interpreters_of(worker: int) -> list[int]:
+    children = Path(f"/proc/{worker}/task/{worker}/children")
+    return [int(pid) for pid in children.read_text().split()]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="finds the interpreters in /proc")
+@pytest.mark.parametrize("victim", ["worker", "interpreter"])
+@pytest.mark.parametrize("moment", ["programs are left", "all programs are handed out"])
+def test_processes_killed_in_the_middle_of_a_batch_change_no_verdict(
+    monkeypatch: pytest.MonkeyPatch, victim: str, moment: str
+) -> None:
+    handed_out = moment == "all programs are handed out"
+    numbers = [str(n) for n in range(8 if handed_out else 60)]
     killed: list[int] = []
     with Grader() as grader:
         pool = grader._interpreters
         step = pool._step
 
         def kill_and_step(work: Any) -> None:
-            if work.is_drawn and not killed:
+            busy = [child for child in pool._children if child.jobs]
+            if busy and not killed and (work.is_drawn if handed_out else len(work.results) > 10):
                 for child in pool._children:
                     killed.append(child.process.pid)
-                    os.killpg(child.process.pid, signal.SIGKILL)
-            step(work)
-
-        monkeypatch.setattr(pool, "_step", kill_and_step)
-        verdicts = grader.grade([function(f"return {n}") for n in numbers], numbers)
-    assert killed
-    assert all(verdict.reward == 1.0 for verdict in verdicts)
-
-
-def interpreters_of(worker: int) -> list[int]:
-    children = Path(f"/proc/{worker}/task/{worker}/children")
-    return [int(pid) for pid in children.read_text().split()]
-
-
-@pytest.mark.parametrize("victim", ["worker", "interpreter"])
-def test_processes_killed_in_the_middle_of_a_batch_change_no_verdict(
-    monkeypatch: pytest.MonkeyPatch, victim: str
-) -> None:
-    texts = [function(f"return {n}") for n in range(60)]
-    golds = [str(n) for n in range(60)]
-    killed: list[int] = []
-    with Grader() as grader:
-        pool = grader._interpreters
-        step = pool._step
-
-        def step_and_kill(work: Any) -> None:
-            step(work)
-            busy = [child for child in pool._children if child.jobs]
-            if busy and len(work.results) > 10 and not killed:
-                for child in busy:
-                    killed.append(child.jobs[0][0])
                     if victim == "worker":
                         os.killpg(child.process.pid, signal.SIGKILL)
                     else:
                         for pid in interpreters_of(child.process.pid):
                             os.kill(pid, signal.SIGKILL)
+            step(work)
 
-        monkeypatch.setattr(pool, "_step", step_and_kill)
-        verdicts = grader.grade(texts, golds)
+        monkeypatch.setattr(pool, "_step", kill_and_step)
+        verdicts = grader.grade([function(f"return {n}") for n in numbers], numbers)
     assert killed
     assert all(verdict.reward == 1.0 for verdict in verdicts)
 

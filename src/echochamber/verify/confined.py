@@ -14,8 +14,7 @@ from typing import Any
 
 from echochamber.base import EchoError, InputError
 from echochamber.verify.outcomes import Execution, Limits
-from echochamber.verify.pool import STRIKES
-from echochamber.verify.processes import end_process, end_quietly, start_process
+from echochamber.verify.processes import STRIKES, end_process, end_quietly, start_process
 from echochamber.verify.sandboxed import confinement
 from echochamber.verify.sandboxed.fork_server import OVERRAN
 from echochamber.verify.sandboxed.frames import frame

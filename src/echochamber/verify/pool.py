@@ -16,7 +16,7 @@ from typing import Any
 
 from echochamber.base import EchoError
 from echochamber.verify.outcomes import Execution, Limits
-from echochamber.verify.processes import end_process, end_quietly, start_process
+from echochamber.verify.processes import STRIKES, end_process, end_quietly, start_process
 from echochamber.verify.sandboxed.frames import frame
 
 # Programs sent ahead of the one that runs, bounded so that neither side can block on a full socket.
@@ -27,8 +27,6 @@ _START_SECONDS, _SEND_SECONDS = 60.0, 5.0
 # How long past its limit a program may keep its process; after that the process is killed.
 _GRACE_SECONDS = 0.9
 _MAX_FAILED_STARTS = 3
-# So many ended processes are a program's own doing.
-STRIKES = 3
 
 
 class _Child:

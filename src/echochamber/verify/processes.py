@@ -46,6 +46,10 @@ for name, folder in (("echochamber", {package!r}), ("echochamber.verify", {room!
 importlib.import_module("echochamber.verify.sandboxed." + {module!r}).main()
 """
 
+# So many processes that end in the middle of one program are its own doing; fewer may have been killed from
+# outside.
+STRIKES = 3
+
 
 def start_process(module: str, *, forks: bool = False) -> tuple[subprocess.Popen[bytes], socket.socket]:
     """Start `main()` of a module of `verify.sandboxed`.
