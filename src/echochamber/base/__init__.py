@@ -1,4 +1,4 @@
-"""What every room stands on: errors, strict configs, digests, seeds, problems, atomic files, progress."""
+"""What every room stands on: errors, configs, digests, seeds, problems, atomic files, harmless text, progress."""
 
 from echochamber.base.config import Config, Document, load_config, parse_yaml, read_yaml, set_value, validate
 from echochamber.base.digests import canonical_json, digest, digest_file
@@ -15,11 +15,13 @@ from echochamber.base.files import (
     write_json,
 )
 from echochamber.base.lock import RunLock
+from echochamber.base.machine import machine_cpus
 from echochamber.base.problem import Problem
 from echochamber.base.progress import Progress, progress
 from echochamber.base.registry import Registry
 from echochamber.base.seeds import derive_seed
 from echochamber.base.stopping import stop_requested, stop_signals
+from echochamber.base.text import printable, storable
 from echochamber.base.variants import Variants
 
 __all__ = [
@@ -44,7 +46,9 @@ __all__ = [
     "fault_point",
     "fsync_folder",
     "load_config",
+    "machine_cpus",
     "parse_yaml",
+    "printable",
     "progress",
     "publish_folder",
     "read_json",
@@ -52,6 +56,7 @@ __all__ = [
     "set_value",
     "stop_requested",
     "stop_signals",
+    "storable",
     "validate",
     "write_file",
     "write_json",

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from echochamber.base import printable
 from echochamber.cli.runs import RUNS, SET, STUDY
 
 app = typer.Typer(help="Prepare and look at training data.", no_args_is_help=True)
@@ -26,7 +27,7 @@ def show(
         for example in examples:
             mark = "" if example.correct else "  (wrong on purpose)"
             question = f"{example.question}\n\n" if example.question is not None else ""
-            typer.echo(f"--- {name}{mark}\n{question}{example.solution}")
+            typer.echo(printable(f"--- {name}{mark}\n{question}{example.solution}"))
 
 
 @app.command()

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from echochamber import __version__
-from echochamber.base import EchoError
+from echochamber.base import EchoError, printable
 from echochamber.cli import benching, config_commands, data_commands, grading, models, runs
 
 app = typer.Typer(
@@ -74,7 +74,7 @@ def run_cli(arguments: list[str]) -> int:
         return stop.exit_code
     except EchoError as error:
         if _ends_first():
-            print(f"error: {error}", file=sys.stderr)
+            print(printable(f"error: {error}"), file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         _ends_first()
@@ -89,7 +89,7 @@ def run_cli(arguments: list[str]) -> int:
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):
             context = getattr(error, "ctx", None)
             command = context.command_path if context is not None else "echochamber"
-            print(f"error: {error.format_message()} (see {command} --help)", file=sys.stderr)
+            print(printable(f"error: {error.format_message()} (see {command} --help)"), file=sys.stderr)
             return int(error.exit_code)
         if not _ends_first():
             return 1

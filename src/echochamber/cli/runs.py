@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from echochamber.base import printable
+
 STUDY = typer.Argument(help="Study file (YAML), e.g. studies/demo.yaml.", show_default=False)
 SET = typer.Option(
     "--set", metavar="KEY=VALUE", help="Override one value of the study, e.g. --set seed=7. Repeatable."
@@ -221,7 +223,7 @@ def sample(
     for text, label in sample_completions(
         opened, question, arm=arm, num_samples=num_samples, temperature=temperature, seed=seed
     ):
-        typer.echo(f"--- {label}\n{text}")
+        typer.echo(printable(f"--- {label}\n{text}"))
 
 
 def add_to(app: typer.Typer) -> None:

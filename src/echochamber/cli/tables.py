@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from echochamber.base import printable
+
 
 def shown(value: Any) -> str:
-    """A cell as people read it: thousands separated, small numbers short, nothing for None."""
+    """A cell as people read it: thousands separated, small numbers short, None empty, controls visible."""
     if value is None:
         return ""
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     if isinstance(value, float):
         return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
-    return str(value)
+    return printable(str(value))
 
 
 def print_rows(rows: Sequence[Mapping[str, Any]], *, title: str) -> None:
@@ -26,10 +28,10 @@ def print_rows(rows: Sequence[Mapping[str, Any]], *, title: str) -> None:
 
     if not rows:
         return
-    table = Table(title=Text(title), box=SIMPLE, title_justify="left", title_style="bold")
+    table = Table(title=Text(printable(title)), box=SIMPLE, title_justify="left", title_style="bold")
     for name in rows[0]:
         numeric = all(isinstance(row[name], int | float) or row[name] in (None, "") for row in rows)
-        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+        table.add_column(Text(printable(name)), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(shown(row[name])) for name in rows[0]))
     console = Console()

@@ -1,0 +1,23 @@
+"""The processors that this process was given."""
+
+from __future__ import annotations
+
+import os
+
+
+def _current() -> frozenset[int]:
+    if hasattr(os, "sched_getaffinity"):
+        return frozenset(os.sched_getaffinity(0))
+    return frozenset(range(os.cpu_count() or 1))
+
+
+# Taken when the package is imported, before training pins its threads to processors of their own.
+_AT_START = _current()
+
+
+def machine_cpus() -> frozenset[int]:
+    """Numbers of the processors this process had when it started, whatever its threads are pinned to since.
+
+    A container or `taskset` may leave fewer than the machine has.
+    """
+    return _AT_START
