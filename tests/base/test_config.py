@@ -91,3 +91,43 @@ def test_mistakes_name_their_place(
 def test_missing_file_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"cannot read .*nowhere.yaml: No such file"):
         load_config(tmp_path / "nowhere.yaml", Outer)
+
+
+def test_merge_keys_fill_in_what_a_mapping_does_not_say() -> None:
+    text = (
+        "base: &base {kind: x, size: 1, deep: {a: 1}}\nmore: &more {size: 2, extra: 3}\n"
+        "one:\n  size: 9\n  <<: *base\ntwo: {<<: [*more, *base], kind: y}\nthree: {<<: {<<: *base, size: 5}}\n"
+        "four: {'<<': plain}\n"
+    )
+    document = parse_yaml(text, "f")
+    assert document.data["one"] == {"kind": "x", "size": 9, "deep": {"a": 1}}
+    assert document.data["two"] == {"size": 2, "extra": 3, "kind": "y", "deep": {"a": 1}}
+    assert document.data["three"] == {"kind": "x", "size": 5, "deep": {"a": 1}}
+    assert document.data["four"] == {"<<": "plain"}
+    # A copy each, and each key's place is where it was written.
+    assert document.data["one"]["deep"] is not document.data["base"]["deep"]
+    assert (document.place(("one", "size")), document.place(("one", "kind"))) == ("f:4", "f:1")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: &a {x: 1}\nb: {<<: *a, <<: *a}", r"f:2: b.<<: given twice"),
+        ("b: {<<: 3}", r"f:1: b.<<: only mappings can be merged in"),
+        ("a: &a {<<: *a}", r"merges itself|found undefined alias"),
+        ("a: &a {b: *a}", r"f:1: .*aliases that contain themselves"),
+        ("b: {? [x, y] : 3}", r"f:1: b: expected a key that is one word"),
+        ("a: &a {x: 1, x: 2}\nb: {<<: *a}", r"f:1: a.x: given twice"),
+        ("[" * 3000, r"nested too deeply"),
+    ],
+)
+def test_aliases_that_lead_nowhere_are_sentences(text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        parse_yaml(text, "f")
+
+
+def test_a_few_aliases_cannot_stand_for_billions() -> None:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 12)]
+    with pytest.raises(InputError, match="more than 1,000,000 values"):
+        parse_yaml("\n".join(lines), "f")

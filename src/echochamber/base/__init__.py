@@ -1,6 +1,15 @@
 """What every room stands on: errors, configs, digests, seeds, problems, atomic files, harmless text, progress."""
 
-from echochamber.base.config import Config, Document, load_config, parse_yaml, read_yaml, set_value, validate
+from echochamber.base.config import (
+    Config,
+    Document,
+    assign,
+    load_config,
+    parse_yaml,
+    read_yaml,
+    set_value,
+    validate,
+)
 from echochamber.base.digests import canonical_json, digest, digest_file
 from echochamber.base.errors import EchoError, InputError, Interrupted, did_you_mean
 from echochamber.base.files import (
@@ -35,6 +44,7 @@ __all__ = [
     "Registry",
     "RunLock",
     "Variants",
+    "assign",
     "atomic_folder",
     "canonical_json",
     "derive_seed",

@@ -2,6 +2,7 @@
 
 The YAML reader follows the 1.2 core schema where PyYAML's 1.1 surprises:
 `1e-6` is a number, `no` and `on` are strings, and a key given twice is an error.
+Anchors, aliases and the merge key `<<` work as in YAML 1.1.
 """
 
 from __future__ import annotations
@@ -75,21 +76,77 @@ class Document:
         return self.places.get(key, "config")
 
 
-def _to_plain(node: yaml.Node, key: Key, name: str, places: dict[Key, str], loader: _Loader) -> Any:
-    places.setdefault(key, f"{name}:{node.start_mark.line + 1}")
-    if isinstance(node, yaml.MappingNode):
-        result: dict[str, Any] = {}
+# Values that a file may spell out, aliases included: a few lines of nested aliases could stand for billions.
+_MOST_VALUES = 1_000_000
+
+
+class _Plain:
+    """Turns the nodes of one file into plain data and notes where every key was written."""
+
+    def __init__(self, loader: _Loader, name: str) -> None:
+        self.loader, self.name = loader, name
+        self.places: dict[Key, str] = {}
+        self.num_values = 0
+        self.open: list[yaml.Node] = []
+
+    def place(self, node: yaml.Node) -> str:
+        """Where a node begins: `file:line`."""
+        return f"{self.name}:{node.start_mark.line + 1}"
+
+    def value(self, node: yaml.Node, key: Key) -> Any:
+        """The plain data of a node that is the value of `key`."""
+        self.num_values += 1
+        if self.num_values > _MOST_VALUES or any(node is other for other in self.open):
+            raise InputError(
+                f"{self.place(node)}: {dotted(key)}: aliases that contain themselves, or stand for more than "
+                f"{_MOST_VALUES:,} values; write the values out"
+            )
+        self.places.setdefault(key, self.place(node))
+        if isinstance(node, yaml.ScalarNode):
+            return self.loader.construct_object(node)
+        self.open.append(node)
+        try:
+            if isinstance(node, yaml.SequenceNode):
+                return [self.value(item, (*key, i)) for i, item in enumerate(node.value)]
+            return {field: self.value(item, (*key, field)) for field, item in self.fields(node, key).items()}
+        finally:
+            self.open.pop()
+
+    def fields(self, node: yaml.Node, key: Key) -> dict[str, yaml.Node]:
+        """The value nodes of a mapping by key; what `<<` merges in stands behind the mapping's own keys."""
+        own: dict[str, yaml.Node] = {}
+        sources: list[yaml.Node] = []
         for key_node, value_node in node.value:
-            field = str(loader.construct_scalar(key_node))
-            place = f"{name}:{key_node.start_mark.line + 1}"
-            if field in result:
-                raise InputError(f"{place}: {dotted((*key, field))}: given twice; remove one of the two")
-            places[(*key, field)] = place
-            result[field] = _to_plain(value_node, (*key, field), name, places, loader)
-        return result
-    if isinstance(node, yaml.SequenceNode):
-        return [_to_plain(item, (*key, i), name, places, loader) for i, item in enumerate(node.value)]
-    return loader.construct_object(node)
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise InputError(f"{self.place(key_node)}: {dotted(key)}: expected a key that is one word")
+            field = str(self.loader.construct_scalar(key_node))
+            is_merge = field == "<<" and key_node.style is None
+            if field in own or (is_merge and sources):
+                raise InputError(
+                    f"{self.place(key_node)}: {dotted((*key, field))}: given twice; remove one of the two"
+                )
+            if is_merge:
+                sources = value_node.value if isinstance(value_node, yaml.SequenceNode) else [value_node]
+            else:
+                own[field] = value_node
+                self.places.setdefault((*key, field), self.place(key_node))
+        merged: dict[str, yaml.Node] = {}
+        for source in sources:
+            merged = {**self._mergeable(source, key), **merged}
+        return {**merged, **own}
+
+    def _mergeable(self, node: yaml.Node, key: Key) -> dict[str, yaml.Node]:
+        if not isinstance(node, yaml.MappingNode):
+            raise InputError(
+                f"{self.place(node)}: {dotted((*key, '<<'))}: only mappings can be merged in, e.g. <<: *name"
+            )
+        if any(node is other for other in self.open):
+            raise InputError(f"{self.place(node)}: {dotted((*key, '<<'))}: the mapping merges itself")
+        self.open.append(node)
+        try:
+            return self.fields(node, key)
+        finally:
+            self.open.pop()
 
 
 def dotted(key: Iterable[str | int]) -> str:
@@ -104,22 +161,24 @@ def parse_yaml(text: str, name: str) -> Document:
         InputError: not YAML, a key given twice, or not a mapping at the top.
     """
     loader = _Loader(text)
-    places: dict[Key, str] = {}
+    plain = _Plain(loader, name)
     try:
         node = loader.get_single_node()
         if node is None:
             return Document({}, {(): f"{name}:1"})
-        data = _to_plain(node, (), name, places, loader)
+        data = plain.value(node, ())
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise InputError(f"{name}:{line}: not valid YAML: {error.problem}") from error
     except yaml.YAMLError as error:
         raise InputError(f"{name}: not valid YAML: {error}") from error
+    except RecursionError as error:
+        raise InputError(f"{name}: nested too deeply; a study needs no more than a few levels") from error
     finally:
         loader.dispose()
     if not isinstance(data, dict):
         raise InputError(f"{name}:1: expected a mapping of keys to values, found {type(data).__name__}")
-    return Document(data, places)
+    return Document(data, plain.places)
 
 
 def read_yaml(path: Path) -> Document:
@@ -145,17 +204,28 @@ def set_value(document: Document, assignment: str) -> None:
     path, separator, text = assignment.partition("=")
     if not separator or not path.strip():
         raise InputError(f"--set {assignment}: expected key=value, e.g. --set seed=7")
-    value = parse_yaml(f"value: {text}" if text.strip() else "value: null", f"--set {assignment}").data[
-        "value"
-    ]
-    keys = path.strip().split(".")
+    place = f"--set {assignment}"
+    value = parse_yaml(f"value: {text}" if text.strip() else "value: null", place).data["value"]
+    assign(document, path.strip(), value, place)
+
+
+def assign(document: Document, path: str, value: Any, place: str) -> None:
+    """Put plain data under a dotted key of a document, in place.
+
+    Args:
+        place: where the value comes from, for messages.
+
+    Raises:
+        InputError: the path runs through a value that has no keys, or past the end of a list.
+    """
+    keys = path.split(".")
     target: Any = document.data
     for depth, part in enumerate(keys):
         last = depth == len(keys) - 1
         if isinstance(target, list):
-            if not part.isdigit() or int(part) >= len(target):
+            if not part.isdecimal() or int(part) >= len(target):
                 raise InputError(
-                    f"--set {assignment}: {dotted(keys[:depth])} has {len(target)} entries; "
+                    f"{place}: {dotted(keys[:depth])} has {len(target)} entries; "
                     f"expected an index from 0 to {len(target) - 1}, not '{part}'"
                 )
             if last:
@@ -170,10 +240,10 @@ def set_value(document: Document, assignment: str) -> None:
                     target[part] = {}
                 target = target[part]
         else:
-            raise InputError(f"--set {assignment}: {dotted(keys[:depth])} is a value and has no key '{part}'")
-    key: Key = tuple(int(p) if p.isdigit() else p for p in keys)
+            raise InputError(f"{place}: {dotted(keys[:depth])} is a value and has no key '{part}'")
+    key: Key = tuple(int(p) if p.isdecimal() else p for p in keys)
     document.places = {k: v for k, v in document.places.items() if k[: len(key)] != key}
-    document.places[key] = f"--set {assignment}"
+    document.places[key] = place
 
 
 def _candidates(annotation: Any) -> list[Any]:

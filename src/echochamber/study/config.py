@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
 from collections.abc import Sequence
 from copy import deepcopy
@@ -12,7 +13,18 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from echochamber.analysis import Endpoint
-from echochamber.base import Config, Document, InputError, did_you_mean, read_yaml, set_value, validate
+from echochamber.base import (
+    Config,
+    Document,
+    InputError,
+    assign,
+    did_you_mean,
+    digest,
+    parse_yaml,
+    read_yaml,
+    set_value,
+    validate,
+)
 from echochamber.corpora import MixtureConfig, SourceConfig, TaskConfig, TokenizerConfig
 from echochamber.evaluation import EvaluationConfig
 from echochamber.model import SIZES
@@ -286,7 +298,11 @@ def _substitute(document: Document) -> None:
 
 
 def expand_sweep(document: Document) -> list[tuple[str, Document]]:
-    """One document for each point of the `sweep` grid, with the label that tells it apart."""
+    """One document for each point of the `sweep` grid, with the label that tells it apart.
+
+    Raises:
+        InputError: no lists of values, or a value listed twice.
+    """
     sweep = document.data.get("sweep") or {}
     if not isinstance(sweep, dict) or not all(
         isinstance(values, list) and values for values in sweep.values()
@@ -294,23 +310,53 @@ def expand_sweep(document: Document) -> list[tuple[str, Document]]:
         raise InputError(
             f"{document.place(('sweep',))}: sweep: expected dotted keys, each with a list of values"
         )
+    names = _short_names(list(sweep))
+    for key, values in sweep.items():
+        shown = [_shown(value) for value in values]
+        if len(set(shown)) < len(shown):
+            raise InputError(
+                f"{document.place(('sweep', key))}: sweep.{key}: {', '.join(shown)}: a value stands there "
+                "twice; every point of a sweep must differ"
+            )
     points = []
     for values in itertools.product(*sweep.values()):
-        data = deepcopy(document.data)
-        point = Document(data, dict(document.places))
+        point = Document(deepcopy(document.data), dict(document.places))
         for key, value in zip(sweep, values, strict=True):
-            set_value(point, f"{key}={value!r}" if isinstance(value, str) else f"{key}={_as_yaml(value)}")
-        label = ",".join(
-            f"{key.rsplit('.', 1)[-1]}={value}" for key, value in zip(sweep, values, strict=True)
-        )
+            place = f"{document.place(('sweep', key))}: sweep over {key}"
+            assign(point, key, deepcopy(value), place)
+        label = ",".join(f"{names[key]}={_shown(value)}" for key, value in zip(sweep, values, strict=True))
         points.append((label, point))
     return points
 
 
-def _as_yaml(value: Any) -> str:
-    import json
+def _short_names(keys: Sequence[str]) -> dict[str, str]:
+    """Each dotted key by as many of its last parts as tell it from the others."""
+    names = {}
+    for key in keys:
+        parts = key.split(".")
+        endings = [".".join(parts[-n:]) for n in range(1, len(parts) + 1)]
+        others = [other for other in keys if other != key]
+        clear = [e for e in endings if not any(other == e or other.endswith(f".{e}") for other in others)]
+        names[key] = clear[0] if clear else key
+    return names
 
-    return json.dumps(value)
+
+_LONGEST_SHOWN = 40
+
+
+def _shown(value: Any) -> str:
+    """A value of a sweep on one line, so that different values look different.
+
+    Text stands as it is where a YAML file would read it as that text, in quotes otherwise; what is too long
+    is cut and carries the beginning of its digest.
+    """
+    text = json.dumps(value, ensure_ascii=False, sort_keys=True)
+    if isinstance(value, str) and re.fullmatch(r"[\w./][\w./+*@%-]*", value):
+        plain = parse_yaml(f"value: {value}", "sweep").data["value"]
+        text = value if plain == value else text
+    if len(text) <= _LONGEST_SHOWN:
+        return text
+    return f"{text[: _LONGEST_SHOWN - 9]}..{digest(value)[:6]}"
 
 
 def load_study(path: Path, overrides: Sequence[str] = ()) -> list[tuple[str, StudyConfig]]:
