@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from rl_toy import LETTERS, ToyGrader, toy_policy, toy_problems, train_toy
 
 from echochamber.base import InputError
 from echochamber.rl import ALGORITHMS, AlgorithmConfig, RLConfig
+from echochamber.verify import Outcome, Verdict
 
 COMMON: dict[str, Any] = {
     "steps": 6,
@@ -139,6 +141,29 @@ def test_dynamic_sampling_finds_groups_with_signal(tmp_path: Path) -> None:
     drawn = [row["samples_seen"] for row in rows]
     assert drawn[0] > 24 and drawn == sorted(drawn)
     assert all(row["grad_norm"] > 0 for row in rows)
+
+
+class Unmoved(ToyGrader):
+    """Finds every answer equally right."""
+
+    def __init__(self, reward: float) -> None:
+        super().__init__()
+        self.verdict = Verdict("boxed", Outcome.correct if reward else Outcome.wrong, "a", reward)
+
+    def grade(self, completions: Sequence[str], golds: Sequence[str], **_: Any) -> list[Verdict]:
+        return [self.verdict] * len(completions)
+
+
+@pytest.mark.parametrize("reward", [0.0, 1.0])
+def test_dynamic_sampling_looks_at_correctness_and_not_at_what_was_paid(
+    tmp_path: Path, reward: float
+) -> None:
+    """A penalty on length makes the pay of a group differ; all right or all wrong, it is replaced still."""
+    config = arm("dapo", tmp_path, dynamic_sampling=2, length_penalty=0.5)
+    train_toy(config, tmp_path, grader=Unmoved(reward))
+    row = read(tmp_path)[0]
+    assert row["no_signal_fraction"] < 1  # the pay does differ
+    assert row["samples_seen"] == 3 * 24
 
 
 def test_expert_iteration_imitates_only_what_was_paid(tmp_path: Path) -> None:

@@ -155,7 +155,8 @@ class PolicyGradientConfig(RewardConfig):
         ratio: importance ratio of each token, or of the whole completion (GSPO: `sequence_mean`).
         aggregation: how tokens are averaged; see `objectives.token_weights`.
         dynamic_sampling: at most so many further rollouts a step, whose groups replace those in which every
-            sample earned the same (DAPO, sec. 3.2); where too few are found, the others stay.
+            sample is right or every sample is wrong (DAPO, sec. 3.2), by the grader's verdict and not by what
+            was paid; where too few are found, the others stay.
         mask_truncated: leave completions cut off by `max_new_tokens` out of the loss (DAPO, sec. 3.4).
         truncated_importance_sampling: cap on the correction for an engine whose probabilities differ
             from the trainer's; None applies none.

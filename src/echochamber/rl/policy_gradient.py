@@ -168,9 +168,13 @@ class PolicyGradientLearner(Learner):
         return collect(self, config, [context.problems[i] for i in indices], step=step)
 
     def with_signal(self, step: int, rollouts: Rollouts) -> Rollouts:
-        """Replace groups whose samples all earned the same by others, drawn further in this step."""
+        """Replace groups that are all right or all wrong by others, drawn further in this step.
+
+        DAPO (arXiv:2503.14476, eq. 11) asks how many answers are correct, not what they were paid: a
+        penalty on length alone, or a bonus for a format, does not make a group worth keeping.
+        """
         context, config, wanted = self.context, self.config, len(rollouts.prompts)
-        teaches = ~no_signal(rollouts.reward_PG)
+        teaches = ~no_signal(rollouts.correct_PG())
         taught = rollouts.groups(torch.nonzero(teaches).flatten().tolist())
         spare = rollouts.groups(torch.nonzero(~teaches).flatten().tolist())
         for draw in range(1, config.dynamic_sampling + 1):
@@ -179,7 +183,7 @@ class PolicyGradientLearner(Learner):
             indices = further_questions(context.seed, step, draw, wanted, len(context.problems))
             problems = [context.problems[i] for i in indices]
             further = collect(self, config, problems, step=step, first_slot=draw * wanted)
-            chosen = torch.nonzero(~no_signal(further.reward_PG)).flatten().tolist()
+            chosen = torch.nonzero(~no_signal(further.correct_PG())).flatten().tolist()
             taught = taught.joined(further.groups(chosen))
         missing = wanted - len(taught.prompts)
         if missing > 0:

@@ -286,7 +286,7 @@ STAGES: dict[str, StageKind] = {
     "pretrain": StageKind(1, run_pretrain),
     "import": StageKind(1, run_import),
     "evaluate": StageKind(1, run_evaluate),
-    "arm": StageKind(1, run_arm),
+    "arm": StageKind(2, run_arm),
 }
 
 
