@@ -178,3 +178,16 @@ def test_a_damaged_line_is_named(run: Run, tmp_path: Path) -> None:
     (tmp_path / "broken" / "metrics.jsonl").write_text('{"stage": "rl"}\n{"stage":')
     with pytest.raises(EchoError, match=r"metrics\.jsonl:2 is damaged"):
         learning_curves(Run(tmp_path / "broken"))
+
+
+def test_the_first_benchmark_is_the_study_s_and_not_the_alphabet_s(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "order", arms=("grpo",), benchmarks=("zeta", "alpha"), num_points=2,
+                      num_problems=5)  # fmt: skip
+    summary = json.loads((folder / "summary.json").read_text())
+    summary["rows"].sort(key=lambda row: row["benchmark"])  # as file names would have it
+    (folder / "summary.json").write_text(json.dumps(summary))
+    run = Run(folder)
+    assert run.benchmarks == ["zeta", "alpha"]
+    found = trajectories(run)
+    assert [t.benchmark for t in found] == ["zeta"] * 4 + ["alpha"] * 4
+    assert {t.benchmark for t in select(found)} == {"zeta"}

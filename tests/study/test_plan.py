@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from echochamber.base import Document, InputError
 from echochamber.study import estimate, load_study, make_plan, open_study
 from echochamber.study.config import expand_sweep
+from echochamber.study.stages import TABLES, table_paths
 
 
 def titles(path: Path, *overrides: str) -> list[str]:
@@ -160,3 +161,14 @@ def test_dry_run_counts(tiny_file: Path) -> None:
     pretrain = next(row for row in result.stages if row["stage"].startswith("pretrain"))
     assert pretrain["tokens"] == 6000
     assert pretrain["FLOPs"] == pytest.approx(6000 * result.models[0]["training FLOPs a token"])
+
+
+def test_tables_come_benchmark_by_benchmark_in_the_study_s_order(tmp_path: Path) -> None:
+    names = ["aime-00000000", "aime-00000010", "math-500-00000000", "zeta-00000000", "zeta-00000010"]
+    (tmp_path / TABLES).mkdir()
+    for name in names:
+        (tmp_path / TABLES / f"{name}.parquet").touch()
+    found = [path.stem for path in table_paths(tmp_path, ["zeta", "math-500", "aime"])]
+    assert found == [
+        "zeta-00000000", "zeta-00000010", "math-500-00000000", "aime-00000000", "aime-00000010",
+    ]  # fmt: skip

@@ -60,6 +60,15 @@ class Run:
         return [document for document in documents if isinstance(document, dict)]
 
     @cached_property
+    def benchmarks(self) -> list[str]:
+        """What was measured, in the study's order: headlines and endpoints speak of the first."""
+        stated = [
+            name for study in self.study for name in (study.get("evaluation") or {}).get("benchmarks") or []
+        ]
+        measured = [row["benchmark"] for row in self.rows]
+        return [name for name in dict.fromkeys([*stated, *measured]) if name in set(measured)]
+
+    @cached_property
     def environment(self) -> dict[str, Any]:
         """`environment.json`, empty if the folder has none."""
         path = self.folder / "environment.json"

@@ -175,7 +175,8 @@ _COUNTS = """
 
 
 def trajectories(run: Run) -> list[Trajectory]:
-    """Every arm, size, mixture, benchmark and protocol of a run, in the order of its summary.
+    """Every arm, size, mixture, benchmark and protocol of a run: the study's first benchmark first, and
+    within a benchmark in the order of the summary.
 
     An arm that was not measured at step 0 starts from the base model's
     measurement at the same size, mixture and seed.
@@ -233,7 +234,7 @@ def _trajectories(run: Run) -> list[Trajectory]:
                 base,
             )
         )
-    return result
+    return sorted(result, key=lambda t: run.benchmarks.index(t.benchmark))
 
 
 _ANSWERS = """

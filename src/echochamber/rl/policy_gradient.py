@@ -174,7 +174,7 @@ class PolicyGradientLearner(Learner):
         penalty on length alone, or a bonus for a format, does not make a group worth keeping.
         """
         context, config, wanted = self.context, self.config, len(rollouts.prompts)
-        teaches = ~no_signal(rollouts.correct_PG())
+        teaches = ~no_signal(rollouts.correct())
         taught = rollouts.groups(torch.nonzero(teaches).flatten().tolist())
         spare = rollouts.groups(torch.nonzero(~teaches).flatten().tolist())
         for draw in range(1, config.dynamic_sampling + 1):
@@ -183,7 +183,7 @@ class PolicyGradientLearner(Learner):
             indices = further_questions(context.seed, step, draw, wanted, len(context.problems))
             problems = [context.problems[i] for i in indices]
             further = collect(self, config, problems, step=step, first_slot=draw * wanted)
-            chosen = torch.nonzero(~no_signal(further.correct_PG())).flatten().tolist()
+            chosen = torch.nonzero(~no_signal(further.correct())).flatten().tolist()
             taught = taught.joined(further.groups(chosen))
         missing = wanted - len(taught.prompts)
         if missing > 0:

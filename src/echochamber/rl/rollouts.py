@@ -73,7 +73,7 @@ class Rollouts:
         """Completions of each prompt."""
         return int(self.reward_PG.shape[1])
 
-    def correct_PG(self) -> Tensor:
+    def correct(self) -> Tensor:
         """What the grader found: 1 for a correct answer, 0 for any other, whatever it was paid; float64."""
         right_B = [item.verdict.reward for item in self.graded]
         return torch.tensor(right_B, dtype=torch.float64).view_as(self.reward_PG)

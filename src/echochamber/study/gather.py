@@ -49,7 +49,7 @@ def gather(
         if store.state(item.stage) != "done":
             continue
         source = store.path(item.stage)
-        for path in table_paths(source):
+        for path in table_paths(source, evaluation.benchmarks):
             table = relabel(pq.read_table(path), item.labels)
             with explained_write(temporary):
                 pq.write_table(table, temporary / f"part-{part:05d}.parquet", compression="zstd")

@@ -290,6 +290,12 @@ STAGES: dict[str, StageKind] = {
 }
 
 
-def table_paths(folder: Path) -> Sequence[Path]:
-    """Completion tables of a finished stage, in order."""
-    return sorted((folder / TABLES).glob("*.parquet"))
+def table_paths(folder: Path, benchmarks: Sequence[str]) -> list[Path]:
+    """Completion tables of a finished stage: benchmark by benchmark in the study's order, steps ascending."""
+    place = {name: i for i, name in enumerate(benchmarks)}
+
+    def order(path: Path) -> tuple[int, str]:
+        benchmark, _, _ = path.stem.rpartition("-")
+        return place.get(benchmark, len(place)), path.name
+
+    return sorted((folder / TABLES).glob("*.parquet"), key=order)
