@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 # ruff: noqa: E501 - completions read best on one line
-from echochamber.base import EchoError, InputError
+from echochamber.base import InputError
 from echochamber.verify import Grader, Limits, Outcome, grade
 
 
@@ -281,9 +281,6 @@ def test_journal_is_read_again_and_wins(tmp_path: Path) -> None:
         (verdict,) = grader.grade([function("return 18")], ["18"])
         assert (verdict.answer, verdict.reward) == ("19", 0.0)
     assert torn not in path.read_text()
-    path.write_text("broken\n")
-    with pytest.raises(EchoError, match="verdicts.jsonl:1: damaged journal"):
-        Grader(journal=path)
 
 
 def test_limits_are_part_of_the_journal_key(tmp_path: Path) -> None:

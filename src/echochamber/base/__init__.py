@@ -1,4 +1,4 @@
-"""What every room stands on: errors, configs, digests, seeds, problems, atomic files, harmless text, progress."""
+"""What every room stands on: errors, configs, digests, seeds, problems, atomic files, text, progress."""
 
 from echochamber.base.config import (
     Config,

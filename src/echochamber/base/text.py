@@ -30,4 +30,4 @@ def _escaped(match: re.Match[str]) -> str:
 
 def storable(text: str) -> str:
     """`text` as UTF-8 can write it: lone surrogates become U+FFFD, the replacement character."""
-    return _LONE_SURROGATE.sub("\ufffd", text)
+    return text if text.isascii() else _LONE_SURROGATE.sub("\ufffd", text)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import selectors
 import socket
 import struct
@@ -13,8 +12,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from echochamber.base import EchoError, InputError
+from echochamber.verify.channel import MAX_MESSAGE_BYTES, answer_of, split_messages
 from echochamber.verify.outcomes import Execution, Limits
-from echochamber.verify.processes import STRIKES, end_process, end_quietly, start_process
+from echochamber.verify.processes import STRIKES, Shared, end_process, end_quietly, start_process
 from echochamber.verify.sandboxed import confinement
 from echochamber.verify.sandboxed.fork_server import OVERRAN
 from echochamber.verify.sandboxed.frames import frame
@@ -22,10 +22,7 @@ from echochamber.verify.sandboxed.frames import frame
 _START_SECONDS = 120.0
 # How long past a job's deadline its server may stay silent; after that the server is replaced.
 _GRACE_SECONDS = 0.8
-_MAX_ANSWER_BYTES = 65_536
 _MAX_FAILED_STARTS = 3
-_KINDS = frozenset({"int", "float", "decimal", "str", "bool", "none", "other", "ratio", "latex"})
-_STATUSES = frozenset({"ok", "runtime_error", "memory", "syntax_error"})
 
 Finish = Callable[[bytes, bool], None]
 
@@ -52,7 +49,7 @@ class _Server:
         with contextlib.suppress(OSError):
             self.control.sendall(frame(config))
         self.ready = False
-        self.received = b""
+        self.received = bytearray()
         self.channel: socket.socket | None = None
         self.finish: Finish | None = None
         self.job = -1
@@ -68,9 +65,12 @@ class _Server:
         if not data:
             raise ConnectionResetError
         self.received += data
-        if len(self.received) < 4 or len(self.received) < 4 + struct.unpack_from("<I", self.received)[0]:
+        messages = split_messages(self.received)
+        if messages == []:
             return
-        message = json.loads(self.received[4:])
+        message = messages[0] if messages else None
+        if not isinstance(message, dict):
+            raise ConnectionResetError
         if "error" in message:
             raise EchoError(f"the sandbox cannot be confined: {message['error']}")
         self.ready = True
@@ -96,19 +96,22 @@ class _Server:
         # The child is dead, so the socket holds all that it will ever hold.
         self.channel.setblocking(False)
         with contextlib.suppress(OSError):
-            while len(answer) <= _MAX_ANSWER_BYTES and (data := self.channel.recv(65_536)):
+            while len(answer) <= MAX_MESSAGE_BYTES + 4 and (data := self.channel.recv(65_536)):
                 answer += data
         self.channel.close()
         finish, self.channel, self.finish = self.finish, None, None
         finish(bytes(answer), report == OVERRAN)
 
-    def end(self) -> None:
+    def drop_job(self) -> None:
         if self.channel is not None:
             self.channel.close()
+
+    def end(self) -> None:
+        self.drop_job()
         end_process(self.process, self.control)
 
 
-class ForkServers:
+class ForkServers(Shared):
     """A fixed number of fork servers that share a queue of jobs.
 
     Args:
@@ -119,6 +122,7 @@ class ForkServers:
     def __init__(
         self, module: str, size: int, *, memory_mib: int, seconds: float, confined: bool = True
     ) -> None:
+        super().__init__()
         self._module, self.size = module, size
         self._config = {"memory_bytes": memory_mib << 20, "seconds": seconds, "confined": confined}
         self._servers: list[_Server] = []
@@ -132,6 +136,17 @@ class ForkServers:
         Raises:
             EchoError: the servers cannot be started or confined.
         """
+        with self.turn:
+            try:
+                self._finish(jobs, finish)
+            except BaseException:
+                # Servers in the middle of these jobs would answer into the next ones.
+                self.close()
+                raise
+
+    def _finish(
+        self, jobs: Sequence[tuple[dict[str, Any], float]], finish: Callable[[int, bytes, bool], None]
+    ) -> None:
         waiting, strikes = deque(range(len(jobs))), Counter[int]()
         while len(self._servers) < min(self.size, len(jobs)):
             self._servers.append(_Server(self._module, self._config))
@@ -185,7 +200,18 @@ class ForkServers:
 
     def close(self) -> None:
         """End all servers."""
-        end_quietly((server.process, server.control) for server in self._servers)
+        with self.turn:
+            for server in self._servers:
+                server.drop_job()
+            end_quietly((server.process, server.control) for server in self._servers)
+            self._servers = []
+
+    def forget(self) -> None:
+        """Leave the servers to the parent of this forked process."""
+        super().forget()
+        for server in self._servers:
+            server.drop_job()
+            server.control.close()
         self._servers = []
 
 
@@ -226,7 +252,7 @@ class ConfinedPool:
         results = [Execution("runtime_error")] * len(sources)
 
         def finish(index: int, answer: bytes, overran: bool) -> None:
-            results[index] = Execution("timeout") if overran else _execution(answer)
+            results[index] = Execution("timeout") if overran else answer_of(answer)
 
         jobs = [
             ({"source": source, "output_bytes": self.limits.output_bytes}, self.limits.confined_seconds)
@@ -238,22 +264,3 @@ class ConfinedPool:
     def close(self) -> None:
         """End all servers."""
         self._servers.close()
-
-
-def _execution(answer: bytes) -> Execution:
-    """A child's answer, read strictly: one message of four short texts, or it is no answer."""
-    failed = Execution("runtime_error")
-    if not 4 < len(answer) <= _MAX_ANSWER_BYTES or struct.unpack_from("<I", answer)[0] != len(answer) - 4:
-        return failed
-    try:
-        message = json.loads(answer[4:])
-    except (ValueError, RecursionError):
-        return failed
-    if not isinstance(message, dict) or message.get("status") not in _STATUSES:
-        return failed
-    if message["status"] != "ok":
-        return Execution(str(message["status"]))
-    texts = {name: message.get(name) for name in ("kind", "value", "output")}
-    if not all(isinstance(text, str) for text in texts.values()) or texts["kind"] not in _KINDS:
-        return failed
-    return Execution("ok", **{name: str(text) for name, text in texts.items()})

@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import contextlib
 import gc
-import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from echochamber.base import InputError
+from echochamber.base import InputError, machine_cpus, storable
 from echochamber.formats import Extracted, detected, format_names, get_format
 from echochamber.formats.registry import AMBIGUOUS, NONE
 from echochamber.verify.benchmarks import Benchmark, get_benchmark
@@ -22,6 +21,7 @@ from echochamber.verify.confined import ConfinedPool
 from echochamber.verify.journal import Journal
 from echochamber.verify.outcomes import Execution, Limits, Outcome, Verdict
 from echochamber.verify.pool import Pool
+from echochamber.verify.processes import Shared
 from echochamber.verify.programs import Prepared, prepare, single_function
 
 TIERS = (1, 2)
@@ -85,8 +85,8 @@ def _collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-class Grader:
-    """Grades completions; owns the processes that run their programs.
+class Grader(Shared):
+    """Grades completions; owns the processes that run their programs. Threads may share one: they take turns.
 
     A verdict depends on the completion's text, the gold answer, the benchmark,
     the tiers and the limits; never on the batch it came in or on `workers`.
@@ -118,10 +118,11 @@ class Grader:
             raise InputError(f"verify tiers {list(tiers)}: expected [1], [2] or [1, 2]")
         if workers is not None and workers < 1:
             raise InputError(f"{workers} grading workers: expected at least 1")
+        super().__init__()
         self.tiers, self.limits = tuple(tiers), limits
         self.reward_stated = reward_stated
         self._journal = Journal(journal, limits)
-        size = workers or min(4, os.cpu_count() or 1)
+        size = workers or min(4, len(machine_cpus()))
         self._interpreters = Pool(limits, size) if 1 in tiers else None
         self._confined = (
             ConfinedPool(limits, size, unsafe_unconfined=unsafe_unconfined) if 2 in tiers else None
@@ -144,13 +145,25 @@ class Grader:
                 offer no answer for that reason, and changes nothing else.
 
         Raises:
-            InputError: unknown benchmark, a gold answer it cannot read, or lengths that differ.
+            InputError: unknown benchmark, a gold answer it cannot read, something that is no text, or
+                lengths that differ.
         """
         if len(completions) != len(golds) or (truncated is not None and len(truncated) != len(golds)):
             raise InputError(f"{len(completions)} completions for {len(golds)} gold answers: give one each")
         rules = get_benchmark(benchmark)
+        completions = _texts(completions, "completion")
+        golds = _texts(golds, "gold answer")
         for gold in dict.fromkeys(golds):
             rules.check_gold(gold)
+        with self.turn:
+            verdicts = self._verdicts(completions, golds, rules)
+        if truncated is None:
+            return verdicts
+        return [
+            _relabelled(verdict) if cut else verdict for verdict, cut in zip(verdicts, truncated, strict=True)
+        ]
+
+    def _verdicts(self, completions: Sequence[str], golds: Sequence[str], rules: Benchmark) -> list[Verdict]:
         readings: list[_Reading] = []
 
         def found() -> Iterator[Prepared | None]:
@@ -167,12 +180,7 @@ class Grader:
                 texts.ask(offer, executions, gold)
         texts.answer()
         judge = _Judge(rules, executions, texts, self.reward_stated)
-        verdicts = [judge.verdict(reading, gold) for reading, gold in zip(readings, golds, strict=True)]
-        if truncated is None:
-            return verdicts
-        return [
-            _relabelled(verdict) if cut else verdict for verdict, cut in zip(verdicts, truncated, strict=True)
-        ]
+        return [judge.verdict(reading, gold) for reading, gold in zip(readings, golds, strict=True)]
 
     @staticmethod
     def _read_again(
@@ -189,7 +197,8 @@ class Grader:
 
     def run_prepared(self, programs: Sequence[Prepared]) -> dict[Prepared, str]:
         """Values of the programs that gave one, as text; for scoring by other rules than ours."""
-        executions = self._execute(programs, len(programs))
+        with self.turn:
+            executions = self._execute(programs, len(programs))
         return {
             program: shown_value(execution)
             for program, execution in executions.items()
@@ -239,9 +248,10 @@ class Grader:
 
     def close(self) -> None:
         """End the worker processes; the next program starts them again."""
-        for pool in (self._interpreters, self._confined):
-            if pool is not None:
-                pool.close()
+        with self.turn:
+            for pool in (self._interpreters, self._confined):
+                if pool is not None:
+                    pool.close()
 
     def __enter__(self) -> Grader:
         return self
@@ -250,6 +260,14 @@ class Grader:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _texts(items: Sequence[str], what: str) -> list[str]:
+    """The same texts as UTF-8 can store them, so that whatever is taken from them can be stored as well."""
+    for index, item in enumerate(items):
+        if not isinstance(item, str):
+            raise InputError(f"{what} {index} is {type(item).__name__}: expected text")
+    return [storable(item) for item in items]
 
 
 class _TextComparisons:

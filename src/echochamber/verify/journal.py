@@ -11,26 +11,28 @@ import hashlib
 import json
 import os
 import platform
+import sys
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
-from echochamber.base import EchoError, explained_write, fsync_folder
+from echochamber.base import explained_write, fsync_folder
+from echochamber.verify.channel import checked, message_of
 from echochamber.verify.outcomes import Execution, Limits
 
 # Part of every key: raise it when the way programs are prepared or run changes their results.
-_VERSION = 1
+_VERSION = 2
 _MAX_REMEMBERED = 200_000
 
 
 class Journal:
     """Results by key; appended to a file, one line each, made durable once a batch.
 
+    Lines are read as strictly as what a sandbox sends: one that states no result is passed over, aloud,
+    and its program runs again. A last line cut off by a kill is dropped.
+
     Args:
         path: the file, created with its folder when the first result is added; None keeps memory only.
-
-    Raises:
-        EchoError: a line of the file is damaged. A last line cut off by a kill is dropped.
     """
 
     def __init__(self, path: Path | None, limits: Limits) -> None:
@@ -79,12 +81,18 @@ class Journal:
         if complete < len(data):
             with explained_write(path), path.open("r+b") as stream:
                 stream.truncate(complete)
+        unreadable = []
         for number, line in enumerate(data[:complete].splitlines(), start=1):
-            try:
-                row = json.loads(line)
-                # The first result counts: it is the one that a training step may have used.
-                self._known.setdefault(row.pop("key"), Execution(**row))
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
-                raise EchoError(
-                    f"{path}:{number}: damaged journal of verdicts; delete the file to grade again"
-                ) from error
+            row = message_of(line)
+            result, key = checked(row), row.get("key") if isinstance(row, dict) else None
+            if result is None or not isinstance(key, str):
+                unreadable.append(number)
+                continue
+            # The first result counts: it is the one that a training step may have used.
+            self._known.setdefault(key, result)
+        if unreadable:
+            print(
+                f"{path}: {len(unreadable)} lines hold no result of a program (the first is line "
+                f"{unreadable[0]}); their programs run again",
+                file=sys.stderr,
+            )

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import select
-import struct
 import sys
 import time
 from collections import Counter, deque
@@ -15,9 +13,10 @@ from types import TracebackType
 from typing import Any
 
 from echochamber.base import EchoError
+from echochamber.verify.channel import result_of, split_messages
 from echochamber.verify.outcomes import Execution, Limits
-from echochamber.verify.processes import STRIKES, end_process, end_quietly, start_process
-from echochamber.verify.sandboxed.frames import frame
+from echochamber.verify.processes import STRIKES, Shared, end_process, end_quietly, start_process
+from echochamber.verify.sandboxed.frames import CRASHED, frame
 
 # Programs sent ahead of the one that runs, bounded so that neither side can block on a full socket.
 _WINDOW, _WINDOW_BYTES = 16, 32_768
@@ -71,20 +70,13 @@ class _Child:
             not self.jobs or (len(self.jobs) < _WINDOW and self.pending_bytes < _WINDOW_BYTES)
         )
 
-    def take(self) -> list[dict[str, Any]] | None:
-        """The replies that have arrived; None if the process is gone."""
+    def take(self) -> list[object] | None:
+        """The messages that have arrived; None if the process is gone, or speaks another language."""
         data = self._receive()
         if not data:
             return None
         self.received += data
-        messages = []
-        while len(self.received) >= 4:
-            (length,) = struct.unpack_from("<I", self.received)
-            if len(self.received) < 4 + length:
-                break
-            messages.append(json.loads(self.received[4 : 4 + length]))
-            del self.received[: 4 + length]
-        return messages
+        return split_messages(self.received)
 
     def _receive(self) -> bytes:
         try:
@@ -137,7 +129,7 @@ class _Work:
         return [self.results[job] for job in range(self.drawn)]
 
 
-class Pool:
+class Pool(Shared):
     """Runs tier 1 programs on a fixed number of worker processes.
 
     Workers start with the first program and stay until `close`. A program's
@@ -147,6 +139,7 @@ class Pool:
     """
 
     def __init__(self, limits: Limits, size: int) -> None:
+        super().__init__()
         self.limits, self.size = limits, size
         self._config = {
             "seconds": limits.seconds,
@@ -167,9 +160,19 @@ class Pool:
             EchoError: the worker processes cannot be started.
         """
         work = _Work(sources)
+        with self.turn:
+            try:
+                self._finish(work, expected)
+            except BaseException:
+                # Workers in the middle of this batch would answer into the next one.
+                self.close()
+                raise
+        return work.in_order()
+
+    def _finish(self, work: _Work, expected: int) -> None:
         first = work.next()
         if first is None:
-            return []
+            return
         work.again.append(first)
         while not work.is_over(self._children):
             while len(self._children) < min(self.size, max(1, expected // 4)):
@@ -177,7 +180,6 @@ class Pool:
             while (child := self._least_loaded()) is not None and (program := work.next()) is not None:
                 child.give(*program, self.limits.seconds)
             self._step(work)
-        return work.in_order()
 
     def _least_loaded(self) -> _Child | None:
         """The worker with room that has the fewest programs ahead of it."""
@@ -210,16 +212,19 @@ class Pool:
             elif now >= child.deadline:
                 self._replace(child, "timeout", work)
 
-    def _accept(self, child: _Child, messages: list[dict[str, Any]], work: _Work) -> None:
+    def _accept(self, child: _Child, messages: list[object], work: _Work) -> None:
         for message in messages:
-            if "ready" in message:
+            if not child.ready:
+                # The first message only says that the worker has started.
                 child.ready = True
                 self._failed_starts = 0
                 continue
+            if not child.jobs:
+                continue
             job, source, size = child.jobs.popleft()
             child.pending_bytes -= size
-            if message["status"] != "crashed":
-                work.results[job] = Execution(**message)
+            if message != CRASHED:
+                work.results[job] = result_of(message)
             elif work.is_guilty(job):
                 work.results[job] = Execution("memory")
             else:
@@ -247,7 +252,15 @@ class Pool:
 
     def close(self) -> None:
         """End all workers."""
-        end_quietly((child.process, child.connection) for child in self._children)
+        with self.turn:
+            end_quietly((child.process, child.connection) for child in self._children)
+            self._children = []
+
+    def forget(self) -> None:
+        """Leave the workers to the parent of this forked process."""
+        super().forget()
+        for child in self._children:
+            child.connection.close()
         self._children = []
 
     def __enter__(self) -> Pool:

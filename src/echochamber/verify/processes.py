@@ -8,9 +8,13 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from weakref import WeakSet
+
+from echochamber.base import machine_cpus
 
 # Nothing of the user's environment is passed on but what Python needs to start.
 _ENVIRONMENT = (
@@ -37,8 +41,11 @@ _LARGE_PAGES = {"PYTHONMALLOC": "malloc", "GLIBC_TUNABLES": "glibc.malloc.hugetl
 _PATIENCE_SECONDS = 0.5
 
 # Makes the sandboxed modules importable under their names without running the package around them.
+# Whatever processor the thread is pinned to that starts it, a process may use all that ours began with.
 _BOOTSTRAP = """
-import importlib, sys, types
+import contextlib, importlib, os, sys, types
+with contextlib.suppress(AttributeError, OSError):
+    os.sched_setaffinity(0, {cpus!r})
 for name, folder in (("echochamber", {package!r}), ("echochamber.verify", {room!r})):
     module = types.ModuleType(name)
     module.__path__ = [folder]
@@ -51,6 +58,33 @@ importlib.import_module("echochamber.verify.sandboxed." + {module!r}).main()
 STRIKES = 3
 
 
+_shared: WeakSet[Shared] = WeakSet()
+
+
+class Shared:
+    """What the threads of a process share by turns, and what a forked child has to begin anew.
+
+    Attributes:
+        turn: held while a batch is worked on; a second thread waits for it.
+    """
+
+    def __init__(self) -> None:
+        self.turn = threading.RLock()
+        _shared.add(self)
+
+    def forget(self) -> None:
+        """In a forked child: the processes are its parent's, and the lock may be held by no thread at all."""
+        self.turn = threading.RLock()
+
+
+def _forget_all() -> None:
+    for shared in list(_shared):
+        shared.forget()
+
+
+os.register_at_fork(after_in_child=_forget_all)
+
+
 def start_process(module: str, *, forks: bool = False) -> tuple[subprocess.Popen[bytes], socket.socket]:
     """Start `main()` of a module of `verify.sandboxed`.
 
@@ -61,7 +95,9 @@ def start_process(module: str, *, forks: bool = False) -> tuple[subprocess.Popen
         The process, in a session of its own, and our end of the socket that is its standard input and output.
     """
     room = Path(__file__).parent
-    code = _BOOTSTRAP.format(package=str(room.parent), room=str(room), module=module)
+    code = _BOOTSTRAP.format(
+        package=str(room.parent), room=str(room), module=module, cpus=sorted(machine_cpus())
+    )
     environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ} | _FIXED
     if forks:
         environment |= _LARGE_PAGES

@@ -91,14 +91,13 @@ def _prctl(option: int, argument: int) -> None:
 
 
 def give_up_privileges() -> None:
-    """No new rights through exec, no core dump, no tracing by others; die with the parent."""
+    """No new rights through exec, no core dump, no tracing by others."""
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
     _prctl(_PR_SET_DUMPABLE, 0)
-    die_with_parent()
 
 
 def die_with_parent() -> None:
-    """Have the kernel kill this process when its parent ends."""
+    """Have the kernel kill this process when the thread that forked it ends."""
     _prctl(_PR_SET_PDEATHSIG, 9)
 
 

@@ -134,7 +134,12 @@ class Server:
             self.control.sendall(ENDED if self._wait(child, seconds) else OVERRAN)
 
     def _wait(self, child: int, seconds: float) -> bool:
-        """Whether the child ended before its deadline; after this it is gone either way."""
+        """Whether the child ended before its deadline; after this it is gone either way.
+
+        While a job runs, the grader has nothing to say: if its socket can be read, it is gone, and the
+        child has to go too. Its death as a parent would not do as a sign: the kernel takes the end of the
+        thread that started this server for that.
+        """
         try:
             descriptor = os.pidfd_open(child)
         except (AttributeError, OSError):
@@ -142,7 +147,8 @@ class Server:
         try:
             poll = select.poll()
             poll.register(descriptor, select.POLLIN)
-            in_time = bool(poll.poll(seconds * 1000))
+            poll.register(self.control, select.POLLIN)
+            in_time = descriptor in dict(poll.poll(seconds * 1000))
         finally:
             os.close(descriptor)
         if not in_time:

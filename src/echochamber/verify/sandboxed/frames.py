@@ -7,6 +7,9 @@ import os
 import struct
 from typing import Any, BinaryIO
 
+# What a tier 1 worker answers when the interpreter's process died of a program.
+CRASHED = {"status": "crashed"}
+
 
 def read_frame(stream: BinaryIO) -> Any:
     """One message; None at the end of the stream."""

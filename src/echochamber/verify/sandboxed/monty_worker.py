@@ -9,14 +9,20 @@ from __future__ import annotations
 import contextlib
 import datetime
 import os
+import select
 import signal
 import sys
+import threading
+import time
 from typing import Any
 
 import pydantic_monty as monty
 
-from echochamber.verify.sandboxed.frames import read_frame, write_frame
+from echochamber.verify.sandboxed.frames import CRASHED, read_frame, write_frame
 from echochamber.verify.sandboxed.values import MAX_TEXT, last_line, scalar
+
+# An idle worker ends its interpreter by itself when the grader closes the connection, and reaps it.
+_FAREWELL_SECONDS = 1.0
 
 _OPTIONS: dict[str, Any] = {
     # A fixed clock and fixed random numbers make a program's value a function of its text.
@@ -37,20 +43,20 @@ def round(number, ndigits=None):
 """
 
 
-def status_of(error: monty.MontyError) -> str:
-    """The outcome that an error of the interpreter stands for; `crashed` if its process died."""
+def outcome_of(error: monty.MontyError) -> dict[str, str]:
+    """The answer that an error of the interpreter stands for."""
     if isinstance(error, monty.MontyCrashedError):
-        return "timeout" if error.timed_out else "crashed"
+        return {"status": "timeout"} if error.timed_out else CRASHED
     if isinstance(error, monty.MontySyntaxError):
-        return "unsupported"
+        return {"status": "unsupported"}
     inner = error.exception()
     if isinstance(inner, TimeoutError):
-        return "timeout"
+        return {"status": "timeout"}
     if isinstance(inner, MemoryError):
-        return "memory"
+        return {"status": "memory"}
     if isinstance(inner, NotImplementedError) and "monty" in str(inner):
-        return "unsupported"
-    return "runtime_error"
+        return {"status": "unsupported"}
+    return {"status": "runtime_error"}
 
 
 def run_program(pool: monty.Monty, source: str, limits: dict[str, Any], output_bytes: int) -> dict[str, str]:
@@ -61,9 +67,11 @@ def run_program(pool: monty.Monty, source: str, limits: dict[str, Any], output_b
         with pool.checkout(limits=limits, **_OPTIONS) as session:  # type: ignore[arg-type]
             value = session.feed_run(code, print_callback=printed)
             kind, text = scalar(value)
+        return {"status": "ok", "kind": kind, "value": text, "output": last_line(printed.output)}
     except monty.MontyError as error:
-        return {"status": status_of(error)}
-    return {"status": "ok", "kind": kind, "value": text, "output": last_line(printed.output)}
+        return outcome_of(error)
+    except Exception:  # noqa: BLE001 - a value that cannot leave the interpreter may say so in any way
+        return {"status": "runtime_error"}
 
 
 def main() -> None:
@@ -72,10 +80,20 @@ def main() -> None:
         _serve()
 
 
+def _end_with_the_grader(connection: int) -> None:
+    """Once the other end is gone, let what runs come to its end for a moment, then end all of it."""
+    poll = select.poll()
+    poll.register(connection, 0)
+    poll.poll()
+    time.sleep(_FAREWELL_SECONDS)
+    os.killpg(0, signal.SIGKILL)
+
+
 def _serve() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.set_int_max_str_digits(MAX_TEXT)
     requests, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    threading.Thread(target=_end_with_the_grader, args=(requests.fileno(),), daemon=True).start()
     # Nothing that a library prints may reach the socket.
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)

@@ -11,7 +11,7 @@ import warnings
 from typing import Any
 
 from echochamber.verify.sandboxed.frames import frame, write_all
-from echochamber.verify.sandboxed.values import MAX_TEXT, last_line, scalar
+from echochamber.verify.sandboxed.values import MAX_TEXT, last_line, limited, scalar
 
 
 class _Bounded(io.TextIOBase):
@@ -89,7 +89,7 @@ def _described(value: Any) -> tuple[str, str]:
     if isinstance(value, sympy.Float):
         return scalar(float(value))
     if isinstance(value, sympy.Rational):
-        return "ratio", f"{int(value.p)}/{int(value.q)}"
+        return limited("ratio", _ratio, (value.p, value.q))
     if isinstance(value, sympy.Basic | sympy.MatrixBase):
         return "latex", str(sympy.latex(value))[:MAX_TEXT]
     if isinstance(value, list | tuple | set | frozenset) and any(
@@ -97,10 +97,14 @@ def _described(value: Any) -> tuple[str, str]:
     ):
         return "latex", str(sympy.latex(value))[:MAX_TEXT]
     if type(value).__module__ == "fractions":
-        return "ratio", f"{int(value.numerator)}/{int(value.denominator)}"
+        return limited("ratio", _ratio, (value.numerator, value.denominator))
     if isinstance(value, numpy.ndarray):
         return "other", str(value.tolist())[:MAX_TEXT] if value.size <= 64 else "an array"
     return scalar(value)
+
+
+def _ratio(parts: tuple[Any, Any]) -> str:
+    return "/".join(int.__repr__(int(part)) for part in parts)
 
 
 def _single(value: Any) -> Any:

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
 MAX_TEXT = 4096
 _MAX_ENTRIES = 64
+
+# How a value of each kind writes itself: by the method of its built-in class, not by one of a subclass,
+# which could answer with anything.
+_SCALARS: tuple[tuple[str, type, Callable[[Any], str]], ...] = (
+    ("bool", bool, bool.__repr__),
+    ("int", int, int.__repr__),
+    ("float", float, float.__repr__),
+    ("decimal", Decimal, Decimal.__str__),
+    ("str", str, str.__str__),
+)
 
 
 def scalar(value: Any) -> tuple[str, str]:
@@ -16,32 +27,39 @@ def scalar(value: Any) -> tuple[str, str]:
     """
     if value is None:
         return "none", ""
-    for kind, types in (("bool", bool), ("int", int), ("float", float), ("decimal", Decimal), ("str", str)):
-        if isinstance(value, types):
-            return _limited(kind, value)
-    if isinstance(value, list | tuple | set | frozenset):
+    # The type itself is asked: `isinstance` believes what a value says of its class.
+    own = type(value)
+    for kind, builtin, write in _SCALARS:
+        if issubclass(own, builtin):
+            return limited(kind, write, value)
+    if issubclass(own, list | tuple | set | frozenset):
         if len(value) == 1:
             (entry,) = value
-            return (
-                scalar(entry)
-                if not isinstance(entry, list | tuple | set | frozenset)
-                else ("other", repr(value))
-            )
+            if not issubclass(type(entry), list | tuple | set | frozenset):
+                return scalar(entry)
         if len(value) > _MAX_ENTRIES:
-            return "other", f"a {type(value).__name__} of {len(value)} entries"
-        return "other", repr(value)[:MAX_TEXT]
-    if isinstance(value, dict):
+            return "other", f"a {own.__name__} of {len(value)} entries"
+        return "other", _shown(value)
+    if issubclass(own, dict):
         return "other", f"a dict of {len(value)} entries"
-    return "other", type(value).__name__
+    return "other", own.__name__
 
 
-def _limited(kind: str, value: Any) -> tuple[str, str]:
+def limited(kind: str, write: Callable[[Any], str], value: Any) -> tuple[str, str]:
+    """(kind, text) of a value that `write` writes; `other` where that cannot be done or is too long."""
     try:
-        # The base class's own text: a subclass could answer with anything.
-        text = {"bool": bool.__repr__, "int": int.__repr__, "float": float.__repr__}.get(kind, str)(value)
+        text = write(value)
     except ValueError:
         return "other", "an integer of too many digits"
     return (kind, text) if len(text) <= MAX_TEXT else ("other", text[:MAX_TEXT])
+
+
+def _shown(value: Any) -> str:
+    """What `repr` says, or the name of the class where it fails (deep nesting, integers too long)."""
+    try:
+        return str.__str__(repr(value))[:MAX_TEXT]
+    except Exception:  # noqa: BLE001 - the entries may be a program's own objects
+        return type(value).__name__
 
 
 def last_line(output: str) -> str:
