@@ -96,7 +96,8 @@ def test_missing_file_is_one_sentence(tmp_path: Path) -> None:
 def test_merge_keys_fill_in_what_a_mapping_does_not_say() -> None:
     text = (
         "base: &base {kind: x, size: 1, deep: {a: 1}}\nmore: &more {size: 2, extra: 3}\n"
-        "one:\n  size: 9\n  <<: *base\ntwo: {<<: [*more, *base], kind: y}\nthree: {<<: {<<: *base, size: 5}}\n"
+        "one:\n  size: 9\n  <<: *base\ntwo: {<<: [*more, *base], kind: y}\n"
+        "three: {<<: {<<: *base, size: 5}}\n"
         "four: {'<<': plain}\n"
     )
     document = parse_yaml(text, "f")

@@ -55,11 +55,10 @@ def test_parquet_gives_the_same(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ('{"completion": "x"}', r"a\.jsonl:2: no field 'gold': the row has completion"),
+        ('{"completion": "x"}', r"a\.jsonl:2: no field 'gold'; it has completion"),
         ('{"completion": "x", "gold": ', r"a\.jsonl:2: not valid JSON"),
         ('["x"]', r"a\.jsonl:2: expected a JSON object, found list"),
-        ("", r"a\.jsonl:2: an empty line"),
-        ('{"completion": 3, "gold": "3"}', r"a\.jsonl:2: field 'completion' is int: expected text"),
+        ('{"completion": null, "gold": "3"}', r"a\.jsonl:2: field 'completion' is NoneType; expected text"),
         ('{"completion": "x", "gold": "three"}', r"a\.jsonl:2: the gold answer 'three' is no number"),
     ],
 )
@@ -83,8 +82,8 @@ def test_unusable_paths(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="it is a folder"):
         grade_file(path, completion="completion", gold="gold", out=tmp_path)
     (tmp_path / "b.parquet").write_text("no parquet")
-    with pytest.raises(InputError, match="is not a Parquet file"):
+    with pytest.raises(InputError, match="not a Parquet file"):
         grade_file(tmp_path / "b.parquet", completion="completion", gold="gold")
     pq.write_table(pa.table({"completion": ["x"]}), tmp_path / "c.parquet")
-    with pytest.raises(InputError, match="no column 'gold'"):
+    with pytest.raises(InputError, match="no field 'gold'; it has completion"):
         grade_file(tmp_path / "c.parquet", completion="completion", gold="gold")

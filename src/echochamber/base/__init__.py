@@ -1,4 +1,4 @@
-"""What every room stands on: errors, configs, digests, seeds, problems, atomic files, text, progress."""
+"""What every room stands on: errors, configs, digests, seeds, problems, files, tables, text, progress."""
 
 from echochamber.base.config import (
     Config,
@@ -23,6 +23,7 @@ from echochamber.base.files import (
     write_file,
     write_json,
 )
+from echochamber.base.json_rows import Row
 from echochamber.base.lock import RunLock
 from echochamber.base.machine import machine_cpus
 from echochamber.base.problem import Problem
@@ -30,6 +31,7 @@ from echochamber.base.progress import Progress, progress
 from echochamber.base.registry import Registry
 from echochamber.base.seeds import derive_seed
 from echochamber.base.stopping import stop_requested, stop_signals
+from echochamber.base.tables import read_files, read_rows, text_field
 from echochamber.base.text import printable, storable
 from echochamber.base.variants import Variants
 
@@ -42,6 +44,7 @@ __all__ = [
     "Problem",
     "Progress",
     "Registry",
+    "Row",
     "RunLock",
     "Variants",
     "assign",
@@ -61,12 +64,15 @@ __all__ = [
     "printable",
     "progress",
     "publish_folder",
+    "read_files",
     "read_json",
+    "read_rows",
     "read_yaml",
     "set_value",
     "stop_requested",
     "stop_signals",
     "storable",
+    "text_field",
     "validate",
     "write_file",
     "write_json",

@@ -10,8 +10,8 @@ from typing import Literal
 
 from pydantic import field_validator
 
-from echochamber.base import InputError, Problem
-from echochamber.corpora.rows import Row, read_files, text_field, unreadable
+from echochamber.base import InputError, Problem, Row, read_files, text_field
+from echochamber.base.reading import COMPRESSED, unreadable
 from echochamber.corpora.sources import BaseSource, Example, register_source, text_key
 from echochamber.corpora.tasks import BaseTask, register_task, take_problems
 
@@ -128,7 +128,9 @@ class JsonlSource(FileSource):
 
     def inputs(self) -> tuple[Path, ...]:
         """See `BaseSource.inputs`."""
-        return matching_files(self.path.expanduser(), ("*.jsonl", "*.jsonl.gz", "*.jsonl.zst"))
+        return matching_files(
+            self.path.expanduser(), tuple(f"*.jsonl{ending}" for ending in ("", *COMPRESSED))
+        )
 
 
 @register_source

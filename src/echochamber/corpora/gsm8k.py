@@ -21,9 +21,8 @@ from typing import Literal
 
 from pydantic import field_validator
 
-from echochamber.base import InputError, Problem
+from echochamber.base import InputError, Problem, Row, read_files, text_field
 from echochamber.corpora.files import FILE_CHUNK_ROWS
-from echochamber.corpora.rows import Row, read_files, text_field
 from echochamber.corpora.sources import BaseSource, Example, register_source, text_key
 from echochamber.corpora.tasks import BaseTask, register_task, take_problems
 from echochamber.corpora.word_problems import known_format

@@ -12,11 +12,10 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from echochamber.base import InputError, Problem, did_you_mean
+from echochamber.base import InputError, Problem, did_you_mean, read_files
 from echochamber.corpora.catalogue import BENCHMARKS, CORPORA, Benchmark, Corpus
 from echochamber.corpora.files import FILE_CHUNK_ROWS, document_of, problem_of
 from echochamber.corpora.hub_repo import MIRROR_VARIABLE, HubRepo, check_content, open_repo
-from echochamber.corpora.rows import read_files
 from echochamber.corpora.sources import BaseSource, Example, register_source
 from echochamber.corpora.tasks import BaseTask, register_task, take_problems
 

@@ -11,6 +11,7 @@ from typing import Annotated
 from pydantic import Field
 
 from echochamber.base import Config, InputError, Problem, Registry, Variants, derive_seed, write_file
+from echochamber.base.reading import unreadable
 from echochamber.corpora.sources import digest_files
 
 
@@ -126,12 +127,14 @@ def read_problems(path: Path) -> list[Problem]:
     Raises:
         InputError: missing file, broken line or missing field, with file and line.
     """
-    from echochamber.corpora.rows import read_json_lines
-
     problems = []
-    for number, row in read_json_lines(path):
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise unreadable(path, error.strerror or str(error)) from error
+    for number, line in enumerate(lines, 1):
         try:
-            problems.append(Problem(**row))
-        except TypeError as error:
+            problems.append(Problem(**json.loads(line)))
+        except (ValueError, TypeError) as error:
             raise InputError(f"{path}:{number}: not a problem of ours: {error}") from error
     return problems

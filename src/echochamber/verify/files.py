@@ -1,4 +1,4 @@
-"""Grading a file of completions: JSONL or Parquet in, one JSON line a row out, order kept."""
+"""Grading a file of completions: a table in (see `base.tables`), one JSON line per row out, order kept."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from echochamber.base import InputError, explained_write, fsync_folder
+from echochamber.base import InputError, explained_write, fsync_folder, read_rows, text_field
 from echochamber.formats import ALL_LABELS
 from echochamber.verify.grader import Grader
 from echochamber.verify.outcomes import Outcome, Verdict
@@ -58,7 +59,7 @@ def grade_file(
     """Grade every row of a file.
 
     Args:
-        path: JSONL, or Parquet if its name ends in `.parquet`.
+        path: JSON Lines, JSON, CSV or Parquet, as its name says; what it may hold stands in `base.tables`.
         completion, gold: keys of the two fields.
         out: written atomically, one JSON object a row in order: `format`, `outcome`, `answer`, `reward`
             and, for code with an answer stated in the text, both answers and whether each is right.
@@ -149,73 +150,13 @@ Chunk = tuple[list[str], list[str], list[str]]
 
 def _chunks(path: Path, completion: str, gold: str) -> Iterator[Chunk]:
     """(places, completions, golds) of a file, some rows at a time."""
-    rows = _parquet_rows(path, completion, gold) if path.suffix == ".parquet" else _jsonl_rows(path)
-    places: list[str] = []
-    completions: list[str] = []
-    golds: list[str] = []
-    for place, row in rows:
-        places.append(place)
-        completions.append(_field(row, completion, place, allow_empty=True))
-        golds.append(_field(row, gold, place, allow_empty=False))
-        if len(places) == _CHUNK:
-            yield places, completions, golds
-            places, completions, golds = [], [], []
-    if places:
-        yield places, completions, golds
-
-
-def _field(row: dict[str, Any], key: str, place: str, *, allow_empty: bool) -> str:
-    if key not in row:
-        known = ", ".join(map(str, row)) or "nothing"
-        raise InputError(f"{place}: no field '{key}': the row has {known}")
-    value = row[key]
-    if isinstance(value, int | float) and not isinstance(value, bool) and not allow_empty:
-        return str(value)
-    if not isinstance(value, str):
-        raise InputError(f"{place}: field '{key}' is {type(value).__name__}: expected text")
-    return value
-
-
-def _jsonl_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    try:
-        with path.open("rb") as stream:
-            for number, line in enumerate(stream, start=1):
-                place = f"{path}:{number}"
-                if not line.strip():
-                    raise InputError(f"{place}: an empty line: expected one JSON object a line")
-                try:
-                    row = json.loads(line)
-                except ValueError as error:
-                    raise InputError(f"{place}: not valid JSON: {error}") from error
-                if not isinstance(row, dict):
-                    raise InputError(f"{place}: expected a JSON object, found {type(row).__name__}")
-                yield place, row
-    except OSError as error:
-        raise InputError(
-            f"cannot read {path}: {error.strerror}. Give the path of a JSONL or Parquet file"
-        ) from error
-
-
-def _parquet_rows(path: Path, completion: str, gold: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        table = pq.ParquetFile(path)
-        names = table.schema_arrow.names
-        wanted = [name for name in dict.fromkeys((completion, gold)) if name in names]
-        if len(wanted) < len({completion, gold}):
-            missing = completion if completion not in names else gold
-            raise InputError(f"{path}: no column '{missing}': the file has {', '.join(names)}")
-        number = 0
-        for batch in table.iter_batches(batch_size=_CHUNK, columns=wanted):
-            for row in batch.to_pylist():
-                number += 1
-                yield f"{path}: row {number}", row
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error}. Give the path of a JSONL or Parquet file") from error
-    except pa.ArrowInvalid as error:
-        raise InputError(f"{path} is not a Parquet file: {error}") from error
+    rows = read_rows(path, (completion, gold))
+    while batch := list(islice(rows, _CHUNK)):
+        yield (
+            [place for place, _ in batch],
+            [text_field(row, completion, place) for place, row in batch],
+            [text_field(row, gold, place) for place, row in batch],
+        )
 
 
 class _Totals:
