@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from echochamber.analysis import Run, forecast, forecasts, race, rules_of_thumb, select, tilted, trajectories
@@ -19,6 +19,7 @@ def test_tilt_by_hand() -> None:
 
 
 @given(COUNTS, st.floats(0.01, 100.0))
+@settings(deadline=None)
 def test_tilt_is_the_expectation_of_the_exponential(counts: list[tuple[int, float]], beta: float) -> None:
     written = np.array([float(n) for n, _ in counts])
     rewarded = np.array([float(round(n * a)) for n, a in counts])

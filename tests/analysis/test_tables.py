@@ -15,6 +15,7 @@ from echochamber.analysis import (
     headline,
     learning_curves,
     majority_per_problem,
+    percent,
     rl_curves,
     select,
     training_shares,
@@ -107,6 +108,25 @@ def test_headline(run: Run) -> None:
     assert "llm_code took over" in grpo.sentences()[0]
     assert not found["random"].lost and not found["random"].took_over
     assert "inside the noise" in " ".join(found["random"].sentences())
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0 %"),
+        (1.0, "100 %"),
+        (1.0 - 1e-15, "100 %"),
+        (0.995, "99.5 %"),
+        (0.9996, "> 99.9 %"),
+        (0.0004, "< 0.1 %"),
+        (0.0994, "9.9 %"),
+        (0.0996, "10 %"),
+        (0.39, "39 %"),
+        (float("nan"), "–"),
+    ],
+)
+def test_only_all_is_100_percent_and_only_none_is_0(value: float, text: str) -> None:
+    assert percent(value) == text.replace(" ", "\u00a0")
 
 
 def test_arms_against_each_other(run: Run) -> None:

@@ -9,6 +9,7 @@ from echochamber.analysis.comparison import (
     endpoint_results,
     endpoints_of,
 )
+from echochamber.analysis.distributions import count_interval
 from echochamber.analysis.dynamics import rl_curves, training_shares
 from echochamber.analysis.endpoints import Endpoint
 from echochamber.analysis.findings import Finding, arm_configs, findings, unrewarded_arms
@@ -28,11 +29,13 @@ from echochamber.analysis.runs import Run, distinct
 from echochamber.analysis.second_opinion import second_opinion, write_second_opinion
 from echochamber.analysis.statistics import (
     Bands,
-    Bootstrap,
     Interval,
     PairedTest,
+    Ratio,
     minimum_detectable_difference,
     paired_test,
+    ratio_bands,
+    ratio_test,
 )
 from echochamber.analysis.tables import accuracy_by_format, base_and_final, format_shares, learning_curves
 from echochamber.analysis.trajectories import (
@@ -50,7 +53,6 @@ __all__ = [
     "NOT_A_FORMAT",
     "ArmComparison",
     "Bands",
-    "Bootstrap",
     "Comparison",
     "Cost",
     "Counts",
@@ -62,6 +64,7 @@ __all__ = [
     "Headline",
     "Interval",
     "PairedTest",
+    "Ratio",
     "Run",
     "Trajectory",
     "accuracy_by_format",
@@ -70,6 +73,7 @@ __all__ = [
     "compare_arms",
     "compare_forecast",
     "cost",
+    "count_interval",
     "distinct",
     "endpoint_results",
     "endpoints_of",
@@ -86,6 +90,8 @@ __all__ = [
     "percent",
     "points",
     "race",
+    "ratio_bands",
+    "ratio_test",
     "rl_curves",
     "rules_of_thumb",
     "second_opinion",

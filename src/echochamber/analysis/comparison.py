@@ -14,14 +14,15 @@ from pydantic import ValidationError
 from echochamber.analysis.endpoints import Endpoint
 from echochamber.analysis.runs import Run
 from echochamber.analysis.statistics import (
-    Array,
-    Bootstrap,
+    LEVEL,
+    About,
     Interval,
     PairedTest,
-    bands,
-    divide,
+    Ratio,
     holm,
     paired_test,
+    ratio_bands,
+    ratio_test,
 )
 from echochamber.analysis.trajectories import Trajectory, majority_per_problem
 from echochamber.base import EchoError
@@ -30,6 +31,8 @@ from echochamber.base import EchoError
 @dataclass(frozen=True)
 class ArmComparison:
     """pass@1 of one arm minus another, both at their last step, on the same problems and seeds.
+
+    With one seed it compares two runs, which says nothing about the two algorithms: `about` is "runs".
 
     Attributes:
         first, second: names of the arms; the difference is first minus second.
@@ -45,7 +48,34 @@ class ArmComparison:
     @property
     def inside_noise(self) -> bool:
         """Whether chance explains the difference, given how many pairs were compared."""
-        return not self.test.difference.excludes_zero or self.adjusted_p >= 0.05
+        return not self.test.difference.excludes_zero or self.adjusted_p >= LEVEL
+
+    @property
+    def about(self) -> About:
+        """What the comparison speaks of: trainings, or just these two runs."""
+        return self.test.about
+
+    @property
+    def verdict(self) -> Verdict:
+        """The outcome in words that claim no more than the number of seeds allows."""
+        return verdict(self.about, inside_noise=self.inside_noise)
+
+
+Verdict = Literal[
+    "different",
+    "cannot tell",
+    "these two runs differ on these problems",
+    "these two runs cannot be told apart",
+]
+
+
+def verdict(about: About, *, inside_noise: bool) -> Verdict:
+    """The outcome of a comparison in words: about trainings with several seeds, about two runs with one."""
+    if about == "trainings":
+        return "cannot tell" if inside_noise else "different"
+    return (
+        "these two runs cannot be told apart" if inside_noise else "these two runs differ on these problems"
+    )
 
 
 def compare_arms(arms: Sequence[Trajectory]) -> list[ArmComparison]:
@@ -112,7 +142,7 @@ def _means(found: Mapping[int, Sequence[float]], steps: Sequence[int]) -> tuple[
     )
 
 
-Verdict = Literal["confirmed", "refuted", "undecided", "not measured"]
+EndpointVerdict = Literal["confirmed", "refuted", "undecided", "not measured"]
 
 
 @dataclass(frozen=True)
@@ -134,7 +164,7 @@ class EndpointResult:
     value: Interval | None
     reference: Interval | None
     difference: Interval | None
-    verdict: Verdict
+    verdict: EndpointVerdict
     reason: str = ""
 
 
@@ -187,35 +217,31 @@ def _result(
         return missing(f"no completion of the run is in the format '{endpoint.format}'")
     if max(endpoint.k, 1) > first.num_samples:
         return missing(f"k {endpoint.k} exceeds the {first.num_samples} samples a problem")
-    numerator_1, denominator_1 = _measure(run, endpoint, first)
-    numerator_2, denominator_2 = _measure(run, endpoint, second)
-    bootstrap: Bootstrap = first.bootstrap
-    value = bootstrap.ratio(numerator_1, denominator_1).at(0)
-    reference = bootstrap.ratio(numerator_2, denominator_2).at(0)
-    resampled = divide(bootstrap.totals(numerator_1), bootstrap.totals(denominator_1)) - divide(
-        bootstrap.totals(numerator_2), bootstrap.totals(denominator_2)
-    )
-    difference = bands(np.array([value.estimate - reference.estimate]), resampled).at(0)
+    measured, against = _measure(run, endpoint, first), _measure(run, endpoint, second)
+    value, reference = (ratio_bands(r, crossed=first.crossed).at(0) for r in (measured, against))
+    difference = ratio_test(against, measured, crossed=first.crossed).difference
     if not np.isfinite(difference.low):
         return missing("one of the two wrote nothing in this format")
     return EndpointResult(endpoint, where, value, reference, difference, _verdict(endpoint, difference))
 
 
-def _measure(run: Run, endpoint: Endpoint, t: Trajectory) -> tuple[list[Array], list[Array]]:
-    """Numerator and denominator of a metric at the last step: one (P, 1) array a seed each."""
+def _measure(run: Run, endpoint: Endpoint, t: Trajectory) -> Ratio:
+    """A metric at the last step."""
     if endpoint.metric == "accuracy":
         f = t.formats.index(str(endpoint.format))
-        return [c.reward[:, -1, f, None] for c in t.counts], [c.completions[:, -1, f, None] for c in t.counts]
+        return Ratio(
+            [c.reward[:, -1, f, None] for c in t.counts], [c.completions[:, -1, f, None] for c in t.counts]
+        )
     if endpoint.metric == "share":
         values = t.share_per_problem(-1, str(endpoint.format))
     elif endpoint.metric == "maj_at":
         values = majority_per_problem(run, t, -1, endpoint.k)[0]
     else:
         values = t.pass_per_problem(-1, endpoint.k)
-    return [v[:, None] for v in values], [np.ones((len(v), 1)) for v in values]
+    return Ratio.mean([v[:, None] for v in values])
 
 
-def _verdict(endpoint: Endpoint, difference: Interval) -> Verdict:
+def _verdict(endpoint: Endpoint, difference: Interval) -> EndpointVerdict:
     low, high, margin = difference.low, difference.high, endpoint.margin
     if endpoint.expect == "no change":
         if -margin < low and high < margin:

@@ -35,8 +35,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from echochamber.analysis.resampling import percentile_bands
 from echochamber.analysis.runs import Run
-from echochamber.analysis.statistics import Array, Bands, bands, divide
+from echochamber.analysis.statistics import Array, Bands, divide
 from echochamber.analysis.trajectories import NOT_A_FORMAT, Trajectory, select, trajectories
 from echochamber.base import InputError
 
@@ -52,7 +53,7 @@ class Forecast:
         theory: its name.
         beta: KL coefficient, 0 for the limit; None where the theory has none.
         formats: the F labels.
-        share: expected final shares with 95 % bootstrap intervals over the base model's problems and seeds.
+        share: expected final shares with 95 % bootstrap intervals over problems: about these base models.
     """
 
     theory: str
@@ -142,7 +143,9 @@ def tilted(written: Array, rewarded: Array, beta: float) -> Array:
 def _tilt(t: Trajectory, beta: float) -> Bands:
     """Per problem, then averaged. A problem with few samples gives a coarse tilt; the mean evens it out."""
     shares = [tilted(c.completions[:, 0], c.reward[:, 0], beta) for c in t.counts]
-    return t.bootstrap.ratio(shares, [np.ones_like(s) for s in shares])
+    num_values = sum(len(s) for s in shares)
+    estimate = np.sum([s.sum(axis=0) for s in shares], axis=0) / num_values
+    return percentile_bands(estimate, t.bootstrap.totals(shares) / num_values)
 
 
 def _totals(t: Trajectory) -> tuple[Array, Array, Array, Array]:
@@ -158,13 +161,13 @@ def _totals(t: Trajectory) -> tuple[Array, Array, Array, Array]:
 
 def _pooled_tilt(t: Trajectory, beta: float) -> Bands:
     written, rewarded, written_RF, rewarded_RF = _totals(t)
-    return bands(tilted(written, rewarded, beta), tilted(written_RF, rewarded_RF, beta))
+    return percentile_bands(tilted(written, rewarded, beta), tilted(written_RF, rewarded_RF, beta))
 
 
 def _policy_gradient(t: Trajectory) -> Bands:
     written, rewarded, written_RF, rewarded_RF = _totals(t)
     estimate = race(written[None], rewarded[None])[0]
-    return bands(estimate, race(written_RF[:FLOW_RESAMPLES], rewarded_RF[:FLOW_RESAMPLES]))
+    return percentile_bands(estimate, race(written_RF[:FLOW_RESAMPLES], rewarded_RF[:FLOW_RESAMPLES]))
 
 
 def race(written: Array, rewarded: Array, *, step: float = 0.02, max_steps: int = 200_000) -> Array:

@@ -104,11 +104,22 @@ def headline(trajectory: Trajectory) -> Headline:
 
 
 def percent(value: float) -> str:
-    """A share as text, `39 %`, with a decimal below 10 %; `–` for nothing measured. The space is fixed."""
+    """A share as text, `39 %`, with a decimal below 10 % and above 90 %; `–` for nothing measured.
+
+    Only exactly 0 and 1 are `0 %` and `100 %`: what comes closer than a decimal shows is `< 0.1 %` or
+    `> 99.9 %`. The spaces are fixed.
+    """
     if not math.isfinite(value):
         return "–"
     shown = 100.0 * value
-    return f"{shown:.1f}\u00a0%" if 0.0 < shown < 9.95 else f"{shown:.0f}\u00a0%"
+    if min(abs(value), abs(1.0 - value)) < 1e-12:  # a sum of many may miss 1 by rounding
+        return f"{shown:.0f}\u00a0%"
+    if 0.0 < shown < 0.05:
+        return "<\u00a00.1\u00a0%"
+    if 99.95 <= shown < 100.0:
+        return ">\u00a099.9\u00a0%"
+    decimals = 1 if 0.0 < shown < 9.95 or 90.05 <= shown < 100.0 else 0
+    return f"{shown:.{decimals}f}\u00a0%"
 
 
 def points(value: float, unit: str = " points") -> str:

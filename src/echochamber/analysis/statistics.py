@@ -1,6 +1,9 @@
-"""Uncertainty of shares and accuracies: hierarchical bootstrap, paired tests, detectable differences.
+"""How sure a share, an accuracy or a difference is about new trainings and new problems.
 
-Shapes: R resamples, P problems of one seed, M statistics.
+Every estimate is a ratio of sums over seeds and problems; its variance is split into what seeds, problems and
+the rest contribute. docs/statistics.md has the model, the formulas and their measured error rates.
+
+Shapes: S seeds, P problems of one seed, M statistics, each treated alone.
 """
 
 from __future__ import annotations
@@ -8,17 +11,21 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from statistics import NormalDist
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from echochamber.base import derive_seed
+from echochamber.analysis.distributions import detectable, t_p_value, t_quantile
 
 Array = npt.NDArray[np.float64]
+About = Literal["trainings", "runs"]
 
-NUM_RESAMPLES = 1000
+LEVEL = 0.05
+_SEED_EXPONENT = 1.25
+_LEAST_SEED_SPREAD = 0.02
+_NO_VARIANCE = 1e-18
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,72 +55,59 @@ class Bands:
         return Interval(float(self.estimate[index]), float(self.low[index]), float(self.high[index]))
 
 
-class Bootstrap:
-    """Hierarchical bootstrap over seeds and, within them, over problems.
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Estimated variance of a mean and the degrees of freedom of that estimate, shape (M,) each."""
 
-    Each resample draws seeds with replacement and problems with replacement;
-    the statistic is recomputed on the draw, and the interval is the 2.5 to
-    97.5 percentile range of all resamples (Efron and Tibshirani 1993, ch. 13).
-    Where seeds share their problems (a study's default), one draw of problems
-    serves all seeds of a resample, as the two are crossed; otherwise each
-    seed has its own draw. Samples of one problem stay together: they are not
-    independent of each other.
+    variance: Array
+    degrees_of_freedom: Array
 
-    With one seed the interval covers the choice of problems and the noise of
-    sampling, and nothing about training again. With two or three seeds it is
-    known to be too narrow; read it as a lower bound.
 
-    Two bootstraps of equal shape use the same draws, which is what makes
-    differences between them paired.
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """What was counted: sum(numerator) / sum(denominator) is a share, or an accuracy within a format.
+
+    Attributes:
+        numerator, denominator: one (P, M) array a seed.
     """
 
-    def __init__(
-        self, num_problems: Sequence[int], *, crossed: bool, num_resamples: int = NUM_RESAMPLES, seed: int = 0
-    ) -> None:
-        if not num_problems or min(num_problems) < 1:
-            raise ValueError(f"need at least one seed and one problem a seed, not {list(num_problems)}")
-        if crossed and len(set(num_problems)) > 1:
-            raise ValueError(f"crossed seeds must share their problems, not {list(num_problems)}")
-        num_seeds = len(num_problems)
-        rng = np.random.default_rng(derive_seed(seed, "bootstrap seeds", num_seeds))
-        self._seed_weights_RS: Array = rng.multinomial(
-            num_seeds, np.full(num_seeds, 1.0 / num_seeds), size=num_resamples
-        ).astype(np.float64)
-        self._problem_weights_RP = [
-            _multiplicities(
-                count, num_resamples, derive_seed(seed, "bootstrap problems", 0 if crossed else i)
-            )
-            for i, count in enumerate(num_problems)
-        ]
+    numerator: Sequence[Array]
+    denominator: Sequence[Array]
 
-    def totals(self, values_PM: Sequence[Array]) -> Array:
-        """Sums over each resample, shape (R, M), from one (P, M) array a seed."""
-        total = np.zeros((len(self._seed_weights_RS), values_PM[0].shape[1]))
-        for i, (weights_RP, values) in enumerate(zip(self._problem_weights_RP, values_PM, strict=True)):
-            total += self._seed_weights_RS[:, i : i + 1] * (weights_RP @ values)
-        return total
+    @classmethod
+    def mean(cls, values_PM: Sequence[Array]) -> Ratio:
+        """Mean of per-problem values, in which every problem counts alike."""
+        return cls(values_PM, [np.ones_like(v) for v in values_PM])
 
-    def ratio(self, numerator_PM: Sequence[Array], denominator_PM: Sequence[Array]) -> Bands:
-        """Bands of sum(numerator) / sum(denominator): a share, or an accuracy within a format."""
-        return bands(
-            divide(_sum(numerator_PM), _sum(denominator_PM)),
-            divide(self.totals(numerator_PM), self.totals(denominator_PM)),
-        )
+    def only(self, index: int) -> Ratio:
+        """One of the statistics."""
+        kept = slice(index, index + 1)
+        return Ratio([n[:, kept] for n in self.numerator], [d[:, kept] for d in self.denominator])
 
+    def shifted(self) -> Ratio:
+        """Ratios between -1 and 1 moved to the range from 0 to 1."""
+        pairs = zip(self.numerator, self.denominator, strict=True)
+        return Ratio([(n + d) / 2.0 for n, d in pairs], self.denominator)
 
-@lru_cache(maxsize=64)
-def _multiplicities(num_problems: int, num_resamples: int, seed: int) -> Array:
-    """How often each problem is drawn in each resample; shape (R, P), rows sum to P."""
-    rng = np.random.default_rng(seed)
-    drawn = rng.integers(num_problems, size=(num_resamples, num_problems))
-    drawn += np.arange(num_resamples)[:, None] * num_problems
-    counts = np.bincount(drawn.ravel(), minlength=num_resamples * num_problems)
-    return counts.reshape(num_resamples, num_problems).astype(np.float64)
+    @property
+    def least(self) -> float:
+        """The smallest numerator."""
+        return min(float(n.min()) for n in self.numerator)
 
+    @property
+    def estimate(self) -> Array:
+        """The ratios, shape (M,); NaN where the denominator is 0."""
+        return divide(_sum(self.numerator), _sum(self.denominator))
 
-def _sum(values_PM: Sequence[Array]) -> Array:
-    total: Array = np.sum([values.sum(axis=0) for values in values_PM], axis=0)
-    return total
+    def residuals(self) -> list[Array]:
+        """Each problem's part in the error: (numerator - ratio * denominator) / mean denominator.
+
+        Their mean is 0 and their spread is, to first order, that of the ratio (Cochran 1977, section 6.3).
+        """
+        estimate = self.estimate
+        num_values = sum(len(d) for d in self.denominator)
+        mean = _sum(self.denominator) / num_values
+        return [divide(n - estimate * d, mean) for n, d in zip(self.numerator, self.denominator, strict=True)]
 
 
 def divide(numerator: Array, denominator: Array) -> Array:
@@ -123,13 +117,149 @@ def divide(numerator: Array, denominator: Array) -> Array:
     return result
 
 
-def bands(estimate_M: Array, resampled_RM: Array) -> Bands:
-    """Percentile bands; resamples in which a statistic is undefined are left out of its interval."""
-    low, high = np.full_like(estimate_M, np.nan), np.full_like(estimate_M, np.nan)
-    defined = np.isfinite(resampled_RM).any(axis=0)
-    if defined.any():
-        low[defined], high[defined] = np.nanpercentile(resampled_RM[:, defined], [2.5, 97.5], axis=0)
-    return Bands(estimate_M, low, high)
+def _sum(values_PM: Sequence[Array]) -> Array:
+    total: Array = np.sum([values.sum(axis=0) for values in values_PM], axis=0)
+    return total
+
+
+def spread(values_PM: Sequence[Array], *, crossed: bool) -> Spread:
+    """Variance of the mean of all values over new trainings and new problems; one (P, M) array a seed.
+
+    With seeds that share their problems, a value is mu + seed + problem + rest, and
+
+        variance = (MS_seed + max(MS_problem - MS_rest, 0)) / (S P)
+
+    from the mean squares of the two-way table, with degrees of freedom after Satterthwaite (1946) but for one
+    exponent, see `_crossed`. Seeds with problems of their own contain the problems' part in their means; the
+    variance is that of the seed means, with S - 1 degrees of freedom. One seed says nothing about trainings:
+    the variance is that over problems, with P - 1.
+    """
+    num_seeds = len(values_PM)
+    if num_seeds == 1:
+        return _between(values_PM[0])
+    if not crossed or len(values_PM[0]) == 1:
+        sums = np.stack([v.sum(axis=0) for v in values_PM])
+        return _between(sums * (num_seeds / sum(len(v) for v in values_PM)))
+    return _crossed(np.stack(values_PM))
+
+
+def _between(units: Array) -> Spread:
+    """Variance of the mean of independent units, shape (units, M); NaN for a single one."""
+    count = len(units)
+    if count < 2:
+        nothing = np.full(units.shape[1], np.nan)
+        return Spread(nothing, nothing)
+    return Spread(units.var(axis=0, ddof=1) / count, np.full(units.shape[1], count - 1.0))
+
+
+def _crossed(values_SPM: Array) -> Spread:
+    """Variance components of a two-way table without repetition.
+
+    Three departures from the textbook, chosen by simulation (docs/statistics.md). MS_problem - MS_rest is cut
+    off at 0. MS_seed is not replaced where it is below MS_rest: it is the only witness of how much trainings
+    differ, and pooling the two is too sure where they differ a little. The weight of the seeds enters the
+    degrees of freedom with exponent 1.25, not 2: when MS_seed comes out small by chance, variance and weight
+    are too small together, and Satterthwaite's formula then claims many degrees of freedom. Seeds that agree
+    better than a fiftieth of what sampling alone allows (equal counts, mostly) are taken at that fiftieth.
+    """
+    num_seeds, num_problems, _ = values_SPM.shape
+    seed_SM, problem_PM = values_SPM.mean(axis=1), values_SPM.mean(axis=0)
+    seed_df, problem_df = num_seeds - 1.0, num_problems - 1.0
+    rest_df = seed_df * problem_df
+    total = values_SPM.var(axis=(0, 1)) * (num_seeds * num_problems)
+    seed_sum = seed_SM.var(axis=0) * (num_seeds * num_problems)
+    problem_sum = problem_PM.var(axis=0) * (num_seeds * num_problems)
+    rest = np.maximum(total - seed_sum - problem_sum, 0.0) / rest_df
+    seed = np.maximum(seed_sum / seed_df, _LEAST_SEED_SPREAD * rest)
+    problem = problem_sum / problem_df
+    shared = problem > rest
+    sum_of_both = seed + np.where(shared, problem - rest, 0.0)
+    weight = [divide(part, sum_of_both) for part in (seed, problem, rest)]
+    inverse = weight[0] ** _SEED_EXPONENT / seed_df + np.where(
+        shared, weight[1] ** 2 / problem_df + weight[2] ** 2 / rest_df, 0.0
+    )
+    return Spread(sum_of_both / (num_seeds * num_problems), divide(np.ones_like(inverse), inverse))
+
+
+def ratio_bands(measured: Ratio, *, crossed: bool) -> Bands:
+    """Ratios that lie between 0 and 1, with score intervals (Wilson 1927) at the effective number of samples.
+
+    n = p (1 - p) / variance is the number of independent samples that would be as uncertain (after Korn and
+    Graubard 1998); Wilson's interval with it and Student's quantile stays within [0, 1] and never has zero
+    width. Where nothing varies (0 of 160, or every problem alike) n is the number of problems, not of
+    samples: those of one problem are not independent of each other.
+    """
+    p, found = measured.estimate, spread(measured.residuals(), crossed=crossed)
+    known = np.isfinite(found.variance) & (found.variance > _NO_VARIANCE) & (p > 0.0) & (p < 1.0)
+    samples = divide(p * (1.0 - p), np.where(known, found.variance, np.nan))
+    n = np.where(known, samples, np.maximum(_problems(measured, crossed), 1.0))
+    t = t_quantile(np.where(known, found.degrees_of_freedom, np.inf))
+    shrunk = 1.0 + t**2 / n
+    centre = (p + t**2 / (2.0 * n)) / shrunk
+    half = t / shrunk * np.sqrt(np.maximum(p * (1.0 - p), 0.0) / n + (t / (2.0 * n)) ** 2)
+    # The estimate is inside by algebra, but not always by floating point.
+    low, high = np.minimum(centre - half, p), np.maximum(centre + half, p)
+    return Bands(p, np.clip(low, 0.0, 1.0), np.clip(high, 0.0, 1.0))
+
+
+def _problems(measured: Ratio, crossed: bool) -> Array:
+    """How many different problems have a part in each ratio."""
+    present = [(d > 0).astype(float) for d in measured.denominator]
+    return _sum([np.max(present, axis=0)] if crossed else present)
+
+
+@dataclass(frozen=True, slots=True)
+class Differences:
+    """Differences between two measurements of the same problems, arrays of shape (M,)."""
+
+    difference: Bands
+    p_value: Array
+    degrees_of_freedom: Array
+    minimum_detectable: Array
+
+
+def compare(before: Ratio, after: Ratio, *, crossed: bool) -> Differences:
+    """After minus before with a t interval over seeds and problems, for each statistic alone.
+
+    Where nothing varies (0 of 160 against 0 of 160) the interval is put together from the score intervals of
+    the two sides (Newcombe 1998, method 10), and p from a normal test of two proportions over problems.
+    """
+    residuals = [a - b for b, a in zip(before.residuals(), after.residuals(), strict=True)]
+    found = spread(residuals, crossed=crossed)
+    estimate = after.estimate - before.estimate
+    error, df = np.sqrt(found.variance), found.degrees_of_freedom
+    known = np.isfinite(error) & (found.variance > _NO_VARIANCE)
+    error, df = np.where(known, error, 1.0), np.where(known, df, np.inf)
+    half = t_quantile(df) * error
+    low, high, p_value = estimate - half, estimate + half, t_p_value(estimate / error, df)
+    detected = detectable(df) * error
+    for i in np.flatnonzero(~known):
+        low[i], high[i], p_value[i] = _without_variance(
+            before.only(int(i)), after.only(int(i)), estimate[i], crossed=crossed
+        )
+        detected[i] = detectable(math.inf) * (high[i] - low[i]) / (2.0 * t_quantile(math.inf))
+    return Differences(Bands(estimate, low, high), p_value, df, detected)
+
+
+def _without_variance(
+    before: Ratio, after: Ratio, estimate: float, *, crossed: bool
+) -> tuple[float, float, float]:
+    """Ends of the interval and p-value of one difference whose observed variance is 0."""
+    if not math.isfinite(estimate):
+        return math.nan, math.nan, 1.0
+    if before.least < 0.0 or after.least < 0.0:  # differences of differences lie between -1 and 1
+        low, high, p_value = _without_variance(
+            before.shifted(), after.shifted(), estimate / 2.0, crossed=crossed
+        )
+        return 2.0 * low, 2.0 * high, p_value
+    first, second = (ratio_bands(r, crossed=crossed).at(0) for r in (before, after))
+    below = math.hypot(second.estimate - second.low, first.high - first.estimate)
+    above = math.hypot(second.high - second.estimate, first.estimate - first.low)
+    middle = (first.estimate + second.estimate) / 2.0
+    num_problems = float(_problems(after, crossed)[0])
+    error = math.sqrt(max(2.0 * middle * (1.0 - middle), 0.0) / num_problems)
+    p_value = float(t_p_value(estimate / error, math.inf)) if error else 1.0
+    return estimate - below, estimate + above, p_value
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,12 +267,13 @@ class PairedTest:
     """A difference between two measurements of the same problems.
 
     Attributes:
-        difference: after minus before, with its bootstrap interval over problems and seeds.
-        p_value: two-sided sign-flip test over problems: how often chance alone, flipping which of the two
-            measurements of a problem comes first, makes a mean difference at least this large.
-        minimum_detectable: true difference that this design finds in 80 % of repetitions at the 5 % level.
+        difference: after minus before, with its 95 % interval.
+        p_value: of no difference, from the same t distribution as the interval.
+        minimum_detectable: true difference that a repetition of this study finds four times in five at the
+            5 % level, before any correction for several comparisons.
         num_problems: problems that were compared.
         num_seeds: training runs behind each measurement.
+        degrees_of_freedom: of the t distribution; infinite where nothing varied.
     """
 
     difference: Interval
@@ -150,54 +281,53 @@ class PairedTest:
     minimum_detectable: float
     num_problems: int
     num_seeds: int
+    degrees_of_freedom: float = math.inf
+
+    @property
+    def about(self) -> About:
+        """What the test speaks of: new trainings, or with one seed just these runs; on new problems both."""
+        return "trainings" if self.num_seeds > 1 else "runs"
 
     @property
     def inside_noise(self) -> bool:
         """Whether the interval or the test leaves room for no difference at all."""
-        return not self.difference.excludes_zero or self.p_value >= 0.05
+        return not self.difference.excludes_zero or self.p_value >= LEVEL
 
 
-def paired_test(
-    before_P: Sequence[Array], after_P: Sequence[Array], *, crossed: bool, num_resamples: int = NUM_RESAMPLES
-) -> PairedTest:
+def ratio_test(before: Ratio, after: Ratio, *, crossed: bool) -> PairedTest:
+    """Compare one ratio (M = 1) before and after, aligned problem by problem.
+
+    Raises:
+        ValueError: shapes differ.
+    """
+    if [d.shape for d in before.denominator] != [d.shape for d in after.denominator]:
+        raise ValueError("before and after must hold the same problems")
+    found = compare(before, after, crossed=crossed)
+    sizes = [len(d) for d in after.denominator]
+    return PairedTest(
+        difference=found.difference.at(0),
+        p_value=float(found.p_value[0]),
+        minimum_detectable=float(found.minimum_detectable[0]),
+        num_problems=sizes[0] if crossed else sum(sizes),
+        num_seeds=len(sizes),
+        degrees_of_freedom=float(found.degrees_of_freedom[0]),
+    )
+
+
+def paired_test(before_P: Sequence[Array], after_P: Sequence[Array], *, crossed: bool) -> PairedTest:
     """Compare two measurements, one array of per-problem values a seed each, aligned problem by problem.
 
-    The sign-flip test (Fisher 1935) averages the seeds of a problem first where
-    problems are shared, since those are not independent observations of it.
+    Args:
+        before_P, after_P: values between 0 and 1, or between -1 and 1 for differences of differences.
+        crossed: whether all seeds were measured on the same problems.
 
     Raises:
         ValueError: shapes differ.
     """
     if [len(b) for b in before_P] != [len(a) for a in after_P]:
         raise ValueError("before and after must hold the same problems")
-    delta_P = [after - before for before, after in zip(before_P, after_P, strict=True)]
-    bootstrap = Bootstrap([len(d) for d in delta_P], crossed=crossed, num_resamples=num_resamples)
-    columns = [d[:, None] for d in delta_P]
-    difference = bootstrap.ratio(columns, [np.ones_like(c) for c in columns]).at(0)
-    units = np.mean(delta_P, axis=0) if crossed else np.concatenate(delta_P)
-    deviation = float(np.std(units, ddof=1)) if len(units) > 1 else math.nan
-    return PairedTest(
-        difference=difference,
-        p_value=_sign_flip(units, num_resamples=4 * num_resamples),
-        minimum_detectable=minimum_detectable_difference(len(units), deviation),
-        num_problems=len(units),
-        num_seeds=len(delta_P),
-    )
-
-
-def _sign_flip(units: Array, *, num_resamples: int) -> float:
-    """Two-sided Monte Carlo sign-flip p-value of mean zero; the observed arrangement counts as one draw."""
-    moving = units[units != 0.0]
-    if not len(moving):
-        return 1.0
-    rng = np.random.default_rng(derive_seed(0, "sign flip", len(moving)))
-    observed = abs(moving.sum())
-    extreme = 1
-    for start in range(0, num_resamples, 1000):
-        count = min(1000, num_resamples - start)
-        signs = rng.integers(2, size=(count, len(moving))) * 2.0 - 1.0
-        extreme += int((np.abs(signs @ moving) >= observed - 1e-12).sum())
-    return extreme / (num_resamples + 1)
+    before, after = (Ratio.mean([values[:, None] for values in side]) for side in (before_P, after_P))
+    return ratio_test(before, after, crossed=crossed)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -211,9 +341,9 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def minimum_detectable_difference(
-    num_problems: int, standard_deviation: float = math.sqrt(0.5), *, power: float = 0.8, level: float = 0.05
+    num_problems: int, standard_deviation: float = math.sqrt(0.5), *, power: float = 0.8, level: float = LEVEL
 ) -> float:
-    """Smallest true mean difference that a paired comparison finds with the given power.
+    """Smallest true mean difference between two runs that a paired comparison finds with the given power.
 
     (z(1 - level/2) + z(power)) * deviation / sqrt(problems), for a two-sided
     test at `level` (normal approximation; Miller 2024, arXiv:2411.00640, eq. 9).

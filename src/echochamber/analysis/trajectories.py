@@ -12,8 +12,17 @@ from functools import cached_property
 import numpy as np
 import pyarrow as pa
 
+from echochamber.analysis.resampling import ProblemBootstrap
 from echochamber.analysis.runs import Run, distinct
-from echochamber.analysis.statistics import Array, Bands, Bootstrap, Interval, PairedTest, paired_test
+from echochamber.analysis.statistics import (
+    Array,
+    Bands,
+    Interval,
+    PairedTest,
+    Ratio,
+    paired_test,
+    ratio_bands,
+)
 from echochamber.base import EchoError, InputError
 from echochamber.evaluation import Votes, count_votes, maj_at_k, pass_at_k
 from echochamber.formats import format_names
@@ -94,34 +103,36 @@ class Trajectory:
         return len({count.problems for count in self.counts}) == 1
 
     @cached_property
-    def bootstrap(self) -> Bootstrap:
-        """Draws of seeds and problems for this trajectory; equal for trajectories on the same problems."""
-        return Bootstrap([len(count.problems) for count in self.counts], crossed=self.crossed)
+    def bootstrap(self) -> ProblemBootstrap:
+        """Draws of problems for what has no variance in closed form; equal on the same problems."""
+        return ProblemBootstrap([len(count.problems) for count in self.counts], crossed=self.crossed)
 
-    def _ratio(self, numerator: Sequence[Array], denominator: Sequence[Array]) -> Bands:
+    def ratio(self, numerator: Sequence[Array], denominator: Sequence[Array]) -> Bands:
+        """Bands of sum(numerator) / sum(denominator) over one (P, ...) array a seed; shape (...)."""
         shape = numerator[0].shape[1:]
-        flat = self.bootstrap.ratio(
+        measured = Ratio(
             [n.reshape(len(n), -1) for n in numerator], [d.reshape(len(d), -1) for d in denominator]
         )
+        flat = ratio_bands(measured, crossed=self.crossed)
         return Bands(flat.estimate.reshape(shape), flat.low.reshape(shape), flat.high.reshape(shape))
 
     @cached_property
     def share(self) -> Bands:
         """Share of each format, shape (T, F)."""
         numerator = [c.completions for c in self.counts]
-        return self._ratio(
+        return self.ratio(
             numerator, [np.broadcast_to(n.sum(axis=2, keepdims=True), n.shape) for n in numerator]
         )
 
     @cached_property
     def accuracy_by_format(self) -> Bands:
         """Mean reward of the completions in each format, shape (T, F); NaN where there are none."""
-        return self._ratio([c.reward for c in self.counts], [c.completions for c in self.counts])
+        return self.ratio([c.reward for c in self.counts], [c.completions for c in self.counts])
 
     @cached_property
     def pass_at_1(self) -> Bands:
         """Share of correct completions, shape (T,)."""
-        return self._ratio([c.correct for c in self.counts], [c.completions.sum(axis=2) for c in self.counts])
+        return self.ratio([c.correct for c in self.counts], [c.completions.sum(axis=2) for c in self.counts])
 
     def accuracy_per_problem(self, index: int) -> list[Array]:
         """pass@1 of each problem at the index-th step, one (P,) array a seed."""
@@ -142,9 +153,10 @@ class Trajectory:
         ]
 
     def mean(self, per_problem: Sequence[Array]) -> Interval:
-        """Mean of per-problem values, one (P,) array a seed, with its interval."""
-        columns = [values[:, None] for values in per_problem]
-        return self.bootstrap.ratio(columns, [np.ones_like(c) for c in columns]).at(0)
+        """Mean of per-problem values between 0 and 1, one (P,) array a seed, with its interval."""
+        return ratio_bands(Ratio.mean([values[:, None] for values in per_problem]), crossed=self.crossed).at(
+            0
+        )
 
     def share_per_problem(self, index: int, name: str) -> list[Array]:
         """Share of one format in each problem's completions, one (P,) array a seed."""
