@@ -25,7 +25,7 @@ from echochamber.analysis.forecast import (
     tilted,
 )
 from echochamber.analysis.headline import FormatChange, Headline, headline, percent, points
-from echochamber.analysis.runs import Run, distinct
+from echochamber.analysis.runs import Run, distinct, showing_lock
 from echochamber.analysis.second_opinion import second_opinion, write_second_opinion
 from echochamber.analysis.statistics import (
     Bands,
@@ -96,6 +96,7 @@ __all__ = [
     "rules_of_thumb",
     "second_opinion",
     "select",
+    "showing_lock",
     "tilted",
     "training_shares",
     "trajectories",

@@ -11,10 +11,15 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import yaml
 
-from echochamber.base import EchoError, InputError, read_json
+from echochamber.base import EchoError, InputError, RunLock, read_json
 
 if TYPE_CHECKING:
     import duckdb
+
+
+def showing_lock(folder: Path) -> RunLock:
+    """Held by whoever writes what a run folder shows (tables, report, second opinion); others wait, aloud."""
+    return RunLock(folder / "report.lock", what=f"the report of {folder}", wait=True)
 
 
 class Run:

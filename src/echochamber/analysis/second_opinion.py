@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from echochamber.analysis.runs import Run
+from echochamber.analysis.runs import Run, showing_lock
 from echochamber.analysis.trajectories import Trajectory, majority_per_problem, select, trajectories
 from echochamber.base import write_json
 
@@ -87,7 +87,8 @@ def write_second_opinion(run_folder: Path, *, tiers: Sequence[int] = (1,)) -> Pa
     """
     run = Run(Path(run_folder))
     path = run.folder / FILE_NAME
-    write_json(path, second_opinion(run, tiers=tiers))
+    with showing_lock(run.folder):
+        write_json(path, second_opinion(run, tiers=tiers))
     return path
 
 

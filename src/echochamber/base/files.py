@@ -7,6 +7,7 @@ stop the process at each of them.
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import shutil
@@ -14,7 +15,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from echochamber.base.errors import EchoError, InputError
 
@@ -101,8 +102,41 @@ def fsync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def _alone(descriptor: int, *, wait: bool) -> bool:
+    """Lock an open file against other writers until it is closed; False if another one holds it."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        # A file system without locks: writers there have to keep out of each other's way.
+        return True
+    return True
+
+
+def open_alone(path: Path) -> IO[bytes]:
+    """`path` opened empty for writing; another process that wants it waits until this one closes it."""
+    while True:
+        stream = path.open("ab")
+        _alone(stream.fileno(), wait=True)
+        if _stands_at(stream.fileno(), path):
+            stream.truncate(0)
+            return stream
+        # Whoever had it has given it its final name meanwhile.
+        stream.close()
+
+
+def _stands_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
 def write_file(path: Path, content: bytes | str) -> None:
     """Write a file atomically and durably: temporary file, fsync, rename, fsync of the folder.
+
+    Of several processes that write one file, one after the other does, and the last one's content stays.
 
     Raises:
         EchoError: the disk refused (see `explained_write`); the old content is untouched.
@@ -111,15 +145,15 @@ def write_file(path: Path, content: bytes | str) -> None:
     temporary = path.with_name(path.name + ".tmp")
     with explained_write(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as stream:
+        with open_alone(temporary) as stream:
             half = len(data) // 2
             stream.write(data[:half])
             fault_point("file.mid_write")
             stream.write(data[half:])
             stream.flush()
             os.fsync(stream.fileno())
-        fault_point("file.before_rename")
-        temporary.replace(path)
+            fault_point("file.before_rename")
+            temporary.replace(path)
         fault_point("file.after_rename")
         fsync_folder(path.parent)
 
@@ -184,11 +218,29 @@ def atomic_folder(final: Path) -> Iterator[Path]:
         raise InputError(f"{final} exists already; remove it or choose another name")
     temporary = final.with_name(final.name + ".tmp")
     with explained_write(final):
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
+        descriptor = _new_folder(temporary, final)
     try:
         yield temporary
         publish_folder(temporary, final)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+    finally:
+        os.close(descriptor)
+
+
+def _new_folder(temporary: Path, final: Path) -> int:
+    """An empty folder, locked against other processes for as long as the returned descriptor is open."""
+    while True:
+        temporary.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(temporary, os.O_RDONLY)
+        if not _alone(descriptor, wait=False):
+            os.close(descriptor)
+            raise InputError(
+                f"{final} is being written by another process; wait for it or choose another name"
+            )
+        if _stands_at(descriptor, temporary):
+            if not any(temporary.iterdir()):
+                return descriptor
+            shutil.rmtree(temporary)
+        os.close(descriptor)

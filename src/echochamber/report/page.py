@@ -21,6 +21,7 @@ from echochamber.analysis import (
     minimum_detectable_difference,
     percent,
     points,
+    showing_lock,
     trajectories,
 )
 from echochamber.base import explained_write, write_file
@@ -62,6 +63,11 @@ def render(run_folder: Path, *, images: bool = True) -> Path:
         EchoError: its records are missing or damaged, or the folder cannot be written to.
     """
     run = Run(Path(run_folder))
+    with showing_lock(run.folder):
+        return _render(run, images=images)
+
+
+def _render(run: Run, *, images: bool) -> Path:
     found = trajectories(run)
     shown = [t for t in found if not t.greedy] or found
     every = build.groups(shown)

@@ -214,7 +214,7 @@ def _show_what_is_there(study: Study, say: Say) -> None:
 
 def _show(study: Study, say: Say) -> list[dict[str, Any]]:
     """Gather the results and draw the report, unless both stand there already, made from the same things."""
-    from echochamber.analysis import write_second_opinion
+    from echochamber.analysis import showing_lock, write_second_opinion
     from echochamber.report import render
 
     folder, stamp = study.folder, study.folder / "report.json"
@@ -230,7 +230,8 @@ def _show(study: Study, say: Say) -> list[dict[str, Any]]:
         say(f"report: {folder / 'report.html'} (nothing has changed)")
         return rows
     stamp.unlink(missing_ok=True)
-    rows = gather(study.name, study.plan, study.store, folder, study.config.evaluation)
+    with showing_lock(folder):
+        rows = gather(study.name, study.plan, study.store, folder, study.config.evaluation)
     if study.config.verify.as_published:
         write_second_opinion(folder, tiers=study.config.verify.tiers)
     say(f"report: {render(folder)}")

@@ -5,13 +5,22 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from echochamber.base import InputError, explained_write, fsync_folder, read_rows, text_field
+from echochamber.base import (
+    InputError,
+    RunLock,
+    explained_write,
+    fsync_folder,
+    open_alone,
+    read_rows,
+    text_field,
+)
 from echochamber.formats import ALL_LABELS
 from echochamber.verify.grader import Grader
 from echochamber.verify.outcomes import Outcome, Verdict
@@ -68,50 +77,52 @@ def grade_file(
     Raises:
         InputError: the file, a line of it, a field or the output path cannot be used; nothing is written.
     """
+    if out is not None and out.exists() and path.exists() and out.samefile(path):
+        raise InputError(f"cannot write {out}: it is the file to be graded; give another path")
     totals = _Totals()
-    temporary = out.with_name(out.name + ".tmp") if out else None
-    try:
-        with Grader(
+    with (
+        _writer(out) as write,
+        Grader(
             tiers=tiers, workers=workers, reward_stated=reward_stated, unsafe_unconfined=unsafe_unconfined
-        ) as grader:
-            stream = None
-            if out is not None and temporary is not None:
-                with explained_write(out):
-                    if out.is_dir():
-                        raise InputError(f"cannot write {out}: it is a folder; give the path of a file")
-                    out.parent.mkdir(parents=True, exist_ok=True)
-                    stream = temporary.open("w", encoding="utf-8")
-            try:
-                for places, completions, golds in _chunks(path, completion, gold):
-                    verdicts = _graded(grader, places, completions, golds, benchmark)
-                    totals.add(verdicts)
-                    if stream is not None and out is not None:
-                        with explained_write(out):
-                            stream.writelines(_line(verdict) for verdict in verdicts)
-                if stream is not None and out is not None:
-                    with explained_write(out):
-                        stream.flush()
-                        os.fsync(stream.fileno())
-            finally:
-                if stream is not None:
-                    stream.close()
-        if out is not None and temporary is not None:
-            with explained_write(out):
-                temporary.replace(out)
-                fsync_folder(out.parent)
-    except BaseException:
-        if temporary is not None:
-            with_suppressed_unlink(temporary)
-        raise
+        ) as grader,
+    ):
+        for places, completions, golds in _chunks(path, completion, gold):
+            verdicts = _graded(grader, places, completions, golds, benchmark)
+            totals.add(verdicts)
+            write(verdicts)
     return totals.summary()
 
 
-def with_suppressed_unlink(path: Path) -> None:
-    """Remove a file if it is there and can be."""
-    try:
-        path.unlink()
-    except OSError:
+@contextmanager
+def _writer(out: Path | None) -> Iterator[Callable[[Sequence[Verdict]], None]]:
+    """What writes verdicts to `out`, which appears when all are written; another process is refused."""
+    if out is None:
+        yield lambda verdicts: None
         return
+    if out.is_dir():
+        raise InputError(f"cannot write {out}: it is a folder; give the path of a file")
+    if out.exists() and not out.is_file():
+        raise InputError(f"cannot write {out}: it is no regular file; give another path")
+    temporary = out.with_name(out.name + ".tmp")
+    with RunLock(out.with_name(out.name + ".lock"), what=str(out)):
+        try:
+            with explained_write(out):
+                stream = open_alone(temporary)
+            with stream:
+
+                def write(verdicts: Sequence[Verdict]) -> None:
+                    with explained_write(out):
+                        stream.writelines(_line(verdict).encode() for verdict in verdicts)
+
+                yield write
+                with explained_write(out):
+                    stream.flush()
+                    os.fsync(stream.fileno())
+                    temporary.replace(out)
+                    fsync_folder(out.parent)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
 
 
 def _graded(
