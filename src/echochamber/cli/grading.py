@@ -62,11 +62,29 @@ def grade(
     )
     print_rows(rows, title=str(file))
     print_rows([{"outcome": k, "completions": v} for k, v in summary.outcomes.items() if v], title="Outcomes")
+    unsupported = summary.outcomes["unsupported"]
+    if unsupported and 2 not in (tier or (1,)):
+        typer.echo(
+            f"{unsupported} of {summary.total} completions hold a program that tier 1 cannot run and earn 0. "
+            f"{_way_to_tier_2()}"
+        )
     if summary.stated:
         typer.echo(
             f"{summary.stated} completions with code state an answer in their text too; in "
             f"{summary.disagreements} of them code and text differ in being right"
         )
+
+
+def _way_to_tier_2() -> str:
+    """What runs the programs that tier 1 cannot run, or why nothing here does."""
+    from echochamber.base import InputError
+    from echochamber.verify import require_confinement
+
+    try:
+        require_confinement()
+    except InputError as error:
+        return f"On this machine {error}"
+    return "Add --tier 1 --tier 2 to run these in confined CPython with numpy and sympy"
 
 
 def add_to(app: typer.Typer) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from echochamber.base import (
     InputError,
+    Row,
     RunLock,
     explained_write,
     fsync_folder,
@@ -165,9 +166,15 @@ def _chunks(path: Path, completion: str, gold: str) -> Iterator[Chunk]:
     while batch := list(islice(rows, _CHUNK)):
         yield (
             [place for place, _ in batch],
-            [text_field(row, completion, place) for place, row in batch],
+            [_written(row, completion, place) for place, row in batch],
             [text_field(row, gold, place) for place, row in batch],
         )
+
+
+def _written(row: Row, field: str, place: str) -> str:
+    """A completion as it stands: a model's text is graded whatever it holds, half characters included."""
+    value = row.get(field)
+    return value if isinstance(value, str) else text_field(row, field, place)
 
 
 class _Totals:
