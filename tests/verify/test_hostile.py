@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from echochamber.verify import Grader, Limits, Outcome
-from echochamber.verify.sandboxed import confinement
+from echochamber.verify.sandboxed import confinement, syscalls
 
 LIMITS = Limits(seconds=0.4, confined_seconds=1.0, confined_memory_mib=256)
 # A machine that other work keeps busy is slow to start and reap processes.
@@ -185,6 +185,47 @@ def test_raw_system_calls_are_denied(patient: Grader) -> None:
     assert verdict.outcome is Outcome.correct
 
 
+def verdict_of_filter(machine: str, number: int) -> int:
+    """What the filter answers to a system call whose arguments are all ones, by its rules alone."""
+    accumulator, at, program = 0, 0, confinement.filter_program(machine)
+    while True:
+        code, if_true, if_false, operand = program[at]
+        at += 1
+        if code == 0x20:
+            accumulator = {0: number, 4: syscalls.AUDIT_ARCH[machine]}.get(operand, 0xFFFFFFFF)
+        elif code == 0x54:
+            accumulator &= operand
+        elif code == 0x06:
+            return operand
+        else:
+            holds = accumulator == operand if code == 0x15 else accumulator >= operand
+            at += if_true if holds else if_false
+
+
+@pytest.mark.parametrize("machine", syscalls.ALLOWED)
+def test_a_system_call_that_is_not_listed_is_denied(machine: str) -> None:
+    denied, allowed = 0x00050001, 0x7FFF0000
+    listed = set(syscalls.ALLOWED[machine].values())
+    for number in [*range(700), 2**31, 2**32 - 1]:
+        answer = verdict_of_filter(machine, number)
+        if number in listed:
+            assert answer == allowed
+        elif machine == "x86_64" and number >= 0x40000000:
+            assert answer == 0x00050026
+        else:
+            assert answer == denied, number
+
+
+@needs_confinement
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="the numbers are those of x86_64")
+@pytest.mark.parametrize("number", [335, 336])
+def test_returns_from_probes_are_of_no_use(patient: Grader, number: int) -> None:
+    # New kernels let these two pass every filter, and end a process that calls them outside of a probe.
+    program = f"import ctypes\n18 if ctypes.CDLL(None).syscall({number}, 0, 0, 0) == -1 else 17"
+    (verdict,) = patient.grade([f"<llm-code>\n{program}\n</llm-code>"], ["18"])
+    assert verdict.outcome in (Outcome.correct, Outcome.runtime_error)
+
+
 @needs_confinement
 def test_no_state_passes_in_tier_2(patient: Grader) -> None:
     leave = "import sympy, builtins, json, os\nsympy.LEAK = 1\nbuiltins.sum = lambda x: 99\njson.dumps = None\nos.environ['LEAK'] = '1'\n18"
@@ -218,14 +259,60 @@ def test_what_a_program_may_do_in_tier_2(patient: Grader) -> None:
     assert [verdict.outcome for verdict in verdicts] == [Outcome.correct] * len(honest)
 
 
+SAME_FOR_ALL = (
+    "import random\nrandom.randint(1, 10**9)",
+    "import random\nrandom.seed()\nrandom.random()",
+    "import random\nrandom.Random().random()",
+    "import random\nrandom.SystemRandom().random()",
+    "import secrets\nsecrets.randbelow(10**9)",
+    "import secrets\nsecrets.token_hex(8)",
+    "import os\nos.urandom(8).hex()",
+    "import uuid\nstr(uuid.uuid4())",
+    "import numpy\nnumpy.random.rand()",
+    "import numpy\nint(numpy.random.default_rng().integers(10**9))",
+    "import numpy\nfloat(numpy.random.Generator(numpy.random.PCG64()).random())",
+    "import sympy\nsympy.core.random.random()",
+    "import time\ntime.time()",
+    "import time\nstart = time.perf_counter()\nsum(range(10**5))\ntime.perf_counter() - start",
+    "import time\ntime.strftime('%Y %H:%M:%S', time.localtime())",
+    "import datetime\nstr(datetime.datetime.now())",
+    "from datetime import datetime, timezone\nrepr(datetime.now(timezone.utc))",
+    "import datetime\nstr(datetime.date.today())",
+    "import time\nwhile time.time() < 1704067205:\n    pass\n18",
+    "str({object.__name__, 'a', 'b', 'c'})",
+)
+
+
 @needs_confinement
-def test_tiers_agree_on_random_numbers() -> None:
-    text = "<llm-code>\nimport random\nrandom.randint(1, 10**9)\n</llm-code>"
+def test_a_value_in_tier_2_is_a_function_of_the_text() -> None:
+    texts = [f"<llm-code>\nimport sympy\n{program}\n</llm-code>" for program in SAME_FOR_ALL]
     answers = []
     for _ in range(2):
         with Grader(tiers=(2,), workers=1, limits=Limits(confined_seconds=30)) as grader:
-            answers.append(grader.grade([text], ["1"])[0].answer)
+            verdicts = grader.grade(texts, ["1"] * len(texts))
+            answers.append({p: v.answer for p, v in zip(SAME_FOR_ALL, verdicts, strict=True)})
     assert answers[0] == answers[1]
+    assert None not in answers[0].values(), answers[0]
+    assert answers[0]["import datetime\nstr(datetime.date.today())"] == "2024-01-01"
+
+
+@needs_confinement
+def test_dates_work_with_a_fixed_clock(patient: Grader) -> None:
+    programs = (
+        "from datetime import datetime, timedelta\n(datetime(2024, 1, 1) + timedelta(days=17)).day",
+        "from datetime import datetime\n(datetime.strptime('19/01/24', '%d/%m/%y') - datetime(2024, 1, 1)).days",
+        "import datetime\n17 + isinstance(datetime.datetime.now(), datetime.datetime)",
+        "import datetime, pickle\n17 + (pickle.loads(pickle.dumps(datetime.datetime(2024, 1, 1))).year == 2024)",
+        "import datetime\n17 + isinstance(datetime.datetime(2024, 1, 1), datetime.date)",
+        "import datetime\ndatetime.datetime.fromisoformat('2024-01-18').day",
+        "import datetime\ndatetime.datetime.combine(datetime.date(2024, 1, 18), datetime.time()).day",
+        "import calendar, time\ncalendar.timegm(time.gmtime(18))",
+        "import numpy, datetime\nnumpy.datetime64(datetime.datetime(2024, 1, 18)).astype(datetime.datetime).day",
+    )
+    verdicts = patient.grade(
+        [f"<llm-code>\n{code}\n</llm-code>" for code in programs], ["18"] * len(programs)
+    )
+    assert [verdict.answer for verdict in verdicts] == ["18"] * len(programs)
 
 
 @needs_confinement
