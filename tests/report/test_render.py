@@ -4,10 +4,15 @@ import re
 import shutil
 from pathlib import Path
 
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 from echochamber.base import EchoError, InputError
 from echochamber.report import render
+from echochamber.report.figures import Panel, Series
+from echochamber.report.plotly import panel_json
+from echochamber.report.texts import end_text
 from synthetic import make_run
 
 
@@ -140,3 +145,72 @@ def test_large_runs_stay_light(tmp_path: Path) -> None:
     """Only a bounded number of completions and points goes into the page."""
     run = make_run(tmp_path / "large", arms=("grpo",), num_points=2, num_problems=400, total_steps=3000)
     assert render(run, images=False).stat().st_size < 2_000_000
+
+
+def opening(text: str) -> str:
+    """What the first screen says."""
+    return html.unescape(
+        re.sub(r"(?s)<[^>]*>", "", text[text.index('<header id="finding">') : text.index("</header>")])
+    )
+
+
+def test_the_first_screen_has_greedy_numbers_and_the_controls_twin(folder: Path) -> None:
+    text = opening(page(folder))
+    assert "decoded greedily, test" in text and "pass@1 at T = 1, test" in text
+    assert text.count("Decoded greedily:") == 2  # each arm
+    assert "random (reward: random) is the twin of grpo" in text
+
+
+def test_without_greedy_decoding_the_page_says_what_is_unknown(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "sampled", arms=("grpo",), num_points=2, num_problems=30)
+    for part in (run / "completions").iterdir():
+        table = pq.read_table(part)
+        pq.write_table(table.filter(pc.invert(table["greedy"])), part)
+    summary = json.loads((run / "summary.json").read_text())
+    summary["rows"] = [row for row in summary["rows"] if not row["greedy"]]
+    (run / "summary.json").write_text(json.dumps(summary))
+    assert "how much of this is sharpening at T = 1 is unknown" in opening(page_of(run))
+
+
+def test_the_headline_is_on_the_study_s_first_benchmark(tmp_path: Path) -> None:
+    run = make_run(
+        tmp_path / "order", arms=("grpo",), benchmarks=("zeta", "alpha"), num_points=2, num_problems=10
+    )
+    text = page_of(run)
+    assert "pass@1 at T = 1, zeta" in opening(text) and "alpha" not in opening(text)
+    assert text.index("pico on three, zeta") < text.index("pico on three, alpha")
+
+
+def test_one_seed_speaks_of_runs_and_several_of_trainings(tmp_path: Path) -> None:
+    one, several = (
+        page_of(make_run(tmp_path / f"{len(seeds)}", arms=("grpo", "random"), seeds=seeds, num_points=2,
+                         num_problems=30))
+        for seeds in ((0,), (0, 1, 2, 3))
+    )  # fmt: skip
+    body = one[one.index("<section") :]
+    assert "In this run RL amplified" in one and "In this run" not in several
+    assert "these two runs differ on these problems" in body
+    assert 'class="verdict yes"' not in body and 'class="verdict run"' in body
+    assert "95 % intervals cover other problems only, not training again" in body
+    body = several[several.index("<section") :]
+    assert 'class="verdict yes"' in body and 'class="verdict run"' not in body
+    assert "95 % intervals cover other problems and other trainings" in body
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(1.0, "100.0"), (0.99996, ">99.9"), (0.9995, ">99.9"), (0.995, "99.5"), (0.0, "0.0"), (0.0004, "<0.1")],
+)
+def test_ends_of_intervals_are_0_and_100_only_where_they_are(value: float, shown: str) -> None:
+    assert end_text(value) == shown
+
+
+def test_the_pointer_shows_the_words_of_the_tables() -> None:
+    series = Series("boxed", (0.0, 1.0), (0.996, 1.0), "#009E73", low=(0.9996, None), high=(1.0, None))
+    trace = panel_json(Panel("grpo", (series,), percent=True))["data"][-1]
+    assert trace["customdata"][0].startswith("99.6") and trace["customdata"][1] == "100\u00a0%"
+    assert "100.0%" not in json.dumps(trace)
+
+
+def page_of(run: Path) -> str:
+    return render(run, images=False).read_text(encoding="utf-8")

@@ -8,7 +8,9 @@ from echochamber.analysis.comparison import (
     cost,
     endpoint_results,
     endpoints_of,
+    verdict,
 )
+from echochamber.analysis.controls import Control, controls
 from echochamber.analysis.distributions import count_interval
 from echochamber.analysis.dynamics import rl_curves, training_shares
 from echochamber.analysis.endpoints import Endpoint
@@ -27,6 +29,7 @@ from echochamber.analysis.forecast import (
 from echochamber.analysis.headline import FormatChange, Headline, headline, percent, points
 from echochamber.analysis.runs import Run, distinct, showing_lock
 from echochamber.analysis.second_opinion import second_opinion, write_second_opinion
+from echochamber.analysis.sharpening import Sharpening, greedy_twin, sharpening, temperature
 from echochamber.analysis.statistics import (
     Bands,
     Interval,
@@ -54,6 +57,7 @@ __all__ = [
     "ArmComparison",
     "Bands",
     "Comparison",
+    "Control",
     "Cost",
     "Counts",
     "Endpoint",
@@ -66,12 +70,14 @@ __all__ = [
     "PairedTest",
     "Ratio",
     "Run",
+    "Sharpening",
     "Trajectory",
     "accuracy_by_format",
     "arm_configs",
     "base_and_final",
     "compare_arms",
     "compare_forecast",
+    "controls",
     "cost",
     "count_interval",
     "distinct",
@@ -81,6 +87,7 @@ __all__ = [
     "forecast",
     "forecasts",
     "format_shares",
+    "greedy_twin",
     "headline",
     "kl_coefficients",
     "learning_curves",
@@ -96,10 +103,13 @@ __all__ = [
     "rules_of_thumb",
     "second_opinion",
     "select",
+    "sharpening",
     "showing_lock",
+    "temperature",
     "tilted",
     "training_shares",
     "trajectories",
     "unrewarded_arms",
+    "verdict",
     "write_second_opinion",
 ]

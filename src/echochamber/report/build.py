@@ -15,6 +15,7 @@ from echochamber.analysis import (
     Interval,
     Run,
     Trajectory,
+    greedy_twin,
     learning_curves,
     majority_per_problem,
 )
@@ -31,14 +32,18 @@ class Group:
 
     Args:
         members: the base model first, then the arms in the study's order.
+        found: every trajectory of the run, among them the members' greedy twins.
     """
 
-    def __init__(self, members: Sequence[Trajectory]) -> None:
+    def __init__(self, members: Sequence[Trajectory], found: Sequence[Trajectory]) -> None:
         self.members = tuple(sorted(members, key=lambda t: not t.is_base))
         first = self.members[0]
         self.size, self.mixture, self.benchmark = first.size, first.mixture, first.benchmark
         self.styles = arm_styles(first.base, [t.arm for t in self.arms])
         self.colors = format_colors(first.formats)
+        twins = {t.arm: greedy_twin(t, found) for t in self.members if not t.greedy}
+        self.greedy = {arm: twin for arm, twin in twins.items() if twin is not None}
+        """The members decoded greedily, by arm, where the study did so."""
 
     @property
     def arms(self) -> tuple[Trajectory, ...]:
@@ -46,26 +51,34 @@ class Group:
         return tuple(t for t in self.members if not t.is_base)
 
     @property
+    def point(self) -> str:
+        """The sweep point of the base model, empty where pretraining was not swept over."""
+        return self.members[0].base.removeprefix(BASE)
+
+    @property
     def title(self) -> str:
-        point = self.members[0].base.removeprefix(BASE)
-        return f"{self.size} on {self.mixture}{' ' + point if point else ''}, {self.benchmark}"
+        point = f" {self.point}" if self.point else ""
+        return f"{self.size} on {self.mixture}{point}, {self.benchmark}"
 
     @property
     def slug(self) -> str:
         """For file names."""
         return "-".join(
             "".join(c if c.isalnum() else "_" for c in p)
-            for p in (self.size, self.mixture, self.benchmark, self.members[0].base.removeprefix(BASE))
+            for p in (self.size, self.mixture, self.benchmark, self.point)
             if p
         )
 
 
-def groups(found: Iterable[Trajectory]) -> list[Group]:
-    """Trajectories grouped by base model and benchmark, in order of first appearance."""
+def groups(found: Sequence[Trajectory]) -> list[Group]:
+    """Sampled trajectories, or the greedy ones if nothing was sampled, by base model and benchmark.
+
+    In order of first appearance: the study's first benchmark leads.
+    """
     members: dict[tuple[str, ...], list[Trajectory]] = defaultdict(list)
-    for t in found:
+    for t in [t for t in found if not t.greedy] or found:
         members[t.size, t.mixture, t.benchmark, t.base].append(t)
-    return [Group(one) for one in members.values()]
+    return [Group(one, found) for one in members.values()]
 
 
 def values(array: Iterable[float]) -> tuple[Value, ...]:
@@ -91,10 +104,12 @@ def banded(name: str, steps: Sequence[int], bands: Bands, column: int | None, **
 
 def design(t: Trajectory) -> str:
     """What the intervals of a trajectory cover."""
-    over = "problems and seeds" if t.num_seeds > 1 else "problems (one seed: training again is not covered)"
-    seeds = f"{t.num_seeds} seeds" if t.num_seeds > 1 else "1 seed"
     samples = f"{t.num_samples} samples each" if not t.greedy else "decoded greedily"
-    return f"{t.num_problems} problems, {samples}, {seeds}; bands are 95 % bootstrap intervals over {over}."
+    if t.num_seeds > 1:
+        covered = f"{t.num_seeds} seeds; 95 % intervals cover other problems and other trainings"
+    else:
+        covered = "one seed; 95 % intervals cover other problems only, not training again"
+    return f"{t.num_problems} problems, {samples}, {covered}."
 
 
 def share_areas(group: Group) -> Figure:
@@ -146,6 +161,9 @@ def accuracy(group: Group) -> Figure:
     panels = []
     for t in group.arms:
         series = [banded("all samples", t.steps, t.pass_at_1, None, color=INK, width=3.0)]
+        if t.arm in group.greedy:
+            twin = group.greedy[t.arm]
+            series.append(banded("decoded greedily", t.steps, twin.pass_at_1, None, color=INK, dash="dot"))
         drawn = _where_enough(t)
         for f, name in enumerate(t.formats):
             if np.nan_to_num(drawn.estimate[:, f]).max() > 0:  # a line at 0 throughout says nothing
@@ -193,6 +211,8 @@ def before_after(run: Run, group: Group) -> Figure:
     for label, t in shown:
         color = group.styles[t.arm][0]
         found = final_metrics(run, t, -1)
+        if t.arm in group.greedy:
+            found["greedy"] = group.greedy[t.arm].pass_at_1.at(-1)
         metrics.append(bar(label, tuple(found), list(found.values()), color))
         by_format = [t.share.at((-1, f)) for f in range(len(t.formats))]
         shares.append(bar(label, t.formats, by_format, color))

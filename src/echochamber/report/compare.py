@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from echochamber.analysis import Headline, Run, Trajectory, cost, rl_curves, training_shares
+from echochamber.analysis import Headline, Interval, Run, Trajectory, cost, rl_curves, training_shares
 from echochamber.report.build import (
     STEPS_LABEL,
     Group,
     banded,
+    bar,
     design,
     thinned,
     values,
@@ -18,6 +20,7 @@ from echochamber.report.build import (
 from echochamber.report.figures import Figure, Panel, Series, step_position, step_ticks
 from echochamber.report.palette import format_colors
 
+NOTHING = Interval(math.nan, math.nan, math.nan)
 METRICS = (
     ("reward", "reward"),
     ("correct", "correct, training questions"),
@@ -221,36 +224,37 @@ def teacher_forced(run: Run, group: Group) -> list[Figure]:
 
 def transfer(groups: Sequence[Group]) -> list[Figure]:
     """pass@1 before and after RL on every benchmark, one panel a size and mixture; needs two benchmarks."""
-    cells: dict[tuple[str, str], list[Group]] = defaultdict(list)
+    cells: dict[tuple[str, str, str], list[Group]] = defaultdict(list)
     for group in groups:
-        cells[group.size, group.mixture].append(group)
+        cells[group.size, group.mixture, group.point].append(group)
     panels = []
-    for (size, mixture), some in cells.items():
+    for (size, mixture, point), some in cells.items():
         if len(some) < 2:
             continue
-        series = []
-        for t in some[0].members:
-            matched = [next((m for m in group.members if m.arm == t.arm), None) for group in some]
-            found = [m.pass_at_1.at(-1) if m is not None else None for m in matched]
-            series.append(
-                Series(
-                    t.arm if t.is_base else f"{t.arm}, step {t.steps[-1]}",
-                    tuple(group.benchmark for group in some),
-                    tuple(i.estimate if i else None for i in found),
-                    some[0].styles[t.arm][0],
-                    low=tuple(i.low if i else None for i in found),
-                    high=tuple(i.high if i else None for i in found),
-                    kind="bar",
-                )
-            )
-        panels.append(Panel(f"{size} on {mixture}", tuple(series), "", "pass@1", (), True, (0.0, 1.0)))
+        where = f"{size} on {mixture}{' ' + point if point else ''}"
+        panels.append(_across(where, some, {g.benchmark: {t.arm: t for t in g.members} for g in some}))
+        if all(group.greedy for group in some):
+            panels.append(_across(f"{where}, greedy", some, {g.benchmark: g.greedy for g in some}))
     if not panels:
         return []
     return [
         Figure(
             "transfer",
             "Does it transfer: pass@1 on every benchmark, before and after RL",
-            "The last step of each arm. The table below holds the paired differences and their tests.",
+            "The last step of each arm, sampled and decoded greedily. The paired differences and their tests "
+            "stand under The numbers.",
             tuple(panels),
         )
     ]
+
+
+def _across(title: str, groups: Sequence[Group], found: Mapping[str, Mapping[str, Trajectory]]) -> Panel:
+    """Accuracy at the last step of each arm, benchmark by benchmark."""
+    series = []
+    for t in groups[0].members:
+        name = t.arm if t.is_base else f"{t.arm}, step {t.steps[-1]}"
+        measured = [
+            by_arm[t.arm].pass_at_1.at(-1) if t.arm in by_arm else NOTHING for by_arm in found.values()
+        ]
+        series.append(bar(name, tuple(found), measured, groups[0].styles[t.arm][0]))
+    return Panel(title, tuple(series), "", "pass@1", (), True, (0.0, 1.0))

@@ -7,8 +7,10 @@ from typing import Any
 
 from echochamber.analysis import Run, Trajectory
 from echochamber.report.build import Group
+from echochamber.report.texts import shortened
 
 MAX_TEXT = 1600
+MAX_ANSWER = 200
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,8 @@ def examples(run: Run, group: Group, *, num_problems: int) -> list[Example]:
     for problem in problems:
         first = found[base.arm][problem]
         written = tuple(_written(t, found[t.arm][problem]) for t in group.members if problem in found[t.arm])
-        shown.append(Example(first["question"], first["gold"], first["level"], written))
+        question, gold = shortened(first["question"], MAX_TEXT), shortened(first["gold"], MAX_ANSWER)
+        shown.append(Example(question, gold, first["level"], written))
     return shown
 
 
@@ -82,8 +85,7 @@ def _texts(run: Run, t: Trajectory, cell: dict[str, Any], problems: list[str]) -
 
 
 def _written(t: Trajectory, row: dict[str, Any]) -> Written:
-    text = row["completion"]
-    if len(text) > MAX_TEXT:
-        text = text[:MAX_TEXT] + f"\n… {len(row['completion']) - MAX_TEXT:,} more characters"
     step = 0 if t.is_base else t.steps[-1]
-    return Written(t.arm, step, row["format"], row["outcome"].replace("_", " "), row["answer"], text)
+    answer = None if row["answer"] is None else shortened(row["answer"], MAX_ANSWER)
+    text = shortened(row["completion"], MAX_TEXT)
+    return Written(t.arm, step, row["format"], row["outcome"].replace("_", " "), answer, text)

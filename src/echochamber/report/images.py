@@ -32,6 +32,7 @@ _STYLE: dict[Any, Any] = {
     "axes.titlelocation": "left",
     "xtick.color": _INK,
     "ytick.color": _INK,
+    "text.parse_math": False,  # a "$" in a name is a dollar
     "svg.hashsalt": "echochamber",
     "svg.fonttype": "path",
 }

@@ -6,9 +6,12 @@ puts in the page's own.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+from echochamber.analysis import Interval
 from echochamber.report.figures import Panel, Series
+from echochamber.report.texts import interval_text
 
 GRID = "@grid"
 INK_BAND = "@inkband"
@@ -25,8 +28,14 @@ def panel_json(panel: Panel) -> dict[str, Any]:
     return {"data": traces, "layout": _layout(panel)}
 
 
-def _hover(panel: Panel) -> str:
-    return "%{y:.1%}" if panel.percent else "%{y:.3~g}"
+def _values(series: Series, panel: Panel) -> dict[str, Any]:
+    """What the pointer shows: the words of the tables, with the interval, so that 99.7 % is never 100 %."""
+    if not panel.percent:
+        return {"hovertemplate": f"{series.name} %{{y:.3~g}}<extra></extra>"}
+    nothing = (None,) * len(series.y)
+    ends = zip(series.y, series.low or nothing, series.high or nothing, strict=True)
+    texts = [interval_text(Interval(*(math.nan if end is None else end for end in one))) for one in ends]
+    return {"customdata": texts, "hovertemplate": f"{series.name} %{{customdata}}<extra></extra>"}
 
 
 def _transparent(color: str, opacity: float) -> str:
@@ -45,7 +54,7 @@ def _line(series: Series, panel: Panel) -> list[dict[str, Any]]:
         "x": x,
         "y": y,
         "line": {"color": series.color, "width": series.width, "dash": series.dash},
-        "hovertemplate": f"{series.name} {_hover(panel)}<extra></extra>",
+        **_values(series, panel),
     }
     if series.kind == "area":
         trace |= {
@@ -83,7 +92,7 @@ def _bar(series: Series, panel: Panel) -> dict[str, Any]:
         "x": list(series.x),
         "y": list(series.y),
         "marker": {"color": series.color},
-        "hovertemplate": f"{series.name} {_hover(panel)}<extra></extra>",
+        **_values(series, panel),
     }
     if series.low is not None and series.high is not None:
         ends = list(zip(series.y, series.low, series.high, strict=True))

@@ -1,0 +1,100 @@
+"""Which rewarded arm each control stands beside, and in what it differs from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from echochamber.analysis.findings import arm_configs, unrewarded_arms
+from echochamber.analysis.runs import Run
+
+_WITHOUT_INFLUENCE = {"checkpoint_every", "microbatch_tokens", "keep_reference", "measure_kl"}
+_WORDS = {
+    "optimizer.learning_rate": "learning rate",
+    "prompts_per_step": "prompts per step",
+    "prompts_per_update": "prompts per update",
+    "samples_per_prompt": "samples per prompt",
+    "kl_coefficient": "KL coefficient",
+}
+
+
+@dataclass(frozen=True)
+class Control:
+    """A control and the rewarded arm that was trained most like it.
+
+    Attributes:
+        name: of the control.
+        reward: what it was paid by.
+        arm: the rewarded arm with the fewest other settings, None where the study has no rewarded arm.
+        differences: settings other than the reward in which the two differ, with the value of each.
+    """
+
+    name: str
+    reward: str
+    arm: str | None
+    differences: tuple[tuple[str, Any, Any], ...] = ()
+
+    @property
+    def matched(self) -> bool:
+        """Whether only the reward differs."""
+        return self.arm is not None and not self.differences
+
+    def sentence(self) -> str:
+        """What the control controls for, in words."""
+        start = f"{self.name} (reward: {self.reward}) "
+        if self.arm is None:
+            return f"{start}stands alone: no arm of this run is paid for correct answers."
+        if self.matched:
+            return (
+                f"{start}is the twin of {self.arm}: the same algorithm, rate, steps, prompts, samples and "
+                "KL; only the reward differs."
+            )
+        listed = ", ".join(
+            f"{what} {_shown(own)} and not {_shown(other)}" for what, own, other in self.differences
+        )
+        return (
+            f"{start}has no twin. The arm most like it, {self.arm}, was trained otherwise ({listed}), so "
+            "what separates the two is not the reward alone."
+        )
+
+
+def controls(run: Run) -> list[Control]:
+    """Every arm whose reward says nothing about correctness, beside the rewarded arm most like it.
+
+    Of equally close arms the study's first is named.
+    """
+    configs, without = arm_configs(run), unrewarded_arms(run)
+    rewarded = {name: config for name, config in configs.items() if name not in without}
+    found = []
+    for name in (name for name in configs if name in without):
+        own = configs[name]
+        apart = {arm: differences(own, other) for arm, other in rewarded.items()}
+        nearest = min(apart, key=lambda arm: len(apart[arm]), default=None)
+        found.append(Control(name, str(own["reward"]), nearest, apart[nearest] if nearest else ()))
+    return found
+
+
+def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> tuple[tuple[str, Any, Any], ...]:
+    """Settings in which two arms' resolved configs differ, those of one alone included, the reward not."""
+    a, b = _flat(first), _flat(second)
+    return tuple(
+        (_WORDS.get(key, key.replace("_", " ")), a.get(key), b.get(key))
+        for key in dict.fromkeys([*a, *b])
+        if a.get(key) != b.get(key)
+    )
+
+
+def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in config.items():
+        if prefix or (key not in _WITHOUT_INFLUENCE and key != "reward"):
+            if isinstance(value, Mapping):
+                found |= _flat(value, f"{prefix}{key}.")
+            else:
+                found[prefix + key] = value
+    return found
+
+
+def _shown(value: Any) -> str:
+    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

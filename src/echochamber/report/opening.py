@@ -1,0 +1,123 @@
+"""The first screen: what happened to the first arm in one line and a few tiles, then arm by arm in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from echochamber.analysis import (
+    Headline,
+    Run,
+    Sharpening,
+    Trajectory,
+    headline,
+    percent,
+    sharpening,
+    temperature,
+)
+from echochamber.report.build import Group
+from echochamber.report.palette import format_colors
+from echochamber.report.texts import change_text
+
+
+@dataclass(frozen=True)
+class Opening:
+    """One arm as the first screen tells it.
+
+    Attributes:
+        headline: formats and pass@1, first step against last.
+        greedy: the same decoded greedily, None where it was not.
+        where: size and mixture where the run has several, otherwise empty.
+        temperature: of the samples.
+    """
+
+    headline: Headline
+    greedy: Sharpening | None
+    where: str
+    temperature: float
+
+    def sentences(self) -> list[str]:
+        """What happened, each sentence true of the numbers."""
+        found = self.headline.sentences()
+        if self.greedy is not None:
+            found.append(self.greedy.sentence())
+        elif not self.headline.trajectory.greedy and not self.headline.gain.inside_noise:
+            found.append(
+                f"Nothing was decoded greedily (evaluation.greedy), so how much of this is sharpening at "
+                f"T = {self.temperature:g} is unknown."
+            )
+        return found
+
+
+def openings(run: Run, primary: list[Group], found: list[Trajectory]) -> list[Opening]:
+    """Every arm on the study's first benchmark, in the study's order."""
+    return [
+        Opening(
+            headline(t),
+            sharpening(run, t, found),
+            "" if len(primary) == 1 else f"{t.size} on {t.mixture}",
+            temperature(run, t),
+        )
+        for group in primary
+        for t in group.arms
+    ]
+
+
+def title(arms: list[Opening]) -> str:
+    """The first arm's finding in one line; of one run where there is one seed."""
+    if not arms:
+        return "A base model, before any RL"
+    h = arms[0].headline
+    lost = _listed([c.name for c in h.lost])
+    if h.lost and h.took_over and h.winner:
+        text = f"RL amplified {h.winner.name} and wiped out {lost}"
+    elif h.lost:
+        text = f"RL wiped out {lost}"
+    elif h.took_over and h.winner:
+        text = f"RL amplified {h.winner.name}; no format was wiped out"
+    else:
+        return "No format was wiped out and none took over"
+    return text if h.trajectory.num_seeds > 1 else f"In this run {text}"
+
+
+def _listed(names: list[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def tiles(arm: Opening) -> list[dict[str, str]]:
+    """Key numbers of the first arm: accuracy sampled and greedy, then what became of formats."""
+    h = arm.headline
+    t = h.trajectory
+    found = [
+        {
+            "label": f"{'greedy' if t.greedy else f'pass@1 at T = {arm.temperature:g}'}, {t.benchmark}",
+            "value": f"{percent(h.before.estimate)} → {percent(h.after.estimate)}",
+            "note": f"{change_text(h.gain.difference)} points"
+            + (", inside the noise" if h.gain.inside_noise else ""),
+            "color": "",
+        }
+    ]
+    if arm.greedy is not None:
+        test = arm.greedy.greedy
+        found.append(
+            {
+                "label": f"decoded greedily, {t.benchmark}",
+                "value": f"{percent(arm.greedy.before.estimate)} → {percent(arm.greedy.after.estimate)}",
+                "note": f"{change_text(test.difference)} points"
+                + (", inside the noise" if test.inside_noise else ""),
+                "color": "",
+            }
+        )
+    changes = [(c, "wiped out") for c in h.lost]
+    if h.winner:
+        changes.append((h.winner, "took over" if h.took_over else "most frequent at the end"))
+    colors = format_colors(t.formats)
+    for change, what in changes:
+        found.append(
+            {
+                "label": f"{change.name}: {what}",
+                "value": f"{percent(change.before.estimate)} → {percent(change.after.estimate)}",
+                "note": f"share of samples, now [{percent(change.after.low)}, {percent(change.after.high)}]",
+                "color": colors[change.name],
+            }
+        )
+    return found
