@@ -73,7 +73,7 @@ def _compare(size: str, settings: Settings) -> dict[str, Any]:
     tokens = torch.randint(vocabulary, (batch, length + 1), generator=torch.Generator().manual_seed(1))
     tokens = tokens.to(place.device)
     rates = measure_rates(settings)
-    ours = _ours(model, tokens, steps, place)
+    ours = training_steps(model, tokens, steps, place)
     peer, version = _peer(model, tokens, steps, place)
     many = settings if settings.quick else replace(settings, repeats=MORE_PAIRS * settings.repeats)
     our_seconds, peer_seconds = in_turns(ours, peer, many, f"pretrain {size}")
@@ -117,7 +117,7 @@ def _autocast(place: Place) -> contextlib.AbstractContextManager[Any]:
     return contextlib.nullcontext()
 
 
-def _ours(model: Transformer, tokens: torch.Tensor, steps: int, place: Place) -> Any:
+def training_steps(model: Transformer, tokens: torch.Tensor, steps: int, place: Place) -> Any:
     config = OptimizerConfig(learning_rate=1e-4)
     optimizer = make_optimizer(model, config)
 
@@ -145,7 +145,7 @@ def pretraining_step(
     tokens = torch.randint(
         config.vocab_size, (batch, length + 1), generator=torch.Generator().manual_seed(1)
     ).to(place.device)
-    return model, _ours(model, tokens, 1, place)
+    return model, training_steps(model, tokens, 1, place)
 
 
 def _peer(model: Transformer, tokens: torch.Tensor, steps: int, place: Place) -> tuple[Any, str]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from echochamber.base import Registry
+from echochamber.bench.busy import bench_busy
 from echochamber.bench.evaluation import bench_evaluation
 from echochamber.bench.measure import Settings
 from echochamber.bench.pretrain import bench_pretrain
@@ -24,6 +25,7 @@ BENCHES.register("rl-step", bench_rl_step)
 BENCHES.register("verify", bench_verify)
 BENCHES.register("evaluation", bench_evaluation)
 BENCHES.register("startup", bench_startup)
+BENCHES.register("busy", bench_busy)
 BENCHES.register("study", bench_study)
 BENCHES.register("scaling", bench_scaling)
 BENCHES.register("profile", bench_profile)

@@ -14,7 +14,7 @@ def bench(
     name: Annotated[
         str,
         typer.Argument(
-            help="pretrain, rollout, rl-step, verify, evaluation, startup, study; all of these: all. "
+            help="pretrain, rollout, rl-step, verify, evaluation, startup, busy, study; all of these: all. "
             "Our own cost in detail: profile, scaling.",
             show_default=False,
         ),

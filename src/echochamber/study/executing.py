@@ -10,6 +10,7 @@ from echochamber.study.modules import import_modules
 from echochamber.study.ranks import together
 from echochamber.study.stages import STAGES, StageContext
 from echochamber.study.store import Stage, Store
+from echochamber.train import give_way_when_busy
 
 
 def execute_stage(stage: Stage, store: Store, *, wait: bool = False) -> float:
@@ -56,6 +57,7 @@ def _make(stage: Stage, store: Store) -> float:
 def run_stage(stage: Stage, store: Store) -> None:
     """Run a stage's function in its unfinished folder; under torchrun, in each process that takes part."""
     import_modules(stage.modules)
+    give_way_when_busy()
     STAGES[stage.kind].run(
         StageContext(
             config=stage.config,

@@ -25,6 +25,7 @@ from echochamber.train.pretrain import (
     uses_bfloat16,
 )
 from echochamber.train.run import Run
+from echochamber.train.sharing import give_way_when_busy
 from echochamber.train.step import Collective, NonFiniteError, StepStats, train_step
 from echochamber.train.world import World, all_left, another_ended, ends_first, start_world
 
@@ -58,6 +59,7 @@ __all__ = [
     "document_mask",
     "ends_first",
     "fit",
+    "give_way_when_busy",
     "heldout_loss",
     "keep_freed_memory",
     "learning_rate_at",

@@ -33,6 +33,7 @@ from echochamber.train.checkpoints import (
 from echochamber.train.hardware import keep_freed_memory
 from echochamber.train.logs import LogMark, MetricsLog, TimingLog, disagreement
 from echochamber.train.parallel import gather_tensors, like, load_tensors
+from echochamber.train.sharing import give_way_when_busy
 from echochamber.train.step import NonFiniteError
 from echochamber.train.world import World
 
@@ -134,6 +135,7 @@ class Run:
 
     def __enter__(self) -> Self:
         keep_freed_memory()
+        give_way_when_busy()
         self._signals.__enter__()
         try:
             self._resume()
