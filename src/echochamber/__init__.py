@@ -1,6 +1,7 @@
 """echochamber: what RL post-training does to the behaviours that pretraining put there.
 
-`echochamber.run("studies/demo.yaml")` runs a study and returns its tables;
+`echochamber.run("studies/demo.yaml")` runs a study and returns its tables,
+`echochamber.load("runs/demo")` opens a finished one, or several side by side;
 the rooms (`echochamber.formats`, `echochamber.rl`, ...) hold the parts. To
 extend a study without touching the package, name a Python file under
 `modules:` in it and call `register_format`, `register_reward` or
@@ -16,6 +17,8 @@ __version__ = "0.1.0"
 # Name -> room: resolved on first use, so that importing the package stays fast.
 _LAZY = {
     "Result": "study",
+    "Results": "study",
+    "load": "study",
     "run": "study",
     "grade": "verify",
     "classify": "formats",
@@ -27,9 +30,11 @@ _LAZY = {
 
 __all__ = [
     "Result",
+    "Results",
     "__version__",
     "classify",
     "grade",
+    "load",
     "register_format",
     "register_reward",
     "register_source",
@@ -41,7 +46,7 @@ if TYPE_CHECKING:
     from echochamber.corpora import register_source, register_task
     from echochamber.formats import classify, register_format
     from echochamber.rl import register_reward
-    from echochamber.study import Result, run
+    from echochamber.study import Result, Results, load, run
     from echochamber.verify import grade
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
+from echochamber import report
 from echochamber.study import Study, open_study, run_study
 
 TINY = """
@@ -49,5 +51,27 @@ def tiny_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def finished(tiny_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Study:
     study = open_study(tiny_file, runs=tmp_path_factory.mktemp("runs"))
+    run_study(study, say=lambda line: None)
+    return study
+
+
+@pytest.fixture
+def quick_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page and a figure in place of the report, whose drawing takes most of a run's time."""
+
+    def render(folder: Path) -> Path:
+        (folder / "figures").mkdir(exist_ok=True)
+        for name in ("report.html", "figures/shares.png"):
+            (folder / name).write_text(name)
+        return folder / "report.html"
+
+    monkeypatch.setattr(report, "render", render)
+
+
+@pytest.fixture
+def copy(finished: Study, tiny_file: Path, tmp_path: Path, quick_report: None) -> Study:
+    """A finished run of its own for each test."""
+    shutil.copytree(finished.folder, tmp_path / "tiny", ignore=shutil.ignore_patterns("figures"))
+    study = open_study(tiny_file, runs=tmp_path)
     run_study(study, say=lambda line: None)
     return study

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from echochamber.base import EchoError, InputError, read_json
+from echochamber.base import InputError, read_json
 from echochamber.study import Result, Study, open_study, run_study, status_rows
 from echochamber.verify import grade_file
 
@@ -92,74 +92,6 @@ def test_finished_stages_keep_no_scratch(finished: Study) -> None:
     names = {path.name for path in finished.store.folder.rglob("*")}
     assert not names & {"checkpoints", "verdicts.jsonl"}
     assert not [name for name in names if name.endswith((".tmp", ".partial"))]
-
-
-@pytest.mark.parametrize(
-    ("kind", "name"),
-    [
-        ("pretrain", "model/model.safetensors"),
-        ("mixture", "data/*.ds"),
-        ("problems", "test.jsonl"),
-        ("evaluate", "completions/*.parquet"),
-        ("arm", "metrics.jsonl"),
-    ],
-)
-@pytest.mark.parametrize("damage", ["flipped", "shortened", "lost"])
-def test_a_damaged_result_is_noticed(
-    finished: Study, tiny_file: Path, tmp_path: Path, kind: str, name: str, damage: str
-) -> None:
-    shutil.copytree(finished.folder, tmp_path / "tiny")
-    copy = open_study(tiny_file, runs=tmp_path)
-    stage = next(stage for stage in copy.plan.stages if stage.kind == kind)
-    path = sorted(copy.store.path(stage).glob(name))[0]
-    spoil(path, damage)
-    with pytest.raises(EchoError, match=rf"{path.name} is (damaged|missing); remove .* to make that stage"):
-        run_study(copy, say=lambda line: None)
-    copy.store.discard(stage)
-    run_study(copy, say=lambda line: None)
-    assert (copy.folder / "metrics.jsonl").read_bytes() == (finished.folder / "metrics.jsonl").read_bytes()
-
-
-@pytest.mark.parametrize("damage", ["flipped", "shortened"])
-def test_a_damaged_manifest_is_noticed(finished: Study, tiny_file: Path, tmp_path: Path, damage: str) -> None:
-    shutil.copytree(finished.folder, tmp_path / "tiny")
-    copy = open_study(tiny_file, runs=tmp_path)
-    manifest = copy.store.path(copy.plan.stages[0]) / "manifest.json"
-    text = manifest.read_text()
-    manifest.write_text(
-        text[:-40] if damage == "shortened" else text.replace('"largest": 9', '"largest": 8', 1)
-    )
-    assert manifest.read_text() != text
-    with pytest.raises(EchoError, match=r"manifest.json is damaged.*; remove .* to make that stage again"):
-        run_study(copy, say=lambda line: None)
-
-
-@pytest.mark.parametrize(
-    "name", ["metrics.jsonl", "summary.json", "report.html", "completions/part-00000.parquet"]
-)
-@pytest.mark.parametrize("damage", ["flipped", "shortened", "lost"])
-def test_damaged_tables_of_the_run_folder_are_written_again(
-    finished: Study, tiny_file: Path, tmp_path: Path, name: str, damage: str
-) -> None:
-    shutil.copytree(finished.folder, tmp_path / "tiny")
-    path, right = tmp_path / "tiny" / name, (finished.folder / name).read_bytes()
-    spoil(path, damage)
-    run_study(open_study(tiny_file, runs=tmp_path), say=lambda line: None)
-    if name == "report.html":  # names the folder it was made in
-        assert path.stat().st_size > 0.9 * len(right)
-    else:
-        assert path.read_bytes() == right
-
-
-def spoil(path: Path, damage: str) -> None:
-    content = bytearray(path.read_bytes())
-    if damage == "flipped":
-        content[len(content) // 2] ^= 1
-        path.write_bytes(bytes(content))
-    elif damage == "shortened":
-        path.write_bytes(bytes(content[:-1]))
-    else:
-        path.unlink()
 
 
 def test_status_shows_done_waiting_and_unused(finished: Study, tiny_file: Path) -> None:

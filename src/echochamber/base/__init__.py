@@ -21,6 +21,7 @@ from echochamber.base.files import (
     open_alone,
     publish_folder,
     read_json,
+    set_aside,
     write_file,
     write_json,
 )
@@ -70,6 +71,7 @@ __all__ = [
     "read_json",
     "read_rows",
     "read_yaml",
+    "set_aside",
     "set_value",
     "stop_requested",
     "stop_signals",

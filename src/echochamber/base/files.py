@@ -66,10 +66,10 @@ def explained_write(path: Path) -> Iterator[None]:
                 f"cannot write {at}: {reason}. Free some space and run the same command again; "
                 "finished work is kept"
             ) from error
-        if error.errno in (
-            errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST,
-            errno.ENAMETOOLONG,
-        ):  # fmt: skip
+        if error.errno in (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY):
+            what = "a folder" if error.errno in (errno.EISDIR, errno.ENOTEMPTY) else "a file"
+            raise InputError(f"cannot write {at}: {what} is in the way; move it or remove it") from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG):
             raise InputError(
                 f"cannot write {at}: {reason}. Choose a folder that can be written to"
             ) from error
@@ -167,14 +167,37 @@ def read_json(path: Path) -> Any:
     """Read a JSON file of ours.
 
     Raises:
-        EchoError: missing or damaged.
+        EchoError: missing, unreadable or damaged.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise EchoError(f"{path} is missing") from error
+    except OSError as error:
+        raise EchoError(f"{path} cannot be read: {error.strerror or error}") from error
     except ValueError as error:
         raise EchoError(f"{path} is damaged: {error}") from error
+
+
+def set_aside(path: Path, into: Path) -> Path:
+    """Move a file or folder out of the way, into a folder of the same disk; returns where it lies now.
+
+    Nothing that lies there already is touched: a second one of the same name gets a number.
+
+    Raises:
+        InputError: the place cannot be written to.
+        EchoError: the disk failed or is full.
+    """
+    with explained_write(into):
+        into.mkdir(parents=True, exist_ok=True)
+        target, number = into / path.name, 1
+        while os.path.lexists(target):
+            number += 1
+            target = into / f"{path.name}.{number}"
+        path.rename(target)
+        fsync_folder(into)
+        fsync_folder(path.parent)
+    return target
 
 
 def fsync_tree(folder: Path) -> None:

@@ -24,6 +24,13 @@ def run(
         bool, typer.Option("--dry-run", help="Print the plan with tokens, FLOPs and minutes; do nothing.")
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Start over instead of continuing.")] = False,
+    replace: Annotated[
+        bool,
+        typer.Option(
+            "--replace",
+            help="Take over a run folder that shows other base models; their report is kept under earlier/.",
+        ),
+    ] = False,
     executor: Annotated[
         str, typer.Option("--executor", help="Where stages run: local (this process), ray or slurm.")
     ] = "local",
@@ -58,7 +65,9 @@ def run(
             typer.echo(line)
         return
     where = ExecutorOptions(executor, ray_address, slurm_cluster)
-    rows = run_study(opened, force=force, say=typer.echo, executor=where, track=track or ())
+    rows = run_study(
+        opened, force=force, replace=replace, say=typer.echo, executor=where, track=track or ()
+    )
     if world.is_main:
         print_rows(last_rows(rows), title="At the last step of each arm")
 

@@ -7,7 +7,7 @@ from echochamber.study.executors import EXECUTORS, ExecutorOptions
 from echochamber.study.exporting import export_model, find_models, load_trained
 from echochamber.study.importing import import_model
 from echochamber.study.plan import Measured, Plan, make_plan
-from echochamber.study.results import Result, run
+from echochamber.study.results import Result, Results, load, run
 from echochamber.study.runner import Study, open_study, run_folder, run_study
 from echochamber.study.status import status_rows
 from echochamber.study.store import Stage, Store
@@ -22,6 +22,7 @@ __all__ = [
     "ModelChoice",
     "Plan",
     "Result",
+    "Results",
     "Stage",
     "StartingModel",
     "Store",
@@ -38,6 +39,7 @@ __all__ = [
     "export_model",
     "find_models",
     "import_model",
+    "load",
     "load_study",
     "load_trained",
     "make_plan",

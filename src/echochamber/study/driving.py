@@ -6,12 +6,16 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from echochamber.base import EchoError, Interrupted, stop_requested
+from echochamber.base import EchoError, Interrupted, set_aside, stop_requested
 from echochamber.study import failures
+from echochamber.study.clocks import spoilt_clocks
 from echochamber.study.executors import Executor, Outcome
 from echochamber.study.store import Stage, Store
 
 Say = Callable[[str], None]
+
+# Where a run folder keeps what was found damaged, for people to look at or remove.
+DAMAGED = "damaged"
 
 # How often a stage is started again after its process died without a word.
 _MOST_LOSSES = 3
@@ -101,9 +105,7 @@ class Driver:
                 break
             if not all(self._available(other) for other in stage.inputs.values()):
                 continue
-            if self._store.state(stage) == "done":
-                self._look_up(stage)
-            else:
+            if not self._look_up(stage):
                 ready.append(stage)
         for stage in ready:
             del self._waiting[stage.folder_name]
@@ -117,18 +119,27 @@ class Driver:
             return stage.folder_name in self._finished
         return self._store.state(stage) == "done"
 
-    def _look_up(self, stage: Stage) -> None:
-        """Take a stage that lies in the store already, once its files are checked."""
-        name = stage.folder_name
-        del self._waiting[name]
-        try:
-            self._store.verify(stage)
-        except EchoError as error:
-            self._fail(stage, Outcome(name, "failed", reason=str(error)))
-            return
+    def _look_up(self, stage: Stage) -> bool:
+        """Take a stage that lies in the store already, once its files are checked.
+
+        A damaged one is moved aside, aloud, so that the stage is made again.
+        """
+        state, head = self._store.state(stage), self._heads[stage.folder_name]
+        if state in ("waiting", "started"):
+            return False
+        reason = self._store.damage(stage)
+        if reason:
+            where = set_aside(self._store.path(stage), self._run / DAMAGED)
+            self._say(f"{head}: {reason}; what was there lies in {where} now, the stage is made again")
+            return False
+        for path in spoilt_clocks(self._store.path(stage)):
+            where = set_aside(path, self._run / DAMAGED / stage.folder_name)
+            self._say(f"{head}: {path} is damaged, its times are lost; what was there lies in {where} now")
         self._store.tidy(stage)
-        self._finished.add(name)
-        self._say(f"{self._heads[name]}: in the store")
+        del self._waiting[stage.folder_name]
+        self._finished.add(stage.folder_name)
+        self._say(f"{head}: in the store")
+        return True
 
     def _take(self, outcome: Outcome) -> None:
         stage = self._running.pop(outcome.folder_name)

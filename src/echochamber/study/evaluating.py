@@ -59,6 +59,7 @@ def evaluate_model(
                 f"{', '.join(study.config.tasks)}.{did_you_mean(name, study.config.tasks)}"
             )
     policy, tokenizer = load_trained(study, item)
+    problems_folder = study.store.require(problem_sets)
     import_modules(study.config.modules)
     rules = study.config.verify
     tables = []
@@ -66,7 +67,7 @@ def evaluate_model(
         tiers=rules.tiers, reward_stated=rules.reward_stated, unsafe_unconfined=rules.unsafe_unconfined
     ) as grader:
         for name in config.benchmarks:
-            problems = corpora.read_problems(study.store.path(problem_sets) / f"{name}.jsonl")
+            problems = corpora.read_problems(problems_folder / f"{name}.jsonl")
             longest = max(len(ids) for ids in tokenizer.encode_prompts([p.question for p in problems]))
             if longest + config.max_new_tokens > policy.config.context_length:
                 raise InputError(

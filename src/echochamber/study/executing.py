@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
-from echochamber.base import InputError, RunLock, read_json, write_json
-from echochamber.study.gather import read_seconds
+from echochamber.base import InputError, RunLock
+from echochamber.study.clocks import read_seconds, write_seconds
 from echochamber.study.modules import import_modules
 from echochamber.study.ranks import together
 from echochamber.study.stages import STAGES, StageContext
@@ -24,7 +24,7 @@ def execute_stage(stage: Stage, store: Store, *, wait: bool = False) -> float:
     """
     with RunLock(store.lock(stage), what=f"'{stage.title}'", wait=wait):
         if store.state(stage) == "done":
-            return read_seconds(store.path(stage))
+            return read_seconds(store.path(stage)) or 0.0
         return _make(stage, store)
 
 
@@ -32,10 +32,8 @@ def _make(stage: Stage, store: Store) -> float:
     begun_here = not store.partial(stage).exists()
     folder = store.begin(stage)
     if store.complete(stage):
-        store.promote(stage)
-        return read_seconds(store.path(stage))
-    clock = folder / "seconds.json"
-    before = float(read_json(clock)["seconds"]) if clock.exists() else 0.0
+        return read_seconds(store.promote(stage)) or 0.0
+    before = read_seconds(folder) or 0.0
     start = time.monotonic()
     try:
         with together(stage):
@@ -46,10 +44,10 @@ def _make(stage: Stage, store: Store) -> float:
         raise
     except BaseException:
         if folder.is_dir():
-            write_json(clock, {"seconds": before + time.monotonic() - start})
+            write_seconds(folder, before + time.monotonic() - start)
         raise
     seconds = round(before + time.monotonic() - start, 3)
-    write_json(clock, {"seconds": seconds})
+    write_seconds(folder, seconds)
     store.finish(stage)
     return seconds
 

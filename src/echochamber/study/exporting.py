@@ -61,13 +61,11 @@ def load_trained(study: Study, item: Measured) -> tuple[model.Policy, corpora.To
     """The model of a finished stage with its tokenizer.
 
     Raises:
-        InputError: it is not trained yet.
+        InputError: it is not trained yet, or its files have changed since.
     """
-    stage = item.stage
-    if study.store.state(stage) != "done":
-        raise InputError(f"'{stage.title}' is not finished; run the study first: echochamber run")
-    home = study.store.path(stage.inputs.get("tokenizer", stage))
-    return model.load_policy(study.store.path(stage) / "model"), corpora.Tokenizer.load(home / "tokenizer")
+    trained = study.store.require(item.stage)
+    home = study.store.require(item.stage.inputs.get("tokenizer", item.stage))
+    return model.load_policy(trained / "model"), corpora.Tokenizer.load(home / "tokenizer")
 
 
 def export_model(

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from echochamber.base import explained_write, publish_folder, read_json, write_file, write_json
 from echochamber.evaluation import EvaluationConfig, Labels, summarise
+from echochamber.study.clocks import read_seconds
 from echochamber.study.plan import Plan
 from echochamber.study.stages import PROBABILITIES, table_paths
 from echochamber.study.store import Stage, Store
@@ -71,12 +72,13 @@ def gather(
     write_file(folder / "timing.jsonl", "".join(timing))
     write_file(folder / "alarms.jsonl", "".join(alarms))
     write_file(folder / "format_probabilities.jsonl", "".join(probabilities))
+    times = [(stage.title, read_seconds(store.path(stage))) for stage in done(plan, store)]
     write_json(
         folder / "summary.json",
         {
             "study": study,
             "rows": rows,
-            "seconds": {s.title: read_seconds(store.path(s)) for s in done(plan, store)},
+            "seconds": {title: seconds for title, seconds in times if seconds is not None},
         },
     )
     return rows
@@ -85,11 +87,6 @@ def gather(
 def done(plan: Plan, store: Store) -> list[Stage]:
     """The finished stages of a plan, in order."""
     return [stage for stage in plan.stages if store.state(stage) == "done"]
-
-
-def read_seconds(folder: Path) -> float:
-    """Compute seconds that a finished stage took, over all its runs."""
-    return float(read_json(folder / "seconds.json")["seconds"])
 
 
 def _labelled(path: Path, kind: str, labels: Labels) -> list[str]:

@@ -18,7 +18,6 @@ from echochamber.base import (
     Interrupted,
     RunLock,
     digest,
-    digest_file,
     explained_disk,
     explained_write,
     read_json,
@@ -33,6 +32,19 @@ from echochamber.study.executors import ExecutorOptions, make_executor
 from echochamber.study.gather import done, gather
 from echochamber.study.plan import Plan, make_plan
 from echochamber.study.ranks import check_processes, follow, leading
+from echochamber.study.shown import (
+    ENVIRONMENT,
+    MEASURED,
+    PLAN,
+    REPORT,
+    STAMP,
+    STUDY,
+    SUMMARY,
+    clear_way,
+    digests,
+    make_room,
+    read_stamp,
+)
 from echochamber.study.store import Store, code_digests, environment
 from echochamber.study.tracking import Follower
 from echochamber.train import start_world
@@ -71,9 +83,9 @@ def _describe(study: Study) -> None:
     """Make the run folder explain itself: resolved config, plan, versions, commit."""
     resolved = [{"sweep": label, **config.model_dump(mode="json")} for label, config in study.variants]
     text = "---\n".join(yaml.safe_dump(item, sort_keys=False, allow_unicode=True) for item in resolved)
-    write_file(study.folder / "study.yaml", text if len(resolved) > 1 else _without_sweep(resolved[0]))
+    write_file(study.folder / STUDY, text if len(resolved) > 1 else _without_sweep(resolved[0]))
     write_json(
-        study.folder / "plan.json",
+        study.folder / PLAN,
         [
             {
                 "stage": s.kind,
@@ -86,7 +98,7 @@ def _describe(study: Study) -> None:
         ],
     )
     write_json(
-        study.folder / "environment.json", {**environment(), "commit": _commit(), "host": platform.node()}
+        study.folder / ENVIRONMENT, {**environment(), "commit": _commit(), "host": platform.node()}
     )
 
 
@@ -112,6 +124,7 @@ def run_study(
     study: Study,
     *,
     force: bool = False,
+    replace: bool = False,
     only: Sequence[str] | None = None,
     say: Say = print,
     executor: ExecutorOptions | None = None,
@@ -125,6 +138,8 @@ def run_study(
     Args:
         study: from `open_study`.
         force: forget finished and half-finished stages of this plan first.
+        replace: take over a run folder that shows results of other base models; they are kept under
+            `earlier/` in it.
         only: make only stages of these kinds, and neither gather nor report.
         say: receives one line for each stage.
         executor: where stages run; in this process by default.
@@ -135,7 +150,8 @@ def run_study(
 
     Raises:
         EchoError: a stage failed; stages that do not need it are made all the same.
-        InputError: the processes of a torchrun job cannot share a batch of the study evenly.
+        InputError: the folder shows another run of that name, or the processes of a torchrun job cannot
+            share a batch of the study evenly.
     """
     where = executor or ExecutorOptions()
     check_processes([config for _, config in study.variants], where)
@@ -143,13 +159,14 @@ def run_study(
         follow(study.plan.stages, lambda stage: run_stage(stage, study.store))
         return []
     with leading():
-        return _lead(study, where, force, only, say, track)
+        return _lead(study, where, force, replace, only, say, track)
 
 
 def _lead(
     study: Study,
     where: ExecutorOptions,
     force: bool,
+    replace: bool,
     only: Sequence[str] | None,
     say: Say,
     track: Sequence[str],
@@ -166,13 +183,18 @@ def _lead(
     try:
         # Entered before signals are taken over: Ray installs handlers of its own.
         with RunLock(study.folder / "lock"), place, stop_signals():
+            clear_way(study.folder, say)
+            if only is None:
+                configs = [config for _, config in study.variants]
+                make_room(study.folder, study.plan, configs, replace=replace, say=say)
             (study.folder / "stop").unlink(missing_ok=True)
             if force:
-                (study.folder / "report.json").unlink(missing_ok=True)
+                (study.folder / STAMP).unlink(missing_ok=True)
                 follower.forget()
                 for stage in study.plan.stages:
                     study.store.discard(stage)
-            _describe(study)
+            if only is None:
+                _describe(study)
             stages = [s for s in study.plan.stages if only is None or s.kind in only]
             with follower:
                 try:
@@ -192,7 +214,7 @@ def _lead(
     except InputError:
         # A study that cannot be used as written leaves nothing behind, empty folders included; trained
         # models stay, whatever is wrong with a later stage.
-        trained = [stage for stage in study.plan.stages if stage.kind in ("pretrain", "evaluate", "arm")]
+        trained = [stage for stage in study.plan.stages if stage.kind in MEASURED]
         if all(study.store.state(stage) == "waiting" for stage in trained):
             for path in made:
                 if path == study.folder or not any(path.iterdir()):
@@ -217,33 +239,32 @@ def _show(study: Study, say: Say) -> list[dict[str, Any]]:
     from echochamber.analysis import showing_lock, write_second_opinion
     from echochamber.report import render
 
-    folder, stamp = study.folder, study.folder / "report.json"
+    folder, stages = study.folder, done(study.plan, study.store)
     made_from = digest(
         {
-            "stages": [stage.folder_name for stage in done(study.plan, study.store)],
-            "study": (folder / "study.yaml").read_text(encoding="utf-8"),
+            "stages": [stage.folder_name for stage in stages],
+            "study": (folder / STUDY).read_text(encoding="utf-8"),
             "code": code_digests(showing=True),
         }
     )
-    if stamp.exists() and read_json(stamp) == {"made_from": made_from, "files": _digests(folder)}:
-        rows: list[dict[str, Any]] = read_json(folder / "summary.json")["rows"]
-        say(f"report: {folder / 'report.html'} (nothing has changed)")
-        return rows
-    stamp.unlink(missing_ok=True)
+    stamp, found = read_stamp(folder), digests(folder)
+    if stamp.get("made_from") == made_from:
+        written = stamp["files"]
+        changed = sorted(n for n in written.keys() | found.keys() if written.get(n) != found.get(n))
+        if not changed:
+            rows: list[dict[str, Any]] = read_json(folder / SUMMARY)["rows"]
+            say(f"report: {folder / REPORT} (nothing has changed)")
+            return rows
+        say(f"changed since they were written, made again from the store: {', '.join(changed)}")
+    (folder / STAMP).unlink(missing_ok=True)
     with showing_lock(folder):
         rows = gather(study.name, study.plan, study.store, folder, study.config.evaluation)
     if study.config.verify.as_published:
         write_second_opinion(folder, tiers=study.config.verify.tiers)
     say(f"report: {render(folder)}")
-    write_json(stamp, {"made_from": made_from, "files": _digests(folder)})
+    shown = [s.folder_name for s in stages if s.kind in MEASURED]
+    write_json(folder / STAMP, {"made_from": made_from, "stages": shown, "files": digests(folder)})
     return rows
-
-
-def _digests(folder: Path) -> dict[str, str]:
-    """Content of the gathered results, so that a damaged one is written again from the store."""
-    paths = [folder / name for name in ("report.html", "summary.json", "metrics.jsonl")]
-    paths += sorted((folder / "completions").glob("*"))
-    return {str(path.relative_to(folder)): digest_file(path) for path in paths if path.is_file()}
 
 
 def run_folder(text: str, runs: Path = Path("runs")) -> Path:
@@ -256,7 +277,7 @@ def run_folder(text: str, runs: Path = Path("runs")) -> Path:
     if text.endswith((".yaml", ".yml")) and Path(text).is_file():
         candidates.append(runs / load_study(Path(text))[0][1].study)
     for candidate in candidates:
-        if (candidate / "summary.json").is_file():
+        if (candidate / SUMMARY).is_file():
             return candidate
     raise InputError(
         f"no finished run found at {text} (looked in {', '.join(map(str, candidates))}); "

@@ -9,6 +9,7 @@ from typing import Any
 
 from echochamber.base import EchoError, read_json
 from echochamber.study import failures
+from echochamber.study.clocks import read_seconds
 from echochamber.study.runner import Study
 from echochamber.study.store import IDENTITY, MANIFEST, Stage, identity
 
@@ -23,10 +24,9 @@ def status_rows(study: Study) -> list[dict[str, Any]]:
     states = failures.states(stages, study.store, reasons)
     for stage in stages:
         state = states[stage.folder_name]
-        clock = (study.store.path(stage) if state == "done" else study.store.partial(stage)) / "seconds.json"
-        seconds = float(read_json(clock)["seconds"]) if clock.exists() else None
+        folder = study.store.path(stage) if state == "done" else study.store.partial(stage)
         note = reasons[stage.folder_name] if state == "failed" else ""
-        rows.append(_row(stage.title, state, seconds, stage.folder_name, note))
+        rows.append(_row(stage.title, state, read_seconds(folder), stage.folder_name, note))
     for path in study.store.leftovers(stages):
         title, note = _origin(path, stages)
         rows.append(_row(title, "unused", None, path.name, note))

@@ -22,10 +22,9 @@ from echochamber.base import (
     read_json,
     write_json,
 )
+from echochamber.study.clocks import CLOCK_FILES
 
 MANIFEST = "manifest.json"
-# Wall-clock time: kept beside the results, part of none of them.
-CLOCK_FILES = ("timing.jsonl", "seconds.json")
 # What an interrupted stage needs to go on and a finished one does not.
 CODE = "code.json"
 IDENTITY = "stage.json"
@@ -154,37 +153,63 @@ class Store:
         return self.folder / (stage.folder_name + ".lock")
 
     def state(self, stage: Stage) -> str:
-        """`"done"`, `"started"` or `"waiting"`."""
-        if (self.path(stage) / MANIFEST).is_file():
+        """`"done"`, `"started"`, `"waiting"`, or `"damaged"`: its name is taken by what is no finished stage."""
+        if os.path.isfile(self.path(stage) / MANIFEST):
             return "done"
+        if os.path.lexists(self.path(stage)):
+            return "damaged"
         return "started" if self.partial(stage).is_dir() else "waiting"
 
-    def verify(self, stage: Stage) -> None:
-        """Check every file of a finished stage against its manifest.
+    def damage(self, stage: Stage) -> str:
+        """What is wrong with a finished stage, in words; empty if every file is as its manifest says.
 
-        Raises:
-            EchoError: a file is missing or its content has changed.
+        A stage that was made from other results than its inputs hold now is wrong too: an input was made
+        again, and gave other bytes on this machine.
         """
         folder = self.path(stage)
-        again = f"remove {folder} to make that stage again"
         try:
             manifest = read_json(folder / MANIFEST)
         except EchoError as error:
-            raise EchoError(f"{error}; {again}") from error
+            return str(error)
         if not isinstance(manifest, dict) or manifest.pop("sha256", "") != digest(manifest):
-            raise EchoError(f"{folder / MANIFEST} is damaged; {again}")
+            return f"{folder / MANIFEST} is damaged"
         for name, facts in manifest["files"].items():
             path = folder / name
-            if not path.is_file():
-                raise EchoError(f"{path} is missing; {again}")
-            if path.stat().st_size != facts["bytes"] or digest_file(path) != facts["sha256"]:
-                raise EchoError(f"{path} is damaged; {again}")
+            try:
+                if not path.is_file():
+                    return f"{path} is missing"
+                if path.stat().st_size != facts["bytes"] or digest_file(path) != facts["sha256"]:
+                    return f"{path} is damaged"
+            except OSError as error:
+                return f"{path} cannot be read: {error.strerror}"
+        for name, content in manifest.get("made_from", {}).items():
+            other = stage.inputs[name]
+            if self._content(other) != content:
+                return f"{folder} was made from an earlier result of '{other.title}'"
+        return ""
+
+    def _content(self, stage: Stage) -> str:
+        """Digest of what a finished stage holds, wherever and by whichever version it was made."""
+        return digest(read_json(self.path(stage) / MANIFEST)["files"])
+
+    def require(self, stage: Stage) -> Path:
+        """The folder of a finished stage, for a reader outside the study's own run; every file is checked.
+
+        Raises:
+            InputError: it is not finished, or not as it was when it was finished.
+        """
+        if self.state(stage) != "done":
+            raise InputError(f"'{stage.title}' is not finished; run the study first: echochamber run")
+        if reason := self.damage(stage):
+            raise InputError(f"{reason}; run the study again, which makes '{stage.title}' again")
+        return self.path(stage)
 
     def begin(self, stage: Stage) -> Path:
         """The folder to work in, with whatever an interrupted run left there.
 
         Raises:
-            InputError: another version of the code began it; two halves by two versions are no result.
+            InputError: another version of the code began it (two halves by two versions are no result), or
+                what it left cannot be read.
         """
         partial = self.partial(stage)
         with explained_write(partial):
@@ -194,7 +219,7 @@ class Store:
             write_json(partial / IDENTITY, identity(stage))
         if not record.exists():
             write_json(record, code_digests())
-        elif (began := read_json(record)) != code_digests():
+        elif (began := self._begun_by(stage)) != code_digests():
             now = code_digests()
             changed = sorted(name for name in began.keys() | now.keys() if began.get(name) != now.get(name))
             shown = ", ".join(changed[:5]) + (f" and {len(changed) - 5} more" if len(changed) > 5 else "")
@@ -204,6 +229,14 @@ class Store:
                 "to the version that began it"
             )
         return partial
+
+    def _begun_by(self, stage: Stage) -> dict[str, str]:
+        """Digests of the code that began an unfinished stage."""
+        try:
+            found: dict[str, str] = read_json(self.partial(stage) / CODE)
+        except EchoError as error:
+            raise InputError(f"{error}; remove {self.partial(stage)} to make that stage again") from error
+        return found
 
     def finish(self, stage: Stage) -> Path:
         """Write the manifest, then give the folder its final name.
@@ -222,7 +255,12 @@ class Store:
                 scratch = any(fnmatch(name.parts[0], pattern) for pattern in SCRATCH)
                 if path.is_file() and not scratch and name.parts[0] not in (MANIFEST, *CLOCK_FILES):
                     files[str(name)] = {"bytes": path.stat().st_size, "sha256": digest_file(path)}
-            manifest = {**identity(stage), "files": files, "environment": environment()}
+            manifest = {
+                **identity(stage),
+                "files": files,
+                "made_from": {name: self._content(other) for name, other in stage.inputs.items()},
+                "environment": environment(),
+            }
             fault_point("stage.before_manifest")
         write_json(partial / MANIFEST, {**manifest, "sha256": digest(manifest)})
         return self.promote(stage)
@@ -249,7 +287,8 @@ class Store:
 
     def tidy(self, stage: Stage) -> None:
         """Remove the lock file that a kill just after a stage was finished leaves behind."""
-        self.lock(stage).unlink(missing_ok=True)
+        if self.lock(stage).is_file():
+            self.lock(stage).unlink()
 
     def leftovers(self, stages: list[Stage]) -> list[Path]:
         """Folders in the store that no stage of the plan owns: an older config's results."""

@@ -1,0 +1,203 @@
+"""What a run folder shows: which files, from which stages and config, and whether they are still as written."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from echochamber.base import EchoError, InputError, digest_file, explained_write, read_json, set_aside
+from echochamber.study.config import StudyConfig
+from echochamber.study.driving import DAMAGED, Say
+from echochamber.study.plan import Plan
+
+SUMMARY, REPORT, STUDY, PLAN, ENVIRONMENT = (
+    "summary.json", "report.html", "study.yaml", "plan.json", "environment.json",
+)  # fmt: skip
+# Says what the files below were made from and what they held; removed while they are being written.
+STAMP = "report.json"
+EARLIER = "earlier"
+_DESCRIPTION = (STUDY, PLAN, ENVIRONMENT)
+_RESULTS = (
+    "metrics.jsonl", "timing.jsonl", "alarms.jsonl", "format_probabilities.jsonl", "second_opinion.json",
+    REPORT, SUMMARY,
+)  # fmt: skip
+_FOLDERS = ("completions", "figures")
+# The parts of a study that decide which base models there are; the other parts can change in place.
+_BASE = ("tasks", "sources", "tokenizer", "mixtures", "model", "pretrain", "models")
+# Kinds of stages whose results are shown.
+MEASURED = ("pretrain", "import", "evaluate", "arm")
+_MOST_CHANGES = 4
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """Content of every gathered file of a run folder, by name; empty text for one that cannot be read."""
+    paths = [folder / name for name in _RESULTS if os.path.lexists(folder / name)]
+    paths += [path for name in _FOLDERS for path in sorted((folder / name).glob("*"))]
+    return {str(path.relative_to(folder)): _content(path) for path in paths}
+
+
+def _content(path: Path) -> str:
+    try:
+        return digest_file(path)
+    except OSError:
+        return ""
+
+
+def read_stamp(folder: Path) -> dict[str, Any]:
+    """The stamp of a run folder; empty if there is none, or none that can be read."""
+    try:
+        stamp = read_json(folder / STAMP)
+    except EchoError:
+        return {}
+    return stamp if isinstance(stamp, dict) else {}
+
+
+def clear_way(folder: Path, say: Say) -> None:
+    """Move aside what lies where a run writes its files and is of the wrong kind, e.g. a folder for a file."""
+    files = [folder / name for name in (*_RESULTS, *_DESCRIPTION, STAMP, "stop", "tracked.json")]
+    files += [path for path in (folder / "figures").glob("*") if path.suffix in (".png", ".svg")]
+    folders = [folder / name for name in (*_FOLDERS, "failed", EARLIER)]
+    for path in (*files, *folders):
+        right = os.path.isfile(path) if path in files else os.path.isdir(path)
+        if os.path.lexists(path) and not right:
+            where = set_aside(path, folder / DAMAGED)
+            say(f"{path} is not a {'file' if path in files else 'folder'}; what was there lies in {where} now")
+
+
+def make_room(
+    folder: Path, plan: Plan, configs: Sequence[StudyConfig], *, replace: bool, say: Say
+) -> None:
+    """Before a run writes into its folder: what is shown there stays, is kept as an earlier run, or is refused.
+
+    A study that has grown (arms, seeds, sizes) shows everything that it did before and stays in place. Where
+    other arms or another evaluation make results leave the report, that report is kept under `earlier/`.
+    Other base models make it another run: it is refused, unless `replace`.
+
+    Raises:
+        InputError: the folder shows results of other base models.
+    """
+    if _half_kept(folder).is_dir():
+        _keep(folder)
+    if not os.path.lexists(folder / SUMMARY):
+        return
+    shown = _shown_stages(folder)
+    if shown is not None and shown <= {stage.folder_name for stage in plan.stages}:
+        return
+    changes = _base_changes(_resolved(folder), [config.model_dump(mode="json") for config in configs])
+    if changes and not replace:
+        raise InputError(_refusal(folder, changes))
+    where = _keep(folder)
+    say(f"results that leave the report of {folder} are kept in {where}; finished stages stay in the store")
+
+
+def _refusal(folder: Path, changes: Sequence[tuple[str, Any, Any]]) -> str:
+    listed = ", ".join(f"{key} was {_short(old)} and is {_short(new)}" for key, old, new in changes)
+    first, _, value = changes[0]
+    ending = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{first.rsplit('.', 1)[-1]}{_short(value)}").strip("-")
+    return (
+        f"{folder} shows the results of other base models: {listed}. Give this run a place of its own with "
+        f"--set study={folder.name}-{ending}, or let it take over this one with --replace (what is shown "
+        f"now is then kept in {folder / EARLIER})"
+    )
+
+
+def _short(value: Any) -> str:
+    text = "unset" if value is None else str(value)
+    return text if len(text) <= 40 else text[:37] + "..."
+
+
+def _shown_stages(folder: Path) -> set[str] | None:
+    """Folder names of the stages whose results a run folder shows; None if nothing tells."""
+    if "stages" in (stamp := read_stamp(folder)):
+        return set(stamp["stages"])
+    try:
+        planned = read_json(folder / PLAN)
+        return {Path(stage["folder"]).name for stage in planned if stage["stage"] in MEASURED}
+    except (EchoError, KeyError, TypeError):
+        return None
+
+
+def _resolved(folder: Path) -> list[dict[str, Any]]:
+    """The resolved study of what is shown, one config for each sweep point; empty if it cannot be read."""
+    try:
+        found = list(yaml.safe_load_all((folder / STUDY).read_text(encoding="utf-8")))
+    except (OSError, ValueError, yaml.YAMLError):
+        return []
+    return [document for document in found if isinstance(document, dict)]
+
+
+def _base_changes(
+    before: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]
+) -> list[tuple[str, Any, Any]]:
+    """What makes base models of one study missing in the other: key, value before, value now."""
+    for old in before:
+        found = [_changed(old, new) for new in now]
+        if all(found):
+            return min(found, key=len)[:_MOST_CHANGES]
+    return []
+
+
+def _changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    changes: list[tuple[str, Any, Any]] = []
+    before, after = _seeds(old), _seeds(new)
+    if not set(before) <= set(after):
+        changes.append(("seed", old.get("seed"), new.get("seed")))
+    elif _data_seed(old, before) != _data_seed(new, after):
+        changes.append(("data_seed", _data_seed(old, before), _data_seed(new, after)))
+    for part in _BASE:
+        changes += _lost(part, old.get(part), new.get(part))
+    return changes
+
+
+def _seeds(study: Mapping[str, Any]) -> list[Any]:
+    seed = study.get("seed")
+    return list(seed) if isinstance(seed, list) else [seed]
+
+
+def _data_seed(study: Mapping[str, Any], seeds: Sequence[Any]) -> Any:
+    return seeds[0] if study.get("data_seed") is None else study["data_seed"]
+
+
+def _lost(key: str, old: Any, new: Any) -> list[tuple[str, Any, Any]]:
+    """Values of the old part that the new one lacks or has otherwise; what only the new one has is growth."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        return [change for name in old for change in _lost(f"{key}.{name}", old[name], new.get(name))]
+    grown = key == "model.sizes" and isinstance(old, list) and isinstance(new, list) and set(old) <= set(new)
+    return [] if grown or old == new else [(key, old, new)]
+
+
+def _half_kept(folder: Path) -> Path:
+    return folder / EARLIER / "next.tmp"
+
+
+def _keep(folder: Path) -> Path:
+    """Move what is shown to a numbered folder under `earlier/`; a kill in between is made good by the next run.
+
+    Results that an earlier folder holds already, byte for byte, are not kept twice.
+    """
+    temporary = _half_kept(folder)
+    with explained_write(temporary):
+        temporary.mkdir(parents=True, exist_ok=True)
+        # The summary last: as long as it is there, the folder counts as showing something.
+        for name in (*_DESCRIPTION, STAMP, *_FOLDERS, *_RESULTS):
+            if os.path.lexists(folder / name):
+                (folder / name).rename(temporary / name)
+        stamp, kept = read_stamp(temporary), _numbered(folder)
+        for number in kept:
+            if stamp and read_stamp(folder / EARLIER / str(number)) == stamp:
+                shutil.rmtree(temporary)
+                return folder / EARLIER / str(number)
+        target = folder / EARLIER / str(max(kept, default=0) + 1)
+        temporary.rename(target)
+    return target
+
+
+def _numbered(folder: Path) -> list[int]:
+    names: Iterable[str] = (path.name for path in (folder / EARLIER).iterdir() if path.is_dir())
+    return sorted(int(name) for name in names if name.isdigit())

@@ -1,0 +1,162 @@
+"""Whose results a run folder shows: a study that grows stays, another run is refused, nothing is lost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import echochamber
+from echochamber.base import EchoError, InputError, read_json
+from echochamber.study import Study, open_study, run_study
+
+BASE_CHANGES = [
+    ("seed=4", r"seed was 3 and is 4.*--set study=tiny-seed4, .*--replace"),
+    ("data_seed=9", r"data_seed was 3 and is 9.*--set study=tiny-data_seed9"),
+    ("sources.code.levels=[1, 2]", r"sources.code.levels was \[1\] and is \[1, 2\].*study=tiny-levels-1-2,"),
+    ("mixtures.even.tokens=7000", r"mixtures.even.tokens was 6000 and is 7000"),
+    ("pretrain.optimizer.learning_rate=1e-3", r"learning_rate was 0.004 and is 0.001"),
+    ("model.sizes=[nano]", r"model.sizes was \['pico'\] and is \['nano'\]"),
+    ("tasks.test.num_problems=11", r"tasks.test.num_problems was 12 and is 11"),
+]
+
+
+def rows(folder: Path) -> set[tuple[object, ...]]:
+    return {
+        (row["arm"], row["seed"], row["step"], row["greedy"])
+        for row in read_json(folder / "summary.json")["rows"]
+    }
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def reopened(study: Study, tiny_file: Path, *changes: str) -> Study:
+    return open_study(tiny_file, changes, study.folder.parent)
+
+
+@pytest.mark.parametrize(("change", "said"), BASE_CHANGES)
+def test_other_base_models_under_the_same_name_are_refused_with_both_ways_out(
+    copy: Study, tiny_file: Path, change: str, said: str
+) -> None:
+    before = files(copy.folder)
+    with pytest.raises(InputError, match=said):
+        run_study(reopened(copy, tiny_file, change), say=print)
+    assert files(copy.folder) == before
+
+
+def test_the_first_way_out_another_place(copy: Study, tiny_file: Path) -> None:
+    before = files(copy.folder)
+    other = reopened(copy, tiny_file, "seed=4", "study=tiny-seed4")
+    run_study(other, say=print)
+    assert files(copy.folder) == before
+    both = echochamber.load("tiny", "tiny-seed4", runs=copy.folder.parent)
+    assert set(both.summary().groupby("run")["seed"].unique().explode().items()) == {
+        ("tiny", 3),
+        ("tiny-seed4", 4),
+    }
+
+
+def test_the_second_way_out_taking_over(copy: Study, tiny_file: Path) -> None:
+    shown = rows(copy.folder)
+    said: list[str] = []
+    run_study(reopened(copy, tiny_file, "seed=4"), replace=True, say=said.append)
+    assert {row[1] for row in rows(copy.folder)} == {4}
+    earlier = copy.folder / "earlier" / "1"
+    assert any(f"are kept in {earlier}" in line for line in said)
+    assert rows(earlier) == shown
+    assert len(echochamber.load(earlier).completions()) == 3 * 12 * 3
+    assert "seed: 3" in (earlier / "study.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "seed=[3, 4]",
+        "arms.second={algorithm: grpo, task: train, steps: 1, prompts_per_step: 4, prompts_per_update: null, "
+        "samples_per_prompt: 4, max_new_tokens: 24}",
+        "description=other words",
+        "arms.grpo.checkpoint_every=1",
+    ],
+)
+def test_a_study_that_grows_stays_where_it_is(copy: Study, tiny_file: Path, change: str) -> None:
+    shown = rows(copy.folder)
+    run_study(reopened(copy, tiny_file, change), say=print)
+    assert rows(copy.folder) >= shown
+    assert not (copy.folder / "earlier").exists()
+
+
+def test_other_arms_or_another_evaluation_keep_the_earlier_report(copy: Study, tiny_file: Path) -> None:
+    """The usual way of working: change a value, run again. Nothing is refused and nothing is lost."""
+    shown = rows(copy.folder)
+    longer = reopened(copy, tiny_file, "arms.grpo.steps=3")
+    said: list[str] = []
+    run_study(longer, say=said.append)
+    assert any("are kept in" in line for line in said)
+    assert {row[2] for row in rows(copy.folder)} == {0, 1, 3} or {row[2] for row in rows(copy.folder)} == {0, 3}
+    assert rows(copy.folder / "earlier" / "1") == shown
+    run_study(reopened(copy, tiny_file), say=print)
+    assert rows(copy.folder) == shown
+    run_study(longer, say=print)
+    numbered = sorted(path.name for path in (copy.folder / "earlier").iterdir())
+    assert numbered == ["1", "2"], "what is kept already is not kept again"
+
+
+def test_a_kill_while_the_earlier_report_is_moved(copy: Study, tiny_file: Path) -> None:
+    shown = rows(copy.folder)
+    half = copy.folder / "earlier" / "next.tmp"
+    half.mkdir(parents=True)
+    for name in ("study.yaml", "plan.json", "report.json", "completions"):
+        (copy.folder / name).rename(half / name)
+    run_study(reopened(copy, tiny_file, "arms.grpo.steps=1"), say=print)
+    assert rows(copy.folder / "earlier" / "1") == shown
+    assert (copy.folder / "earlier" / "1" / "study.yaml").is_file()
+
+
+def test_data_prepare_leaves_what_is_shown(copy: Study, tiny_file: Path) -> None:
+    before = (copy.folder / "study.yaml").read_bytes()
+    run_study(reopened(copy, tiny_file, "seed=4"), only=("problems",), say=print)
+    assert (copy.folder / "study.yaml").read_bytes() == before
+
+
+def test_one_run_or_several_as_tables(copy: Study) -> None:
+    one = echochamber.load(str(copy.folder))
+    assert isinstance(one, echochamber.Result)
+    assert repr(one) == f"<Result of {copy.folder}: arms base, grpo; seeds 3>"
+    assert "run" not in one.summary().columns
+    same = echochamber.Result(str(copy.folder))
+    assert len(same.metrics()) == len(one.metrics())
+    for several in (echochamber.load([copy.folder, copy.folder]), echochamber.load(copy.folder, copy.folder)):
+        assert isinstance(several, echochamber.Results)
+    pair = echochamber.load([copy.folder])
+    assert list(pair.runs) == ["tiny"]
+    assert set(pair.completions()["run"]) == set(pair.metrics()["run"]) == {"tiny"}
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda f: (f / "summary.json").unlink(), "no finished run found at"),
+        (lambda f: (f / "summary.json").write_text("{"), "summary.json is missing or damaged; run the study"),
+        (lambda f: (f / "summary.json").write_text("[]"), "summary.json is missing or damaged; run the study"),
+        (lambda f: (f / "metrics.jsonl").write_text("{\n"), "metrics.jsonl is missing or damaged"),
+        (lambda f: (f / "completions" / "part-00000.parquet").write_text(""), "completions is missing or dam"),
+    ],
+)
+def test_a_run_that_cannot_be_opened_is_a_sentence(copy: Study, spoil: object, said: str) -> None:
+    assert callable(spoil)
+    spoil(copy.folder)
+    with pytest.raises(EchoError, match=said):
+        result = echochamber.load(copy.folder)
+        result.metrics()
+        result.completions()
+
+
+def test_a_folder_that_is_no_run(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is not a finished run: it has no summary.json; make one with"):
+        echochamber.Result(tmp_path)
+    with pytest.raises(InputError, match="there is no such folder"):
+        echochamber.Result(str(tmp_path / "nowhere"))
+    with pytest.raises(InputError, match="at least one run"):
+        echochamber.load([])
