@@ -1,4 +1,4 @@
-"""Every file of a finished run, damaged in every way: the next run makes it good, aloud, and then has nothing to do.
+"""Every file of a finished run, damaged in every way: the next run makes it good, the one after has peace.
 
 By default each file meets two of the ways, in turn; `ECHOCHAMBER_SOAK=1` tries all of them. Making a stage
 again is a copy of the finished one here, but for one test.
@@ -111,9 +111,7 @@ def damage_in_turn(study: Study, chosen: Callable[[Path], bool]) -> int:
     return tried
 
 
-@pytest.mark.parametrize(
-    "kind", ["problems", "tokenizer", "check", "mixture", "pretrain", "evaluate", "arm"]
-)
+@pytest.mark.parametrize("kind", ["problems", "tokenizer", "check", "mixture", "pretrain", "evaluate", "arm"])
 def test_any_file_of_a_stage(copy: Study, quick_stages: None, kind: str) -> None:
     assert damage_in_turn(copy, lambda name: name.parts[0] == "store" and name.parts[1].startswith(kind)) > 3
     assert list((copy.folder / "damaged").iterdir())
@@ -188,7 +186,7 @@ def test_a_stage_made_again_has_the_bytes_it_had(copy: Study, finished: Study) -
 
 
 def test_what_was_made_from_other_bytes_is_made_again(copy: Study) -> None:
-    """A base model made again on another machine has other weights: its arms and measurements are not its own."""
+    """A base model made again on another machine has other weights: its arms are not its own."""
     by_kind = {stage.kind: stage for stage in copy.plan.stages}
     for kind, path in (("evaluate", "manifest.json"), ("arm", "manifest.json")):
         made_from = read_json(copy.store.path(by_kind[kind]) / path)["made_from"]

@@ -94,7 +94,10 @@ def test_other_arms_or_another_evaluation_keep_the_earlier_report(copy: Study, t
     said: list[str] = []
     run_study(longer, say=said.append)
     assert any("are kept in" in line for line in said)
-    assert {row[2] for row in rows(copy.folder)} == {0, 1, 3} or {row[2] for row in rows(copy.folder)} == {0, 3}
+    assert {row[2] for row in rows(copy.folder)} == {0, 1, 3} or {row[2] for row in rows(copy.folder)} == {
+        0,
+        3,
+    }
     assert rows(copy.folder / "earlier" / "1") == shown
     run_study(reopened(copy, tiny_file), say=print)
     assert rows(copy.folder) == shown
@@ -139,9 +142,15 @@ def test_one_run_or_several_as_tables(copy: Study) -> None:
     [
         (lambda f: (f / "summary.json").unlink(), "no finished run found at"),
         (lambda f: (f / "summary.json").write_text("{"), "summary.json is missing or damaged; run the study"),
-        (lambda f: (f / "summary.json").write_text("[]"), "summary.json is missing or damaged; run the study"),
+        (
+            lambda f: (f / "summary.json").write_text("[]"),
+            "summary.json is missing or damaged; run the study",
+        ),
         (lambda f: (f / "metrics.jsonl").write_text("{\n"), "metrics.jsonl is missing or damaged"),
-        (lambda f: (f / "completions" / "part-00000.parquet").write_text(""), "completions is missing or dam"),
+        (
+            lambda f: (f / "completions" / "part-00000.parquet").write_text(""),
+            "completions is missing or dam",
+        ),
     ],
 )
 def test_a_run_that_cannot_be_opened_is_a_sentence(copy: Study, spoil: object, said: str) -> None:

@@ -65,9 +65,7 @@ def run(
             typer.echo(line)
         return
     where = ExecutorOptions(executor, ray_address, slurm_cluster)
-    rows = run_study(
-        opened, force=force, replace=replace, say=typer.echo, executor=where, track=track or ()
-    )
+    rows = run_study(opened, force=force, replace=replace, say=typer.echo, executor=where, track=track or ())
     if world.is_main:
         print_rows(last_rows(rows), title="At the last step of each arm")
 

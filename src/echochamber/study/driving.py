@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from echochamber.base import EchoError, Interrupted, set_aside, stop_requested
+from echochamber.base import Interrupted, set_aside, stop_requested
 from echochamber.study import failures
 from echochamber.study.clocks import spoilt_clocks
 from echochamber.study.executors import Executor, Outcome

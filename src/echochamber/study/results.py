@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -134,7 +134,7 @@ class Results:
 
 
 def _damaged(path: Path) -> EchoError:
-    return EchoError(f"{path} is missing or damaged; run the study again, which writes it again from the store")
+    return EchoError(f"{path} is missing or damaged; run the study again to write it again")
 
 
 @overload
@@ -142,7 +142,7 @@ def load(run: Path | str, /, *, runs: Path | str = ...) -> Result: ...
 
 
 @overload
-def load(run: Iterable[Path | str], /, *, runs: Path | str = ...) -> Results: ...
+def load(run: list[Any] | tuple[Any, ...], /, *, runs: Path | str = ...) -> Results: ...
 
 
 @overload
@@ -150,7 +150,7 @@ def load(run: Path | str, other: Path | str, /, *more: Path | str, runs: Path | 
 
 
 def load(
-    run: Path | str | Iterable[Path | str], /, *more: Path | str, runs: Path | str = "runs"
+    run: Path | str | list[Any] | tuple[Any, ...], /, *more: Path | str, runs: Path | str = "runs"
 ) -> Result | Results:
     """Open finished runs: one as a `Result`, several, or a list of them, as `Results` side by side.
 

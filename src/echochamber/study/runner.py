@@ -97,9 +97,7 @@ def _describe(study: Study) -> None:
             for s in study.plan.stages
         ],
     )
-    write_json(
-        study.folder / ENVIRONMENT, {**environment(), "commit": _commit(), "host": platform.node()}
-    )
+    write_json(study.folder / ENVIRONMENT, {**environment(), "commit": _commit(), "host": platform.node()})
 
 
 def _without_sweep(resolved: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""What a run folder shows: which files, from which stages and config, and whether they are still as written."""
+"""What a run folder shows: which files, from which stages and config, whether they are as written."""
 
 from __future__ import annotations
 
@@ -59,21 +59,21 @@ def read_stamp(folder: Path) -> dict[str, Any]:
 
 
 def clear_way(folder: Path, say: Say) -> None:
-    """Move aside what lies where a run writes its files and is of the wrong kind, e.g. a folder for a file."""
+    """Move aside what lies where a run writes its files and is of another kind, e.g. a folder."""
     files = [folder / name for name in (*_RESULTS, *_DESCRIPTION, STAMP, "stop", "tracked.json")]
     files += [path for path in (folder / "figures").glob("*") if path.suffix in (".png", ".svg")]
     folders = [folder / name for name in (*_FOLDERS, "failed", EARLIER)]
     for path in (*files, *folders):
-        right = os.path.isfile(path) if path in files else os.path.isdir(path)
+        right = path.is_file() if path in files else path.is_dir()
         if os.path.lexists(path) and not right:
             where = set_aside(path, folder / DAMAGED)
-            say(f"{path} is not a {'file' if path in files else 'folder'}; what was there lies in {where} now")
+            say(
+                f"{path} is not a {'file' if path in files else 'folder'}; what was there lies in {where} now"
+            )
 
 
-def make_room(
-    folder: Path, plan: Plan, configs: Sequence[StudyConfig], *, replace: bool, say: Say
-) -> None:
-    """Before a run writes into its folder: what is shown there stays, is kept as an earlier run, or is refused.
+def make_room(folder: Path, plan: Plan, configs: Sequence[StudyConfig], *, replace: bool, say: Say) -> None:
+    """Before a run writes into its folder: what it shows stays, is kept as an earlier run, or is refused.
 
     A study that has grown (arms, seeds, sizes) shows everything that it did before and stays in place. Where
     other arms or another evaluation make results leave the report, that report is kept under `earlier/`.
@@ -177,7 +177,7 @@ def _half_kept(folder: Path) -> Path:
 
 
 def _keep(folder: Path) -> Path:
-    """Move what is shown to a numbered folder under `earlier/`; a kill in between is made good by the next run.
+    """Move what is shown to a numbered folder under `earlier/`; the next run mends a kill in between.
 
     Results that an earlier folder holds already, byte for byte, are not kept twice.
     """

@@ -153,8 +153,9 @@ class Store:
         return self.folder / (stage.folder_name + ".lock")
 
     def state(self, stage: Stage) -> str:
-        """`"done"`, `"started"`, `"waiting"`, or `"damaged"`: its name is taken by what is no finished stage."""
-        if os.path.isfile(self.path(stage) / MANIFEST):
+        """`"done"`, `"started"`, `"waiting"`, or `"damaged"`: what has its name is no finished stage."""
+        manifest = self.path(stage) / MANIFEST
+        if os.path.isfile(manifest):  # noqa: PTH113 - no error where the folder cannot be entered
             return "done"
         if os.path.lexists(self.path(stage)):
             return "damaged"
