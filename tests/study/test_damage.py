@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from echochamber.base import InputError, read_json
-from echochamber.study import Study, load_trained, open_study, run_study, status_rows
+from echochamber.study import Study, load_trained, open_study, redraw, run_study, status_rows
 from echochamber.study.stages import STAGES, StageContext
 
 SOAK = bool(os.environ.get("ECHOCHAMBER_SOAK"))
@@ -213,3 +213,14 @@ def test_damage_in_a_half_finished_stage_is_a_sentence_with_its_mend(tiny_file: 
         run_study(study, only=("problems",), say=lambda line: None)
     shutil.rmtree(folder)
     run_study(study, only=("problems",), say=lambda line: None)
+
+
+def test_a_second_opinion_asked_for_once(copy: Study) -> None:
+    """It stays for as long as it is whole, and does not stop the run when it is not."""
+    path = copy.folder / "second_opinion.json"
+    redraw(copy.folder, as_published=True)
+    assert is_quiet(ran(copy))
+    halved(path)
+    assert any("second_opinion.json" in line for line in ran(copy))
+    assert not path.exists() and (copy.folder / "damaged" / path.name).exists()
+    assert is_quiet(ran(copy))

@@ -115,14 +115,9 @@ def report(
     runs: Annotated[Path, RUNS] = Path("runs"),
 ) -> None:
     """Write a run's report again from its results: report.html and figures/."""
-    from echochamber.analysis import write_second_opinion
-    from echochamber.report import render
-    from echochamber.study import run_folder
+    from echochamber.study import redraw, run_folder
 
-    folder = run_folder(run, runs)
-    if as_published:
-        write_second_opinion(folder)
-    typer.echo(f"report: {render(folder)}")
+    typer.echo(f"report: {redraw(run_folder(run, runs), as_published=as_published)}")
 
 
 def forecast(

@@ -21,12 +21,13 @@ from echochamber.base import (
     explained_disk,
     explained_write,
     read_json,
+    set_aside,
     stop_signals,
     write_file,
     write_json,
 )
 from echochamber.study.config import StudyConfig, load_study
-from echochamber.study.driving import Driver, Say
+from echochamber.study.driving import DAMAGED, Driver, Say
 from echochamber.study.executing import run_stage
 from echochamber.study.executors import ExecutorOptions, make_executor
 from echochamber.study.gather import done, gather
@@ -37,6 +38,7 @@ from echochamber.study.shown import (
     MEASURED,
     PLAN,
     REPORT,
+    SECOND_OPINION,
     STAMP,
     STUDY,
     SUMMARY,
@@ -247,13 +249,20 @@ def _show(study: Study, say: Say) -> list[dict[str, Any]]:
     )
     stamp, found = read_stamp(folder), digests(folder)
     if stamp.get("made_from") == made_from:
-        written = stamp["files"]
+        written = stamp.get("files", {})
         changed = sorted(n for n in written.keys() | found.keys() if written.get(n) != found.get(n))
         if not changed:
             rows: list[dict[str, Any]] = read_json(folder / SUMMARY)["rows"]
             say(f"report: {folder / REPORT} (nothing has changed)")
             return rows
         say(f"changed since they were written, made again from the store: {', '.join(changed)}")
+        if (
+            SECOND_OPINION in changed
+            and written.get(SECOND_OPINION)
+            and found.get(SECOND_OPINION) is not None
+        ):
+            # Nobody but `report --as-published` makes it again.
+            set_aside(folder / SECOND_OPINION, folder / DAMAGED)
     (folder / STAMP).unlink(missing_ok=True)
     with showing_lock(folder):
         rows = gather(study.name, study.plan, study.store, folder, study.config.evaluation)
@@ -263,6 +272,32 @@ def _show(study: Study, say: Say) -> list[dict[str, Any]]:
     shown = [s.folder_name for s in stages if s.kind in MEASURED]
     write_json(folder / STAMP, {"made_from": made_from, "stages": shown, "files": digests(folder)})
     return rows
+
+
+def redraw(folder: Path, *, as_published: bool = False) -> Path:
+    """Draw the report of a run folder again from what it holds; returns the page.
+
+    Args:
+        as_published: score it by the paper's released rules first.
+
+    Raises:
+        InputError: not a run folder.
+        EchoError: its records are damaged, or the folder cannot be written to.
+    """
+    from echochamber.analysis import write_second_opinion
+    from echochamber.report import render
+
+    if as_published:
+        write_second_opinion(folder)
+    page = render(folder)
+    if stamp := read_stamp(folder):
+        drawn = {
+            name: content
+            for name, content in digests(folder).items()
+            if name in (REPORT, SECOND_OPINION) or name.startswith("figures/")
+        }
+        write_json(folder / STAMP, {**stamp, "files": {**stamp.get("files", {}), **drawn}})
+    return page
 
 
 def run_folder(text: str, runs: Path = Path("runs")) -> Path:

@@ -19,12 +19,13 @@ from echochamber.study.plan import Plan
 SUMMARY, REPORT, STUDY, PLAN, ENVIRONMENT = (
     "summary.json", "report.html", "study.yaml", "plan.json", "environment.json",
 )  # fmt: skip
+SECOND_OPINION = "second_opinion.json"
 # Says what the files below were made from and what they held; removed while they are being written.
 STAMP = "report.json"
 EARLIER = "earlier"
 _DESCRIPTION = (STUDY, PLAN, ENVIRONMENT)
 _RESULTS = (
-    "metrics.jsonl", "timing.jsonl", "alarms.jsonl", "format_probabilities.jsonl", "second_opinion.json",
+    "metrics.jsonl", "timing.jsonl", "alarms.jsonl", "format_probabilities.jsonl", SECOND_OPINION,
     REPORT, SUMMARY,
 )  # fmt: skip
 _FOLDERS = ("completions", "figures")
