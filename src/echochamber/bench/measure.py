@@ -69,6 +69,8 @@ class Settings:
         place: device and dtype of both sides.
         study: study file that the `study` bench runs.
         out: folder for pictures of the benches that draw some; None draws nothing.
+        repetitions: invented studies behind each row of the `calibration` bench.
+        seed: of the random numbers of the `calibration` bench.
         show: reports progress, `show(label, total)`.
     """
 
@@ -78,6 +80,8 @@ class Settings:
     place: Place = field(default_factory=Place.named)
     study: Path = Path("studies/demo.yaml")
     out: Path | None = None
+    repetitions: int = 4000
+    seed: int = 0
     show: Callable[[str, int], AbstractContextManager[Progress]] = progress
 
 

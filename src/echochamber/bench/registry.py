@@ -7,6 +7,7 @@ from typing import Any
 
 from echochamber.base import Registry
 from echochamber.bench.busy import bench_busy
+from echochamber.bench.calibration import bench_calibration, calibration_table
 from echochamber.bench.evaluation import bench_evaluation
 from echochamber.bench.measure import Settings
 from echochamber.bench.pretrain import bench_pretrain
@@ -29,8 +30,9 @@ BENCHES.register("busy", bench_busy)
 BENCHES.register("study", bench_study)
 BENCHES.register("scaling", bench_scaling)
 BENCHES.register("profile", bench_profile)
-# What `all` runs: the comparisons and promises, not the studies of our own cost.
-COMPARISONS = tuple(name for name in BENCHES if name not in ("scaling", "profile"))
+BENCHES.register("calibration", bench_calibration)
+# What `all` runs: the comparisons and promises, not the studies of our own cost or error rates.
+COMPARISONS = tuple(name for name in BENCHES if name not in ("scaling", "profile", "calibration"))
 
 
 def run_bench(name: str, settings: Settings | None = None) -> dict[str, Any]:
@@ -49,6 +51,8 @@ def run_bench(name: str, settings: Settings | None = None) -> dict[str, Any]:
 
 def table(result: dict[str, Any]) -> list[dict[str, str]]:
     """A bench's rows as text for a terminal, one line a row and further ones for further targets."""
+    if "cells" in result:
+        return calibration_table(result)
     lines = []
     for row in result["rows"]:
         peer, ours, floor = row["peer"], row["ours"], row["floor_fraction"]

@@ -15,7 +15,7 @@ def bench(
         str,
         typer.Argument(
             help="pretrain, rollout, rl-step, verify, evaluation, startup, busy, study; all of these: all. "
-            "Our own cost in detail: profile, scaling.",
+            "Our own cost in detail: profile, scaling. Error rates of intervals and verdicts: calibration.",
             show_default=False,
         ),
     ],
@@ -41,6 +41,10 @@ def bench(
     out: Annotated[
         Path | None, typer.Option(help="Folder for the pictures of the benches that draw some.")
     ] = None,
+    repetitions: Annotated[
+        int, typer.Option(min=1, help="Invented studies behind each row of `calibration`.")
+    ] = 4000,
+    seed: Annotated[int, typer.Option(help="Seed of the invented studies of `calibration`.")] = 0,
     quick: Annotated[
         bool, typer.Option("--quick", help="Tiny work, to see that everything runs; its times mean nothing.")
     ] = False,
@@ -51,6 +55,9 @@ def bench(
     table has medians with their spread, the ratio peer / ours of each pair, the share of the floor that is
     reached (the floor: the arithmetic of the work at this machine's rate of a large matrix product), and
     what was promised. On a busy machine trust the ratios, not the seconds.
+
+    `calibration` has no peer and no clock: it measures how often intervals and verdicts are wrong on invented
+    studies, the same numbers for the same seed.
 
     The peers are an extra:  pip install 'echochamber[bench]'   or, in a clone:  make bench
     """
@@ -65,6 +72,8 @@ def bench(
         place=Place.named(device),
         study=study,
         out=out,
+        repetitions=repetitions,
+        seed=seed,
     )
     names = COMPARISONS if name == ALL else (name,)
     results: dict[str, Any] = {}

@@ -1,0 +1,142 @@
+"""Invented studies whose truth is known: what seeds, problems and samples do to a measured share.
+
+A measurement is a binomial count; on the logit scale its chance adds up from the ease of the problem, what
+the problem is to a model (new in every training), what it is to an arm (the same in every training), and what
+a training adds to all problems.
+
+Shapes: P problems, R repetitions of a study, S seeds; a measurement is one (P, R) array a seed.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float64]
+Measurement = list[Array]
+
+NUM_PROBLEMS = 200
+NUM_SAMPLES = 8
+
+_Z: Array = np.linspace(-8.0, 8.0, 2001)
+_WEIGHT: Array = np.exp(-0.5 * _Z * _Z) / np.exp(-0.5 * _Z * _Z).sum()
+
+
+@dataclass(frozen=True)
+class World:
+    """How one share or accuracy comes about.
+
+    Attributes:
+        centre: mean of the problems' logits.
+        ease: standard deviation of the problems' logits.
+        model: standard deviation of what a problem is to one training.
+        arm: standard deviation of what a problem is to one arm, in all its trainings.
+        base: standard deviation of what the base model of a seed adds to all problems and all arms.
+        run: standard deviation of what a training adds to all problems.
+    """
+
+    centre: float = 1.5
+    ease: float = 1.5
+    model: float = 0.7
+    arm: float = 0.35
+    base: float = 0.0
+    run: float = 0.0
+
+    @property
+    def truth(self) -> float:
+        """The share, expected over trainings and problems."""
+        return _mean_share(self.centre, math.hypot(self.ease, self.model, self.arm, self.base, self.run))
+
+    def arms(
+        self, rng: np.random.Generator, num_arms: int, num_seeds: int, repetitions: int
+    ) -> list[Measurement]:
+        """Measured shares of arms that start from the same base models and are equal in expectation."""
+        return [
+            [rng.binomial(NUM_SAMPLES, chance) / NUM_SAMPLES for chance in arm]
+            for arm in self.chances(rng, num_arms, num_seeds, repetitions)
+        ]
+
+    def chances(
+        self, rng: np.random.Generator, num_arms: int, num_seeds: int, repetitions: int
+    ) -> list[Measurement]:
+        """The chances behind the shares of `arms`."""
+        shape = (NUM_PROBLEMS, repetitions)
+        ease = rng.normal(self.centre, self.ease, shape)
+        own = [ease + rng.normal(0.0, self.arm, shape) for _ in range(num_arms)]
+        found: list[Measurement] = [[] for _ in range(num_arms)]
+        for _ in range(num_seeds):
+            base = rng.normal(0.0, self.model, shape) + rng.normal(0.0, self.base, (1, repetitions))
+            for arm, chances in zip(own, found, strict=True):
+                chances.append(logistic(arm + base + rng.normal(0.0, self.run, (1, repetitions))))
+        return found
+
+
+def world_of(share: float, run_points: float = 0.0, **deviations: float) -> World:
+    """A world with this expected share, whose trainings differ by about `run_points` percentage points."""
+    world = World(**deviations)
+    for _ in range(3):  # the size of the run effect depends on the centre, and the mean on the run effect
+        world = _centred(world, share)
+        run = run_points / 100.0 / _slope(world)
+        world = replace(world, run=run)
+    return _centred(world, share)
+
+
+def _centred(world: World, share: float) -> World:
+    """The same world with another centre, at which the share is as wanted."""
+    low, high = -15.0, 15.0
+    for _ in range(50):
+        middle = (low + high) / 2.0
+        below = replace(world, centre=middle).truth < share
+        low, high = (middle, high) if below else (low, middle)
+    return replace(world, centre=(low + high) / 2.0)
+
+
+def _slope(world: World) -> float:
+    """How much the share grows per unit of a small run effect."""
+    chance = logistic(world.centre + _Z * math.hypot(world.ease, world.model, world.arm, world.base))
+    return float(_WEIGHT @ (chance * (1.0 - chance)))
+
+
+def bimodal(
+    rng: np.random.Generator, num_arms: int, num_seeds: int, repetitions: int,
+    *, chance: float, high: float = 0.95, low: float = 0.02,
+) -> list[Measurement]:  # fmt: skip
+    """Shares of a format that wins a training with this chance and else dies out, in each arm for itself."""
+    shape = (NUM_PROBLEMS, repetitions)
+    ease = rng.normal(0.0, 0.5, shape)
+    found: list[Measurement] = []
+    for _ in range(num_arms):
+        own = ease + rng.normal(0.0, 0.35, shape)
+        measured = []
+        for _ in range(num_seeds):
+            wins = rng.random((1, repetitions)) < chance
+            logit = np.where(wins, _logit(high), _logit(low)) + rng.normal(0.0, 0.5, (1, repetitions))
+            share = logistic(own + logit + rng.normal(0.0, 0.3, shape))
+            measured.append(rng.binomial(NUM_SAMPLES, share) / NUM_SAMPLES)
+        found.append(measured)
+    return found
+
+
+def bimodal_truth(chance: float, high: float = 0.95, low: float = 0.02) -> float:
+    """The share of `bimodal`, expected over trainings and problems."""
+    deviation = math.hypot(0.5, 0.35, 0.5, 0.3)
+    won, lost = (_mean_share(_logit(mode), deviation) for mode in (high, low))
+    return chance * won + (1.0 - chance) * lost
+
+
+def logistic(x: Array) -> Array:
+    """The logistic function."""
+    result: Array = 1.0 / (1.0 + np.exp(-x))
+    return result
+
+
+def _mean_share(centre: float, deviation: float) -> float:
+    """Expectation of the logistic function of a normal variable."""
+    return float(_WEIGHT @ logistic(centre + _Z * deviation))
+
+
+def _logit(p: float) -> float:
+    return math.log(p / (1.0 - p))
