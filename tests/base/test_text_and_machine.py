@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import unicodedata
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -66,3 +67,12 @@ def test_the_processors_are_those_at_the_start() -> None:
     )
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
     assert machine_cpus()
+
+
+def test_a_terminal_without_the_character_shows_its_number(tmp_path: Path) -> None:
+    path = tmp_path / "Zoë.jsonl"
+    path.write_text('{"completion": "7", "gold": "7"}\n')
+    command = [sys.executable, "-m", "echochamber", "grade", str(path)]
+    ascii_only = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, env=ascii_only, capture_output=True, text=True, timeout=60, check=True)
+    assert "Zo\\xeb.jsonl" in done.stdout

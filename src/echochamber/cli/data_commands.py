@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from echochamber.base import printable
 from echochamber.cli.runs import RUNS, SET, STUDY
+from echochamber.cli.tables import say
 
 app = typer.Typer(help="Prepare and look at training data.", no_args_is_help=True)
 
@@ -27,7 +27,7 @@ def show(
         for example in examples:
             mark = "" if example.correct else "  (wrong on purpose)"
             question = f"{example.question}\n\n" if example.question is not None else ""
-            typer.echo(printable(f"--- {name}{mark}\n{question}{example.solution}"))
+            say(f"--- {name}{mark}\n{question}{example.solution}")
 
 
 @app.command()
@@ -42,7 +42,7 @@ def prepare(
     run_study(
         open_study(study, overrides or [], runs),
         only=("problems", "tokenizer", "check", "mixture"),
-        say=typer.echo,
+        say=say,
     )
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from echochamber.base import printable
+from echochamber.cli.tables import say
 
 STUDY = typer.Argument(help="Study file (YAML), e.g. studies/demo.yaml.", show_default=False)
 SET = typer.Option(
@@ -62,10 +62,10 @@ def run(
         print_rows(result.models, title="Models")
         print_rows(result.stages, title=f"Plan of {opened.name}")
         for line in result.notes:
-            typer.echo(line)
+            say(line)
         return
     where = ExecutorOptions(executor, ray_address, slurm_cluster)
-    rows = run_study(opened, force=force, replace=replace, say=typer.echo, executor=where, track=track or ())
+    rows = run_study(opened, force=force, replace=replace, say=say, executor=where, track=track or ())
     if world.is_main:
         print_rows(last_rows(rows), title="At the last step of each arm")
 
@@ -117,7 +117,7 @@ def report(
     """Write a run's report again from its results: report.html and figures/."""
     from echochamber.study import redraw, run_folder
 
-    typer.echo(f"report: {redraw(run_folder(run, runs), as_published=as_published)}")
+    say(f"report: {redraw(run_folder(run, runs), as_published=as_published)}")
 
 
 def forecast(
@@ -225,7 +225,7 @@ def sample(
     for text, label in sample_completions(
         opened, question, arm=arm, num_samples=num_samples, temperature=temperature, seed=seed
     ):
-        typer.echo(printable(f"--- {label}\n{text}"))
+        say(f"--- {label}\n{text}")
 
 
 def add_to(app: typer.Typer) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from echochamber.base import EchoError, InputError, stop_signals
+from echochamber.base import EchoError, InputError, printable, stop_signals
 from echochamber.rl import RLConfig
 from echochamber.study.config import StudyConfig
 from echochamber.study.store import Stage
@@ -118,7 +118,7 @@ def _leaving_together(stage: Stage) -> Iterator[None]:
         if another_ended() or not all_left(start_world(), what, patience_seconds=PATIENCE_SECONDS):
             if ends_first():
                 sentence = str(error) if isinstance(error, EchoError) else traceback.format_exc()
-                print(f"error: {sentence}", file=sys.stderr, flush=True)
+                print(printable(f"error: {sentence}"), file=sys.stderr, flush=True)
             raise SystemExit(1) from error
         raise
     if not all_left(start_world(), what, patience_seconds=math.inf):

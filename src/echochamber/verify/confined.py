@@ -153,6 +153,7 @@ class ForkServers(Shared):
         while waiting or any(server.finish for server in self._servers):
             for server in self._servers:
                 if waiting and server.ready and server.finish is None:
+                    self._failed_starts = 0
                     index = waiting.popleft()
                     request, seconds = jobs[index]
                     server.job = index
