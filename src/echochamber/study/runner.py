@@ -247,7 +247,8 @@ def _show(study: Study, say: Say) -> list[dict[str, Any]]:
             "code": code_digests(showing=True),
         }
     )
-    stamp, found = read_stamp(folder), digests(folder)
+    with showing_lock(folder):
+        stamp, found = read_stamp(folder), digests(folder)
     if stamp.get("made_from") == made_from:
         written = stamp.get("files", {})
         changed = sorted(n for n in written.keys() | found.keys() if written.get(n) != found.get(n))
@@ -270,7 +271,8 @@ def _show(study: Study, say: Say) -> list[dict[str, Any]]:
         write_second_opinion(folder, tiers=study.config.verify.tiers)
     say(f"report: {render(folder)}")
     shown = [s.folder_name for s in stages if s.kind in MEASURED]
-    write_json(folder / STAMP, {"made_from": made_from, "stages": shown, "files": digests(folder)})
+    with showing_lock(folder):
+        write_json(folder / STAMP, {"made_from": made_from, "stages": shown, "files": digests(folder)})
     return rows
 
 
@@ -284,19 +286,21 @@ def redraw(folder: Path, *, as_published: bool = False) -> Path:
         InputError: not a run folder.
         EchoError: its records are damaged, or the folder cannot be written to.
     """
-    from echochamber.analysis import write_second_opinion
+    from echochamber.analysis import showing_lock, write_second_opinion
     from echochamber.report import render
 
     if as_published:
         write_second_opinion(folder)
     page = render(folder)
-    if stamp := read_stamp(folder):
-        drawn = {
-            name: content
-            for name, content in digests(folder).items()
-            if name in (REPORT, SECOND_OPINION) or name.startswith("figures/")
-        }
-        write_json(folder / STAMP, {**stamp, "files": {**stamp.get("files", {}), **drawn}})
+    # By turns with other processes that draw it: the digests are those of one drawing.
+    with showing_lock(folder):
+        if stamp := read_stamp(folder):
+            drawn = {
+                name: content
+                for name, content in digests(folder).items()
+                if name in (REPORT, SECOND_OPINION) or name.startswith("figures/")
+            }
+            write_json(folder / STAMP, {**stamp, "files": {**stamp.get("files", {}), **drawn}})
     return page
 
 
