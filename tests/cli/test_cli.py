@@ -80,12 +80,16 @@ def test_the_table_at_the_end_has_each_arms_last_sampled_step() -> None:
         }  # fmt: skip
 
     rows = [
+        row("base", 0, True, 0.9),
         row("base", 0, False, 0.3),
         row("grpo", 0, False, 0.3),
         row("grpo", 9, False, 0.8),
         row("grpo", 9, True, 1.0),
     ]
     assert last_rows(rows) == [
-        {"arm": "base", "step": 0, "pass@1": "30.0%", "share of boxed": "100.0%"},
-        {"arm": "grpo", "step": 9, "pass@1": "80.0%", "share of boxed": "100.0%"},
+        {"arm": "base", "step": 0, "pass@1": "30.0%", "greedy": "90.0%", "share of boxed": "100.0%"},
+        {"arm": "grpo", "step": 9, "pass@1": "80.0%", "greedy": "100.0%", "share of boxed": "100.0%"},
+    ]
+    assert last_rows([row("base", 0, True, 0.9)]) == [
+        {"arm": "base", "step": 0, "greedy": "90.0%", "share of boxed": "100.0%"}
     ]

@@ -71,26 +71,31 @@ def run(
 
 
 def last_rows(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The sampled rows of `summary.json` at each arm's last step, as a table for people."""
-    last: dict[tuple[Any, ...], dict[str, Any]] = {}
+    """The rows of `summary.json` at each arm's last step, as a table for people: sampled, greedy beside."""
+    last: dict[bool, dict[tuple[Any, ...], dict[str, Any]]] = {False: {}, True: {}}
     for row in rows:
         cell = tuple(row[name] for name in ("arm", "size", "mixture", "seed", "benchmark"))
-        if not row["greedy"] and row["step"] >= last.get(cell, row)["step"]:
-            last[cell] = row
-    formats = [name for row in last.values() for name, share in row["share"].items() if share >= 0.01]
+        if row["step"] >= last[row["greedy"]].get(cell, row)["step"]:
+            last[row["greedy"]][cell] = row
+    greedy = last[True]
+    shown = last[False] or greedy
+    formats = [name for row in shown.values() for name, share in row["share"].items() if share >= 0.01]
     many = {
-        name for name in ("size", "mixture", "seed", "benchmark") if len({r[name] for r in last.values()}) > 1
+        name
+        for name in ("size", "mixture", "seed", "benchmark")
+        if len({r[name] for r in shown.values()}) > 1
     }
     return [
         {
             "arm": row["arm"],
             **{name: row[name] for name in ("size", "mixture", "seed", "benchmark") if name in many},
             "step": row["step"],
-            **{f"pass@{k}": f"{value:.1%}" for k, value in row["pass_at"].items()},
+            **({} if row["greedy"] else {f"pass@{k}": f"{value:.1%}" for k, value in row["pass_at"].items()}),
+            **({"greedy": f"{greedy[cell]['pass_at']['1']:.1%}"} if cell in greedy else {}),
             **{f"maj@{k}": f"{value:.1%}" for k, value in row["maj_at"].items() if k != "1"},
             **{f"share of {name}": f"{row['share'][name]:.1%}" for name in dict.fromkeys(formats)},
         }
-        for row in last.values()
+        for cell, row in shown.items()
     ]
 
 

@@ -58,7 +58,8 @@ def _mixture(mixture: dict[str, Any]) -> str:
     shares = mixture.get("shares") or {}
     total = sum(shares.values()) or 1.0
     parts = ", ".join(f"{source} {share / total:.0%}" for source, share in shares.items())
-    return f"{mixture['tokens']:,} tokens: {parts}" if "tokens" in mixture else parts
+    unit = next((unit for unit in ("tokens", "documents") if mixture.get(unit)), None)
+    return f"{mixture[unit]:,} {unit}, of which {parts}" if unit else parts
 
 
 def _arm(arm: dict[str, Any]) -> str:
@@ -69,6 +70,11 @@ def _arm(arm: dict[str, Any]) -> str:
         parts.append(f"{arm['rounds']} rounds")
     if arm.get("prompts_per_step") and arm.get("samples_per_prompt"):
         parts.append(f"{arm['prompts_per_step']} prompts x {arm['samples_per_prompt']} samples")
+    rate = (arm.get("optimizer") or {}).get("learning_rate")
+    if rate is not None:
+        parts.append(f"learning rate {rate:g}")
+    if arm.get("kl_coefficient"):
+        parts.append(f"KL coefficient {arm['kl_coefficient']:g}")
     if arm.get("reward") not in (None, "correct"):
         parts.append(f"reward: {arm['reward']}")
     if arm.get("start_from"):
