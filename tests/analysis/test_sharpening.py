@@ -38,7 +38,7 @@ def test_a_gain_that_greedy_decoding_had_already_is_sharpening(tmp_path: Path) -
     """Sampled 50 -> 95 %, greedy 92 -> 95 %: 3 of 45 points are new."""
     kind, sentence = kind_of(tmp_path, [4 * first(1.0), 8 * first(0.95)], [first(0.92), first(0.95)])
     assert kind == "mostly sharpening"
-    assert "Decoded greedily: 92.0\u00a0% right before, 95.0\u00a0% after" in sentence
+    assert "Decoded greedily: 92.0\u00a0% right before, 95.0\u00a0% after (+3.0 points)" in sentence
     assert "most of the +45.0 points at T = 1 is sharpening" in sentence
 
 
@@ -59,7 +59,7 @@ def test_half_of_a_gain_cannot_be_told(tmp_path: Path) -> None:
 def test_without_a_gain_nothing_is_said_about_it(tmp_path: Path) -> None:
     kind, sentence = kind_of(tmp_path, [8 * first(0.5), 8 * first(0.5)], [first(0.9), first(0.4)])
     assert kind == "no gain"
-    assert sentence == "Decoded greedily: 90\u00a0% right before, 40\u00a0% after."
+    assert sentence == "Decoded greedily: 90\u00a0% right before, 40\u00a0% after (-50.0 points)."
 
 
 def test_a_loss_is_no_gain(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ class Sharpening:
         """The greedy numbers in words, and what they say about the gain at the temperature."""
         text = (
             f"Decoded greedily: {percent(self.before.estimate)} right before, "
-            f"{percent(self.after.estimate)} after"
+            f"{percent(self.after.estimate)} after ({points(self.greedy.difference.estimate)})"
         )
         gain, at = points(self.sampled.difference.estimate), f"T = {self.temperature:g}"
         if self.kind == "mostly sharpening":

@@ -44,7 +44,7 @@ def arms(run: Run, group: Group, main: Headline | None) -> list[Figure]:
     steps = sorted({step for t in group.arms for step in t.steps})
     panels = [Panel("by step", tuple(over_steps), STEPS_LABEL, "pass@1", step_ticks(steps), True, (0.0, 1.0))]
     for title, label, positions in (
-        ("by samples seen", "completions sampled for training", [spent[t.arm].samples for t in group.arms]),
+        ("by samples seen", "training samples", [spent[t.arm].samples for t in group.arms]),
         ("by seconds", "seconds of training", [spent[t.arm].seconds for t in group.arms]),
     ):
         lines = [_against(line, where) for line, where in zip(over_steps, positions, strict=True)]

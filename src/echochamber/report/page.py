@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from echochamber.analysis import (
+    NOT_A_FORMAT,
+    Control,
+    Finding,
     Run,
     compare_arms,
     controls,
@@ -90,15 +93,16 @@ def _render(run: Run, *, images: bool) -> Path:
         main=arms[0].headline if arms else None,
         tiles=tiles(arms[0]) if arms else [],
         arms=arms,
-        controls=controls(run),
+        control_names={control.name for control in controls(run)},
+        control_lines=[_control_line(control, primary) for control in controls(run)],
         sections=[
             {
                 "id": key,
-                "title": title,
+                "title": heading,
                 "short": SHORT[key],
                 "figures": [_figure_context(figure) for figure in some],
             }
-            for key, title, some in sections
+            for key, heading, some in sections
         ],
         examples=[
             {"title": group.title, "items": examples(run, group, num_problems=_per_group(len(primary)))}
@@ -107,6 +111,7 @@ def _render(run: Run, *, images: bool) -> Path:
         colors=format_colors(first.formats),
         numbers=[_number_rows(run, group) for group in every],
         formats=first.formats,
+        no_formats=NOT_A_FORMAT,
         endpoints=endpoint_results(run, found),
         pairs=[{"title": g.title, "rows": _pair_rows(g)} for g in every if len(g.arms) > 1],
         forecasts=[t.table() for t in theories if t.arms],
@@ -114,7 +119,7 @@ def _render(run: Run, *, images: bool) -> Path:
         alarms=run.alarms,
         opinion=run.second_opinion,
         num_seeds=first.num_seeds,
-        findings=findings(run) if arms else [],
+        findings=_by_source(findings(run)) if arms else [],
         facts=setup.facts(run),
         environment=setup.flat(run.environment),
         seconds=[(title, f"{value:,.1f}") for title, value in run.summary.get("seconds", {}).items()],
@@ -237,6 +242,31 @@ def _number_rows(run: Run, group: Group) -> dict[str, Any]:
             }
         )
     return {"title": group.title, "rows": rows, "metrics": list(rows[0]["metrics"])}
+
+
+def _control_line(control: Control, primary: list[Group]) -> str:
+    """What a control is the twin of and how far the two ended apart, sampled and greedy."""
+    text = control.sentence()
+    if not control.matched:
+        return text
+    for group in primary:
+        pair = [t for t in group.arms if t.arm in (control.arm, control.name)]
+        for c in compare_arms(pair):
+            greedy = compare_arms([group.greedy[t.arm] for t in pair if t.arm in group.greedy])
+            change = change_text(c.test.difference)
+            text += f" {group.title}: {c.first} minus {c.second} {change} points of pass@1"
+            text += f", decoded greedily {change_text(greedy[0].test.difference)}." if greedy else "."
+    return text
+
+
+def _by_source(found: list[Finding]) -> list[dict[str, Any]]:
+    """Statements under the name of whoever made them, those that this run can test apart from the others."""
+    groups: dict[str, dict[str, Any]] = {}
+    for f in found:
+        source = getattr(f, "source", "Statements of Zhao et al. 2025 (arXiv:2504.07912)")
+        group = groups.setdefault(source, {"title": source, "tested": [], "untested": []})
+        group["untested" if f.answer.startswith("not test") else "tested"].append(f)
+    return list(groups.values())
 
 
 def _pair_rows(group: Group) -> list[dict[str, Any]]:
