@@ -20,11 +20,11 @@ class Boxed:
         return " ".join([*sentences, f"The answer is \\boxed{{{worked.answer}}}."])
 
     def detect(self, completion: str) -> bool:
-        r"""A `\boxed{` outside code, closed or left open by the end of the text.
+        r"""A `\boxed{` or `\fbox{` outside code, closed or left open by the end of the text, or a `\boxed 7`.
 
         The final box of a tagged-code solution belongs to that format.
         """
-        if "boxed" not in completion:
+        if "box" not in completion:
             return False
         found = layout(completion)
         if found.blocks:
@@ -33,5 +33,5 @@ class Boxed:
         return is_cut or bool(complete)
 
     def extract(self, completion: str) -> Extracted:
-        """Content of the last complete box outside code."""
+        """Content of the last box outside code, see `last_box`."""
         return Extracted(answer=last_box(layout(completion).prose))

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import re
 
-# An escaped character is markup of its own: `\{` and `\}` are signs of a set, not braces.
-_TOKEN = re.compile(r"(?P<box>\\f?boxed[ \t]*\{)|\\.|[{}]", re.DOTALL)
+# An escaped character is markup of its own: `\{` and `\}` are signs of a set, not braces. A box without
+# braces holds a number; more would be guessing.
+_TOKEN = re.compile(
+    r"\\(?:f?boxed|fbox)[ \t]*+(?:(?P<box>\{)|(?P<bare>[-+]?\$?[0-9][0-9.,]*+))|\\.|[{}]", re.DOTALL
+)
+# What may stand between boxes that give one answer together: `\boxed{-2} \text{ and } \boxed{1}`.
+_JOINT = re.compile(r"\$?[ \t\n]*+(?:,|(?:\\text ?\{)?[ \t]*+(?:and|or)[ \t]*+\}?)[ \t\n]*+\$?")
+_BLANK = " \t\r\n{}$"
 
 
 def boxes(text: str) -> tuple[list[tuple[int, int]], bool]:
-    r"""The complete `\boxed{...}` of a text, in one pass over it.
+    r"""The complete boxes of a text (`\boxed{..}`, `\fbox{..}`, `\boxed 7`), in one pass over it.
 
     Returns:
         (start, end) of each content, in the order in which the boxes close, and
@@ -21,6 +27,8 @@ def boxes(text: str) -> tuple[list[tuple[int, int]], bool]:
     for match in _TOKEN.finditer(text):
         if match["box"]:
             stack.append(match.end())
+        elif match["bare"]:
+            complete.append(match.span("bare"))
         elif match[0] == "{":
             stack.append(0)
         elif match[0] == "}" and stack and (start := stack.pop()):
@@ -29,13 +37,32 @@ def boxes(text: str) -> tuple[list[tuple[int, int]], bool]:
 
 
 def last_box(text: str) -> str | None:
-    r"""Content of the last complete `\boxed{...}`, a box within a box unwrapped; None if there is none."""
-    if "boxed" not in text:
+    r"""Content of the last complete box that holds something, a box within a box unwrapped; None if there is none.
+
+    Boxes joined by a comma or by `and` are one answer, a list. A box without content (`\boxed{}`, as the
+    task names it) is the answer only where there is no other.
+    """
+    if "box" not in text:
         return None
-    complete, _ = boxes(text)
+    found, _ = boxes(text)
+    complete = [span for span in found if text[slice(*span)].strip(_BLANK)]
     if not complete:
-        return None
-    start, end = complete.pop()
-    while complete and complete[-1][0] > start:
-        start, end = complete.pop()
-    return text[start:end]
+        return "" if found else None
+    parts: list[str] = []
+    start = len(text)
+    while complete:
+        begin, end = complete.pop()
+        if parts and not _JOINT.fullmatch(_between(text, end, start)):
+            break
+        start = begin
+        while complete and complete[-1][0] > begin:
+            begin, end = complete.pop()
+        parts.append(text[begin:end])
+    return ", ".join(dict.fromkeys(reversed(parts)))
+
+
+def _between(text: str, end: int, start: int) -> str:
+    r"""What stands between the end of one content and the beginning of the next: at most a few words."""
+    if start - end > 40:
+        return text[end : end + 40]
+    return text[end:start].removeprefix("}").rpartition("\\")[0]

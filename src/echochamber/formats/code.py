@@ -6,25 +6,32 @@ import ast
 import re
 import warnings
 from functools import lru_cache
+from itertools import islice
 
 # Longer programs are refused by the grader; parsing them would only cost time.
 MAX_PROGRAM_CHARACTERS = 262_144
 _MAX_CUTS = 8
+_MAX_HEADERS = 100
 
+# Every repetition is possessive or ends at a sign that it cannot hold: a line is read once, however long.
 _HEADER = re.compile(
-    r"^(?:async[ \t]+)?def[ \t]+[^\W\d]\w*[ \t]*\([^\n]*?\)[ \t]*(?:->[^\n:]+)?:(?P<rest>[^\n]*)$",
+    r"^(?:async[ \t]++)?def[ \t]++[^\W\d]\w*+[ \t]*+\([^\n]*?\)[ \t]*+(?:->[^\n:()]++)?:(?P<rest>[^\n]*+)$",
     re.MULTILINE,
 )
-_OPEN_HEADER = re.compile(r"^def[ \t]+[^\W\d]\w*[ \t]*\([^\n)]*(?:\)[ \t]*(?:->[^\n:]*)?)?\Z", re.MULTILINE)
+_OPEN_HEADER = re.compile(
+    r"^def[ \t]++[^\W\d]\w*+[ \t]*+\([^\n)]*+(?:\)[ \t]*+(?:->[^\n:]*+)?)?\Z", re.MULTILINE
+)
+# Blank lines and comments at the margin, which may stand between a header and its body.
+_BEFORE_BODY = re.compile(r"(?:#[^\n]*+(?:\n|\Z)|[ \t]*+\r?\n)*+[ \t]*+")
 _LEADING = re.compile(
-    r"^(?:#.*|@.*|import[ \t]+[\w., \t]+|from[ \t]+[\w.]+[ \t]+import\b.*|[^\W\d]\w*[ \t]*=[^=].*"
-    r"|class[ \t]+\w+.*:|[ \t]+\S.*|[ \t]*)$"
+    r"^(?:#.*|@.*|import[ \t]++[\w., \t]+|from[ \t]++[\w.]++[ \t]++import\b.*|[^\W\d]\w*+[ \t]*+=[^=].*"
+    r"|class[ \t]++\w++.*:|[ \t]++\S.*|[ \t]*+)$"
 )
 _STATEMENT = re.compile(
     r"^(?:#|@|(?:import|from|def|async|class|if|elif|else|for|while|try|except|finally|with|return|assert"
-    r"|raise|pass|del|global)\b|[\w.\[\]'\", \t]+(?:[-+*/%]|//|\*\*)?=[^=]|[\w.]+\(|[)\]}])"
+    r"|raise|pass|del|global)\b|[\w.\[\]'\", \t]++(?:[-+*/%]|//|\*\*)?=[^=]|[\w.]++\(|[)\]}])"
 )
-_ANSWER_LINE = re.compile(r"^####[ \t]*[-+$.]*\d", re.MULTILINE)
+_ANSWER_LINE = re.compile(r"^####[ \t]*+[-+$.]*+\d", re.MULTILINE)
 
 
 class ParseError(Exception):
@@ -75,17 +82,15 @@ def function_start(text: str) -> int | None:
     of the text (cut off). A header cut off itself counts when nothing but
     code stands before it.
     """
-    for match in _HEADER.finditer(text):
+    for match in islice(_HEADER.finditer(text), _MAX_HEADERS):
         rest = match["rest"].strip()
         header = match[0] if rest and not rest.startswith("#") else match[0] + "\n pass"
         if not parses(header):
             continue
         if rest and not rest.startswith("#"):
             return match.start()
-        after = text[match.end() :].lstrip("\r\n")
-        while after.startswith("#") or (after and not after.split("\n", 1)[0].strip()):
-            after = after.split("\n", 1)[1].lstrip("\r\n") if "\n" in after else ""
-        if not after or after[0] in " \t":
+        body = _BEFORE_BODY.match(text, match.end())
+        if body is None or body.end() == len(text) or text[body.end() - 1] in " \t":
             return match.start()
     cut = _OPEN_HEADER.search(text)
     if cut and _code_start(text, cut.start()) == 0:

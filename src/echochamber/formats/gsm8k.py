@@ -8,13 +8,19 @@ from echochamber.formats.layout import layout
 from echochamber.formats.sentences import claim
 from echochamber.formats.types import Extracted, Worked
 
-# A markdown heading (`#### Step 2`, `#### 1. Setup`) is no answer.
-_NUMBER = r"(?P<answer>[-+$€£(\[{\\.]*(?:\d|\\[a-zA-Z])[^\n]{0,80}?)"
-_ANSWER = re.compile(rf"^[ \t]*####[ \t]*(?!\d+[.)][ \t]+[^\W\d]){_NUMBER}[ \t]*$", re.MULTILINE)
+# What may stand before the digits of an answer, among it a name for it (`Answer:`, `x =`). A markdown heading
+# (`#### Step 2`, `#### 1. Setup`) is no answer.
+_BEFORE = (
+    r"(?:(?:[Tt]he )?(?:[Ff]inal )?(?:[Aa]nswer|[Tt]otal|[Rr]esult)(?: is)?[ \t]*+[:=]?[ \t]*+|[a-zA-Z][ \t]*+=[ \t]*+)?"
+    r"[-+−–~≈$€£¥₹*_`\"(\[{\\.\u200b-\u200f ]*+"
+)
+_NUMBER = rf"(?P<answer>{_BEFORE}(?:\d|[¼-¾⅐-⅞√]|(?<=\\)[a-zA-Z])[^\n]{{0,120}})"
+_HEADING = r"(?!\d+[.)][ \t]+[^\W\d])"
+_ANSWER = re.compile(rf"^[ \t>*]*+####:?[ \t]*+{_HEADING}{_NUMBER}$", re.MULTILINE)
 # How the model solutions that were published with the dataset end.
-_LAST_LINE = re.compile(rf"^A:[ \t]*{_NUMBER}\s*\Z", re.MULTILINE)
-_ANNOTATION = re.compile(r"<<[-+*/().,%$\d \t]*=[-+.,%$/\d \t]*>>")
-_OPEN_ANNOTATION = re.compile(r"<<[-+*/().\d ]+(?:=[-\d.,]*>?)?\Z")
+_LAST_LINE = re.compile(rf"^A:[ \t]*+{_NUMBER}\s*+\Z", re.MULTILINE)
+_ANNOTATION = re.compile(r"<<[-+*/().,%$\d \t]*+=[-+.,%$/\d \t]*+>>")
+_OPEN_ANNOTATION = re.compile(r"<<[-+*/().\d ]++(?:=[-\d.,]*+>?)?\Z")
 
 
 class Gsm8k:
@@ -42,4 +48,4 @@ class Gsm8k:
         """What stands after `####` on its last such line, or after `A:` on the last line of all."""
         prose = layout(completion).prose
         answers = _ANSWER.findall(prose) or _LAST_LINE.findall(prose)
-        return Extracted(answer=answers[-1] if answers else None)
+        return Extracted(answer=answers[-1].strip() if answers else None)

@@ -11,10 +11,10 @@ from echochamber.formats.code import function_start, parses, split_program
 _OPEN, _CLOSE = "<llm-code>", "</llm-code>"
 _OPEN_OUTPUT, _CLOSE_OUTPUT = "<llm-code-output>", "</llm-code-output>"
 _FENCE = re.compile(
-    r"^[ \t]*```[ \t]*(?P<language>[\w+-]*)[^\n`]*\n(?P<code>.*?)(?:^[ \t]*```[ \t]*$|\Z)",
+    r"^[ \t]*+```[ \t]*+(?P<language>[\w+-]*+)[^\n`]*+\n(?P<code>.*?)(?:^[ \t]*+```[ \t]*+$|\Z)",
     re.MULTILINE | re.DOTALL,
 )
-_INLINE_CODE = re.compile(r"`[^`\n]+`")
+_INLINE_CODE = re.compile(r"`[^`\n]++`")
 _PYTHON = frozenset({"python", "py", "python3", "ipython", "tool_code"})
 
 

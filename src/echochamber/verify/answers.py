@@ -1,54 +1,76 @@
 r"""Numbers written as text, read exactly.
 
 `parse_number` accepts what people and models write for one number: signs,
-thousands commas, `$`, LaTeX spacing and text units, decimals, fractions,
-mixed numbers, powers of ten. Anything else is None: expressions, chains of
-equations, two numbers, words that change the value.
+thousands commas, `$`, LaTeX spacing and text units, decimals, repeating
+decimals, fractions, mixed numbers, powers of ten, a name or a label before
+it. Anything else is None: expressions, chains of equations, two numbers,
+words that change the value.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
 
-MAX_CHARACTERS = 400
+from echochamber.verify.spelling import MAX_CHARACTERS, ascii_signs, unwrapped
+
 # Longer exponents would cost time and memory without ever being an answer.
 _MAX_EXPONENT = 400
 # A printed float of this many digits carries its rounding error with it.
-_FLOAT_DIGITS = 15
+FLOAT_DIGITS = 15
+_MAX_UNIT_WORDS = 8
 
 _INTEGER = re.compile(r"-?[0-9]{1,15}")
-_GROUPED = re.compile(r"(?<![0-9.])[0-9]{1,3}(?:,[0-9]{3})+(?![0-9,])")
-_SPACED = re.compile(r"(?<![0-9.])([0-9]{1,3}(?: [0-9]{3})+)(?![0-9])")
-_DECIMAL = r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)"
+_DECIMAL = r"(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)"
 _PLAIN = re.compile(rf"(?P<sign>[-+]?)(?P<number>{_DECIMAL})(?:[eE](?P<exponent>[-+]?[0-9]{{1,4}}))?")
 _RATIO = re.compile(rf"(?P<sign>[-+]?)(?P<top>{_DECIMAL}) ?/ ?(?P<bottom>[-+]?{_DECIMAL})")
-_MIXED = re.compile(r"(?P<sign>[-+]?)(?P<whole>[0-9]+)(?: |\+| \+ )(?P<top>[0-9]+) ?/ ?(?P<bottom>[0-9]+)")
+_MIXED = re.compile(r"(?P<sign>[-+]?)(?P<whole>[0-9]++) (?P<top>[0-9]++) ?/ ?(?P<bottom>[0-9]++)")
 _POWER = re.compile(
-    rf"(?P<sign>[-+]?)(?P<number>{_DECIMAL}) ?(?:\\times|\\cdot|\*|×) ?10 ?(?:\^|\*\*) ?"
+    rf"(?P<sign>[-+]?)(?P<number>{_DECIMAL}) ?(?:\\times|\\cdot|\*) ?10 ?(?:\^|\*\*) ?"
     r"\{?(?P<exponent>[-+]?[0-9]{1,4})\}?"
 )
+_REPEATING = re.compile(
+    r"(?P<sign>[-+]?)(?P<whole>[0-9]*+)\.(?P<fixed>[0-9]*+)"
+    r"(?:\\(?:overline|bar|dot) ?\{(?P<period>[0-9]++)\}|\((?P<round>[0-9]++)\))"
+)
+
+# Runs of digits with separators, each looked at once; which of them are thousands is asked afterwards.
+_COMMA_RUN = re.compile(r"(?<![0-9.,])[0-9][0-9,]*+")
+_SPACE_RUN = re.compile(r"(?<![0-9.,])(?<![0-9] )[0-9][0-9 ]*+")
+_BY_COMMAS = re.compile(r"[1-9][0-9]{0,2}(?:,[0-9]{3})++")
+_BY_SPACES = re.compile(r"[1-9][0-9]{0,2}(?: [0-9]{3})++")
+_THIN_THOUSANDS = re.compile(r"(?<=[0-9])\\[,;:] ?(?=[0-9]{3}(?![0-9]))")
 _FRACTION = re.compile(
     r"\\[dtc]?frac ?"
     r"(?:\{([^{}]*)\} ?\{([^{}]*)\}|([0-9]) ?([0-9])|\{([^{}]*)\} ?([0-9])|([0-9]) ?\{([^{}]*)\})"
 )
-_TEXT = re.compile(r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mbox|hbox|operatorname) ?\{([^{}]*)\}")
+_TEXT = re.compile(r"\\(?:text[a-z]{0,8}|math[a-z]{2,3}|mbox|hbox|operatorname) ?\{([^{}]*)\}")
 _SPACING = re.compile(r"\\[,;:! ]|\\(?:quad|qquad|left|right|displaystyle|limits)(?![a-zA-Z])|~")
-_ASSIGNMENT = re.compile(
-    r"^(?:\\?[a-zA-Z]{1,12}|[a-zA-Z]_\{?\w{1,3}\}?|[a-zA-Z]\([a-zA-Z0-9]{1,3}\)) ?= ?(?=[^=]*$)"
+_DEGREES = re.compile(r"\^ ?(?:\\circ|\{ ?\\circ ?\})|\\degrees?(?![a-zA-Z])")
+_SPACED_SIGN = re.compile(r"([-+]) (?=[0-9.])")
+# `x =`, `x_1 =`, `f(2) =`, `f^{-1}(x) =`, `\theta =`, `AB =`, or words: `Total =`, `Answer:`, `The total is`.
+_NAME = re.compile(
+    r"(?:\\?[a-zA-Z]{1,12}|\|[a-zA-Z]{1,3}\|)(?:_\{?[a-zA-Z0-9]{1,3}\}?)?'{0,2}(?:\^\{?-1\}?)?(?:\([a-zA-Z0-9, ]{1,12}\))? ?"
 )
-_UNIT = re.compile(
-    r"(?P<space> ?)(?P<words>(?:[a-zA-Z°µ]+\.?(?: ?\^ ?\{?[-0-9]+\}?|[²³])?(?: ?[/·*-] ?| |, ?)?)+)$"
+_WORDS = re.compile(r"[a-zA-Z][a-zA-Z '-]{0,60}")
+_PREFIX = re.compile(r"[-+]?[0-9./ ]*[0-9]\.?(?=[ °]|$)")
+_GLUED = re.compile(
+    r"(?P<number>[-+]?[0-9./]*[0-9])"
+    r"(?:[cmk]m|mi|ft|in|yd|[mk]?g|lbs?|oz|m?l|hrs?|min|mins|sec|mph|km/h|(?:[cmk]?m|ft|in|yd)\^ ?\{?[23]\}?)"
 )
+_UNIT_SIGNS = str.maketrans("/·*-,()[]", " " * 9)
+_UNIT_WORD = re.compile(r"[a-zA-Z°µ]{1,24}\.?(?:\^\{?-?[0-9]\}?)?")
+_LONE_POWER = re.compile(r" ?\^ ?(?=[{0-9-])")
+_PERCENT_WORD = re.compile(r"\b(?:per ?cent(?:age)?|pct)\b")
 # These change the number they follow, so they are no units.
 _VALUE_WORDS = re.compile(
     r"\b(?:hundred|thousand|million|billion|trillion|dozens?|score|half|halves|(?:third|quarter|fourth|fifth|tenth)s?"
-    r"|and|or|plus|minus|times|over|pi)\b",
+    r"|and|or|plus|minus|times|over|pi|not|no|than|about|approximately|remainder)\b",
     re.IGNORECASE,
 )
-_UNIT_LETTERS = frozenset("°gmsLhVWAJNK")
+_UNIT_LETTERS = frozenset("°gmsLhVWAJNKCF")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +81,13 @@ class Number:
         value: exact.
         percent: a percent sign or word followed it; the value is not divided by 100.
         rounded: so many digits that it must be a printed float.
+        unevaluated: arithmetic that is still to be done (`144/2`, `7.2*10^1`), though it has this value.
     """
 
     value: Fraction
     percent: bool = False
     rounded: bool = False
+    unevaluated: bool = False
 
 
 def parse_number(text: str) -> Number | None:
@@ -79,43 +103,54 @@ def parse_number(text: str) -> Number | None:
 def _parse(text: str) -> Number | None:
     text, percent = _without_percent(_cleaned(text))
     number = _read(text)
-    if number is None:
-        number = _read(_without_unit(text))
-        if number is not None and not percent:
-            percent = bool(re.search(r"\bper ?cent(?:age)?\b", text))
-    return Number(number.value, percent, number.rounded) if number else None
+    if number is None and (bare := _without_unit(text)):
+        number = _read(bare)
+        percent = percent or bool(_PERCENT_WORD.search(text))
+    return replace(number, percent=percent) if number else None
 
 
 def _cleaned(text: str) -> str:
-    """LaTeX markup that carries no value removed."""
-    text = text.strip().replace("−", "-").replace("–", "-").replace("\\%", "%").replace("\\$", "$")
-    text = text.replace("{,}", ",").replace("\\!", "").replace("\u202f", " ").replace("\xa0", " ")
-    text = text.removeprefix("\\(").removesuffix("\\)").removeprefix("\\[").removesuffix("\\]")
-    text = text.replace("$", " ").replace("£", " ").replace("€", " ")
+    """LaTeX markup that carries no value removed, a name or label before the number too."""
+    text = unwrapped(ascii_signs(text)).replace("\\%", "%").replace("\\$", "$")
+    text = text.replace("{,}", ",").replace(",\\! ", ",").replace("\\!", "").replace("$", " ")
     if "\\" in text:
         # `1\,234` separates thousands.
-        text = re.sub(r"(?<=[0-9])\\[,;:] ?(?=[0-9]{3}(?![0-9]))", "", text)
+        text = _THIN_THOUSANDS.sub("", text)
         text = _SPACING.sub(" ", text)
-        text = re.sub(r"\^ ?(?:\\circ|\{ ?\\circ ?\})|\\(?:degree|degrees)(?![a-zA-Z])", " degrees", text)
+        text = _DEGREES.sub(" degrees", text)
         text = _TEXT.sub(r" \1 ", text)
         text = _FRACTION.sub(_as_ratio, text)
-    text = " ".join(text.split())
-    while len(text) > 1 and text[0] == "{" and text[-1] == "}":
+    text = unwrapped(_unlabelled(unwrapped(" ".join(text.split()))))
+    if text[:1] == "(" and text[-1:] == ")" and text.count("(") == 1:
         text = text[1:-1].strip()
-    text = _ASSIGNMENT.sub("", text)
-    text = re.sub(r"^([-+]) (?=[0-9.])", r"\1", text)
-    if text.endswith(".") and not text.endswith(".."):
-        text = text[:-1].rstrip()
-    return _SPACED.sub(lambda match: match[0].replace(" ", ""), _GROUPED.sub(_ungrouped, text))
+    if sign := _SPACED_SIGN.match(text):
+        text = sign[1] + text[2:]
+    return _SPACE_RUN.sub(_by_spaces, _COMMA_RUN.sub(_by_commas, text))
 
 
-def _ungrouped(match: re.Match[str]) -> str:
-    return match[0].replace(",", "")
+def _unlabelled(text: str) -> str:
+    """What stands behind `x =`, `Total =`, `Answer:` or `The answer is`; all of it if there is no such label."""
+    for sign in ("=", ":", " is ", " are "):
+        label, found, value = text.partition(sign)
+        if found and sign not in value and "=" not in value:
+            label = label.strip()
+            if _WORDS.fullmatch(label) or (sign == "=" and _NAME.fullmatch(label)):
+                return value.strip()
+    return text
 
 
-def _as_ratio(match: re.Match[str]) -> str:
-    top, bottom = [part for part in match.groups() if part is not None]
-    before = match.string[: match.start()].rstrip()
+def _by_commas(found: re.Match[str]) -> str:
+    return found[0].replace(",", "") if _BY_COMMAS.fullmatch(found[0]) else found[0]
+
+
+def _by_spaces(found: re.Match[str]) -> str:
+    run = found[0].rstrip()
+    return run.replace(" ", "") + found[0][len(run) :] if _BY_SPACES.fullmatch(run) else found[0]
+
+
+def _as_ratio(found: re.Match[str]) -> str:
+    top, bottom = [part for part in found.groups() if part is not None]
+    before = found.string[: found.start()].rstrip()
     joint = " " if before and before[-1].isdigit() else ""
     return f"{joint}{top.strip()}/{bottom.strip()}"
 
@@ -127,19 +162,24 @@ def _without_percent(text: str) -> tuple[str, bool]:
 
 
 def _without_unit(text: str) -> str:
-    """A trailing unit removed: words after a space, never a letter glued to the number."""
-    match = re.match(r"[-+]?[0-9./ ]*[0-9]\.?(?=[ °]|$)", text)
-    if not match:
+    """A trailing unit removed; empty if there is none.
+
+    A unit is words behind a space, or one of a few well-known units without it; `3x` and `18j` have none.
+    """
+    if glued := _GLUED.fullmatch(text):
+        return glued["number"]
+    prefix = _PREFIX.match(text)
+    if not prefix:
         return ""
-    unit = _UNIT.fullmatch(text[match.end() :])
-    if not unit:
+    unit = text[prefix.end() :]
+    words = _LONE_POWER.sub("^", unit).translate(_UNIT_SIGNS).split()
+    if not words or len(words) > _MAX_UNIT_WORDS or not all(map(_UNIT_WORD.fullmatch, words)):
         return ""
-    words = re.findall(r"[a-zA-Z°µ]+", unit["words"])
-    if _VALUE_WORDS.search(unit["words"]):
+    if _VALUE_WORDS.search(unit):
         return ""
     if len(words) == 1 and len(words[0]) == 1 and words[0] not in _UNIT_LETTERS:
         return ""
-    return match[0].strip()
+    return prefix[0].strip()
 
 
 def _read(text: str) -> Number | None:
@@ -147,17 +187,33 @@ def _read(text: str) -> Number | None:
     if match := _PLAIN.fullmatch(text):
         return _scaled(match)
     if match := _RATIO.fullmatch(text):
-        bottom = Fraction(match["bottom"])
-        return Number(Fraction(match["sign"] + match["top"]) / bottom) if bottom else None
+        return _ratio(match)
     if match := _MIXED.fullmatch(text):
-        bottom = Fraction(match["bottom"])
-        if not bottom:
-            return None
-        value = int(match["whole"]) + Fraction(match["top"]) / bottom
-        return Number(-value if match["sign"] == "-" else value)
-    if match := _POWER.fullmatch(text):
-        return _scaled(match)
+        top, bottom = int(match["top"]), int(match["bottom"])
+        value = int(match["whole"]) + Fraction(top, bottom) if top < bottom else None
+        return Number(-value if match["sign"] == "-" else value) if value is not None else None
+    if match := _REPEATING.fullmatch(text):
+        return _repeating(match)
+    if (match := _POWER.fullmatch(text)) and (number := _scaled(match)):
+        return replace(number, unevaluated=True)
     return None
+
+
+def _ratio(match: re.Match[str]) -> Number | None:
+    """A fraction of whole numbers is a number, unless it comes out whole: `144/2` is a division to be done."""
+    bottom = Fraction(match["bottom"])
+    if not bottom:
+        return None
+    value = Fraction(match["sign"] + match["top"]) / bottom
+    is_division = value.denominator == 1 or "." in match["top"] or "." in match["bottom"]
+    return Number(value, unevaluated=is_division)
+
+
+def _repeating(match: re.Match[str]) -> Number:
+    fixed, period = match["fixed"], match["period"] or match["round"]
+    value = Fraction(int(match["whole"] + fixed or 0), 10 ** len(fixed))
+    value += Fraction(int(period), (10 ** len(period) - 1) * 10 ** len(fixed))
+    return Number(-value if match["sign"] == "-" else value)
 
 
 def _scaled(match: re.Match[str]) -> Number | None:
@@ -167,4 +223,4 @@ def _scaled(match: re.Match[str]) -> Number | None:
     digits = match["number"]
     value = Fraction(match["sign"] + digits) * Fraction(10) ** exponent
     significant = len(digits.replace(".", "").lstrip("0"))
-    return Number(value, rounded="." in digits and significant >= _FLOAT_DIGITS)
+    return Number(value, rounded="." in digits and significant >= FLOAT_DIGITS)
