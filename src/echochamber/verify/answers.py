@@ -20,6 +20,10 @@ from echochamber.verify.spelling import MAX_CHARACTERS, ascii_signs, unwrapped
 _MAX_EXPONENT = 400
 # A printed float of this many digits carries its rounding error with it.
 FLOAT_DIGITS = 15
+# What sums and products of binary floats lose, relative to their size: a few thousand of the last digit.
+FLOAT_NOISE = Fraction(1, 10**12)
+# How far a printed float may be from a gold answer that may be rounded itself, relative to it.
+TOLERANCE = Fraction(1, 10**6)
 _MAX_UNIT_WORDS = 8
 
 _INTEGER = re.compile(r"-?[0-9]{1,15}")
@@ -99,6 +103,25 @@ def parse_number(text: str) -> Number | None:
     return _parse(text)
 
 
+def same_number(answer: Number, gold: Number) -> bool:
+    """Exact equality, but for the last digits of a printed float.
+
+    A percent sign must be the gold's own. A printed float (15 digits or more) may be off by what binary
+    arithmetic loses: `71.99999999999999` is 72. From a gold answer that is no whole number, and so may be
+    rounded itself (`0.333333`), it may be off by a millionth of it.
+    """
+    if answer.percent and not gold.percent:
+        return False
+    if answer.value == gold.value:
+        return True
+    if not answer.rounded:
+        return False
+    error = abs(answer.value - gold.value)
+    if gold.value.denominator == 1:
+        return error <= FLOAT_NOISE * max(Fraction(1), abs(gold.value))
+    return error <= TOLERANCE * abs(gold.value)
+
+
 @lru_cache(maxsize=16384)
 def _parse(text: str) -> Number | None:
     text, percent = _without_percent(_cleaned(text))
@@ -115,8 +138,7 @@ def _cleaned(text: str) -> str:
     text = text.replace("{,}", ",").replace(",\\! ", ",").replace("\\!", "").replace("$", " ")
     if "\\" in text:
         # `1\,234` separates thousands.
-        text = _THIN_THOUSANDS.sub("", text)
-        text = _SPACING.sub(" ", text)
+        text = _SPACING.sub(" ", thin_thousands(text))
         text = _DEGREES.sub(" degrees", text)
         text = _TEXT.sub(r" \1 ", text)
         text = _FRACTION.sub(_as_ratio, text)
@@ -125,7 +147,7 @@ def _cleaned(text: str) -> str:
         text = text[1:-1].strip()
     if sign := _SPACED_SIGN.match(text):
         text = sign[1] + text[2:]
-    return _SPACE_RUN.sub(_by_spaces, _COMMA_RUN.sub(_by_commas, text))
+    return _SPACE_RUN.sub(_by_spaces, joined_thousands(text))
 
 
 def _unlabelled(text: str) -> str:
@@ -137,6 +159,21 @@ def _unlabelled(text: str) -> str:
             if _WORDS.fullmatch(label) or (sign == "=" and _NAME.fullmatch(label)):
                 return value.strip()
     return text
+
+
+def joined_thousands(text: str) -> str:
+    """`1,234` as `1234`, wherever a run of digits and commas can be one number."""
+    return _COMMA_RUN.sub(_by_commas, text)
+
+
+def thin_thousands(text: str) -> str:
+    r"""`1\,234` as `1234`."""
+    return _THIN_THOUSANDS.sub("", text)
+
+
+def has_value_words(text: str) -> bool:
+    """Whether a text holds words that change the number before them, so that it is no unit."""
+    return bool(_VALUE_WORDS.search(text))
 
 
 def _by_commas(found: re.Match[str]) -> str:

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import ast
 import atexit
+import contextlib
 import re
 from collections.abc import Sequence
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from functools import lru_cache
-from typing import Protocol
+from typing import Any, Protocol
 
 from echochamber.base import InputError, Registry
-from echochamber.verify.answers import MAX_CHARACTERS, Number, parse_number
+from echochamber.formats.boxes import last_box
+from echochamber.verify.answers import FLOAT_DIGITS, Number, parse_number, same_number
 from echochamber.verify.comparing import Comparer
-from echochamber.verify.math_answers import decide, normalized
+from echochamber.verify.math_answers import normalized
+from echochamber.verify.math_forms import Undecided, equal_answers
 from echochamber.verify.outcomes import Execution
+from echochamber.verify.spelling import MAX_CHARACTERS
 
-# Relative tolerance for binary floats, whose last digits are rounding error.
-TOLERANCE = Fraction(1, 10**6)
+_WHOLE = re.compile(r"-?[0-9]{1,400}")
+_WHITE = re.compile(r"\s++")
+# No gold answers: what a missing value becomes as text, and what is said instead of an answer.
+_NO_ANSWER = re.compile(r"(?:nan|none|null|n/a|na|-?inf|tbd|todo|unknown|\?+|-+)", re.IGNORECASE)
+_VAGUE = re.compile(
+    r"\b(?:about|approx(?:imately|\.)?|roughly|around|nearly|almost|see|figure|answers? (?:may|will) vary)\b", re.IGNORECASE
+)
+_UNDECIDED = Undecided()
 
 
 class Benchmark(Protocol):
@@ -35,42 +46,54 @@ class Benchmark(Protocol):
         """Whether the value of a program is the gold answer; None if only its text can tell."""
 
 
-def same_number(answer: Number, gold: Number) -> bool:
-    """Exact equality; a percent sign must be the gold's own; a printed float may be off by its rounding."""
-    if answer.percent and not gold.percent:
-        return False
-    if answer.value == gold.value:
-        return True
-    return answer.rounded and abs(answer.value - gold.value) <= TOLERANCE * max(Fraction(1), abs(gold.value))
-
-
 def value_of(execution: Execution) -> Number | None:
     """The number a program gave: its value, or the last line it printed if it has no value.
 
-    Booleans and compound values are no numbers. A float is compared with
-    tolerance, unless it is whole; integers and decimals are exact.
+    Booleans and compound values are no numbers, nor is anything that does not look like its kind. A float
+    whose text has `FLOAT_DIGITS` digits may have lost some; integers, decimals and shorter floats are exact.
     """
     kind, text = execution.kind, execution.value
     if kind == "none":
         kind, text = "str", execution.output
+    if len(text) > MAX_CHARACTERS:
+        return None
     if kind == "int":
-        return Number(Fraction(int(text)))
-    if kind == "float":
-        value = float(text)
-        if value != value or value in (float("inf"), float("-inf")):
-            return None
-        return Number(Fraction(value), rounded=not value.is_integer())
-    if kind == "decimal":
-        decimal = Decimal(text)
-        return Number(Fraction(decimal)) if decimal.is_finite() and abs(decimal.adjusted()) < 400 else None
-    return parse_number(text) if kind in ("str", "ratio") else None
+        return Number(Fraction(int(text))) if _WHOLE.fullmatch(text) else None
+    if kind in ("float", "decimal"):
+        with contextlib.suppress(InvalidOperation, ValueError):
+            return _decimal(Decimal(text), kind)
+        return None
+    number = parse_number(text) if kind in ("str", "ratio") else None
+    # `72/1` of the type Fraction is a value, no division that is still to be done.
+    return Number(number.value) if number and kind == "ratio" else number
+
+
+def _decimal(value: Decimal, kind: str) -> Number | None:
+    if not value.is_finite() or abs(value.adjusted()) >= MAX_CHARACTERS:
+        return None
+    digits = len(value.as_tuple().digits)
+    is_whole = value == value.to_integral_value()
+    return Number(Fraction(value), rounded=kind == "float" and digits >= FLOAT_DIGITS and not is_whole)
 
 
 @lru_cache(maxsize=16384)
+def gold_text(gold: str) -> str:
+    r"""The answer in a gold answer, which may come with its whole solution.
+
+    What follows the last `####`, or `A:` at the beginning of a line, or else the last box; all of it if
+    there is none of these.
+    """
+    for mark in ("####", "\nA:"):
+        if mark in gold:
+            return gold.rpartition(mark)[2].strip()
+    if "box" in gold and (box := last_box(gold)) is not None:
+        return box.strip()
+    return gold.strip()
+
+
 def gold_number(gold: str) -> Number | None:
-    """The number of a gold answer, which may come with its whole solution (`... #### 72`, `... A: 72`)."""
-    marked = gold.rpartition("####")[2]
-    return parse_number(marked.rpartition("\nA:")[2])
+    """The number of a gold answer, None if it is none."""
+    return parse_number(gold_text(gold))
 
 
 class Gsm8k:
@@ -88,13 +111,18 @@ class Gsm8k:
         equal = []
         for answer, gold in zip(answers, golds, strict=True):
             number, target = parse_number(answer), gold_number(gold)
-            equal.append(number is not None and target is not None and same_number(number, target))
+            equal.append(number is not None and target is not None and _is_final(number, target))
         return equal
 
     def value_equals(self, execution: Execution, gold: str) -> bool | None:
         """Typed comparison of numbers."""
         number, target = value_of(execution), gold_number(gold)
-        return number is not None and target is not None and same_number(number, target)
+        return number is not None and target is not None and _is_final(number, target)
+
+
+def _is_final(answer: Number, gold: Number) -> bool:
+    """Whether an answer is the gold number, worked out: `144/2` and `7.2*10^1` are not yet 72."""
+    return not answer.unevaluated and same_number(answer, gold)
 
 
 class Aime(Gsm8k):
@@ -125,12 +153,12 @@ def _in_range(number: Number | None) -> bool:
 
 
 def _short(text: str) -> str:
-    text = re.sub(r"\s+", " ", text)
+    text = _WHITE.sub(" ", text[:400])
     return text if len(text) <= 60 else text[:57] + "..."
 
 
 class Math:
-    """Numbers exactly, typesetting by rule, the rest by math-verify in confined processes of its own."""
+    """Numbers exactly, typesetting by rule, the rest by algebra in confined processes of its own."""
 
     name = "math"
 
@@ -138,15 +166,19 @@ class Math:
         self._comparer: Comparer | None = None
 
     def check_gold(self, gold: str) -> None:
-        """Any text that is not empty."""
-        if not gold.strip():
-            raise InputError("an empty gold answer: expected the answer as text, e.g. \\frac{1}{2}")
+        """An answer in LaTeX or in words, or a solution that ends in one; braces must be in balance."""
+        answer = gold_text(gold)
+        reason = _why_no_gold(answer)
+        if reason:
+            raise InputError(
+                f"the gold answer '{_short(gold)}' {reason}: expected the answer as text, e.g. \\frac{{1}}{{2}}"
+            )
 
     def text_equals(self, answers: Sequence[str], golds: Sequence[str]) -> list[bool]:
         """Equality of answers in LaTeX."""
-        decided = [_decided(answer, gold) for answer, gold in zip(answers, golds, strict=True)]
+        decided = [_decided(answer, gold_text(gold)) for answer, gold in zip(answers, golds, strict=True)]
         open_pairs = [
-            (normalized(gold), normalized(answer))
+            (gold_text(gold), answer)
             for answer, gold, equal in zip(answers, golds, decided, strict=True)
             if equal is None
         ]
@@ -159,24 +191,64 @@ class Math:
         return [next(found) if equal is None else equal for equal in decided]
 
     def value_equals(self, execution: Execution, gold: str) -> bool | None:
-        """Typed comparison where value and gold are numbers; booleans are no answer."""
+        """Typed comparison where value and gold are numbers, entry by entry where the value is a list of values.
+
+        Booleans are no answer. A Python list or tuple does not say whether mathematics would write a list,
+        a set or a tuple: it is compared as whichever the gold answer is.
+        """
         if execution.kind == "bool":
             return False
         number, target = value_of(execution), gold_number(gold)
         if number is not None and target is not None:
             return same_number(number, target)
-        if execution.kind in ("int", "float", "decimal", "ratio") and number is None:
-            return False
+        if execution.kind in ("int", "float", "decimal", "ratio"):
+            return False if number is None else None
+        if (spellings := _collection(execution)) is not None:
+            return any(self.text_equals(spellings, [gold] * len(spellings)))
         return None
+
+
+def _collection(execution: Execution) -> list[str] | None:
+    """The list, the set and the tuple that a program's list or tuple may stand for; None if it gave none."""
+    text = execution.value.replace("\\left", "").replace("\\right", "").strip()
+    if execution.kind not in ("other", "latex") or len(text) > MAX_CHARACTERS or text[:1] not in ("[", "("):
+        return None
+    if execution.kind == "latex":
+        inside = text[1:-1]
+    else:
+        with contextlib.suppress(ValueError, SyntaxError, RecursionError, MemoryError):
+            inside = _entries(ast.literal_eval(text))
+            return [inside, f"({inside})"]
+        return None
+    return [inside, f"({inside})"]
+
+
+def _entries(value: Any) -> str:
+    return ", ".join(f"({_entries(entry)})" if isinstance(entry, list | tuple) else str(entry) for entry in value)
+
+
+def _why_no_gold(answer: str) -> str:
+    """What keeps a text from being a gold answer of `math`; empty if nothing does."""
+    if not answer or not normalized(answer):
+        return "is empty"
+    if len(answer) > MAX_CHARACTERS:
+        return f"has {len(answer)} characters, more than the {MAX_CHARACTERS} an answer may have"
+    if _NO_ANSWER.fullmatch(answer) or _VAGUE.search(answer):
+        return "is no answer that another could be compared with"
+    opened = answer.replace("\\{", "").replace("\\}", "")
+    if opened.count("{") != opened.count("}"):
+        return "has braces that do not close"
+    return ""
 
 
 def _decided(answer: str, gold: str) -> bool | None:
     """What rules can say about two answers."""
     if len(answer) > MAX_CHARACTERS:
         return False
-    number, target = parse_number(answer), gold_number(gold)
-    same = None if number is None or target is None else same_number(number, target)
-    return decide(answer, gold, same)
+    number, target = parse_number(answer), parse_number(gold)
+    if number is not None and target is not None:
+        return same_number(number, target)
+    return equal_answers(answer, gold, _UNDECIDED)
 
 
 _benchmarks: Registry[Benchmark] = Registry("benchmark")

@@ -34,7 +34,7 @@ class Comparer:
         self._known: dict[str, bytes] = {}
 
     def equal(self, pairs: Sequence[tuple[str, str]]) -> list[bool]:
-        """Whether each (gold, answer) is equal by math-verify; a pair that ends its process is not.
+        """Whether each (gold, answer) is equal by algebra; a pair that ends its process is not.
 
         Raises:
             EchoError: the comparer's processes cannot be started.

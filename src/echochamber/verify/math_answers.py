@@ -1,131 +1,179 @@
-r"""Mathematical answers as LaTeX: what can be decided by rule, and what is left to a computer algebra system.
+r"""Mathematical answers as LaTeX: one spelling for everything that only concerns typesetting, and rules for single values.
 
 The rules mend known mistakes of math-verify 0.9.0, which takes `50\%` for 50,
 `18j` and `17=18` for 18, the first number of a sentence for its answer, and
-does not know `\boxed{18 dollars}` or `3 1/2`.
+does not know `\boxed{18 dollars}` or `3 1/2`. What an answer is made of (a
+list, an interval, an equation) is read in `math_forms`.
 """
 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
-from echochamber.verify.answers import parse_number
+from echochamber.verify.answers import Number, has_value_words, parse_number, same_number, thin_thousands
+from echochamber.verify.spelling import MAX_CHARACTERS, ascii_signs, unwrapped
 
-_COMMANDS = (
-    (re.compile(r"\\(?:left|right|displaystyle|limits|bigl?|bigr?|Bigl?|Bigr?)(?![a-zA-Z])"), ""),
+_WORD_COMMANDS = r"\\(?:text[a-z]{0,8}|math(?:rm|bf|it|sf)|mbox|hbox|operatorname)"
+_BASES = {
+    name: str(base)
+    for base, name in enumerate(
+        "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen".split(), 2
+    )
+}
+_BASE = rf"(?P<base>[0-9]{{1,2}}|{'|'.join(_BASES)})"
+_COMMANDS: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"(?<=[0-9])(?:\{,\}|,\\!) ?(?=[0-9]{3}(?![0-9]))"), ""),
+    (re.compile(r"\\(?:left|right|displaystyle|limits|bigl?|bigr?|Bigl?|Bigr?|tfrac(?=\\))(?![a-zA-Z])"), ""),
     (re.compile(r"\\[dtc]frac(?![a-zA-Z])"), r"\\frac"),
     (re.compile(r"(?<!\\)\\[!,;: ]|\\(?:quad|qquad)(?![a-zA-Z])|~"), " "),
-    (re.compile(r"\^ ?\{? ?\\circ ?\}?|\\degrees?(?![a-zA-Z])|°"), ""),
-    (re.compile(r"\\(?:text|mathrm|mbox) ?\{ ?(?:and|or) ?\}"), ","),
-    (re.compile(r"\\(?:text[a-z]*|math(?:rm|bf|it|sf)|mbox|hbox|operatorname) ?\{([^{}]*)\}"), r" \1 "),
-    (re.compile(r"\\(?:le|leqslant)(?![a-zA-Z])"), r"\\leq"),
-    (re.compile(r"\\(?:ge|geqslant)(?![a-zA-Z])"), r"\\geq"),
-    (re.compile(r"\\(?:lbrace|rbrace)(?![a-zA-Z])"), lambda match: "\\{" if match[0][1] == "l" else "\\}"),
+    (re.compile(r"\^ ?\{? ?\\circ ?\}?|\\degrees?(?![a-zA-Z])"), ""),
+    (re.compile(_WORD_COMMANDS + r" ?\{ ?(?:and|or) ?\}"), " , "),
+    (re.compile(_WORD_COMMANDS + r" ?\{([^{}]*)\}"), r" \1 "),
+    (re.compile(r"(?<![a-zA-Z\\])(?:and|or)(?![a-zA-Z])"), ","),
+    (re.compile(r"\\(?:le|leqslant)(?![a-zA-Z])|<=|=<"), r"\\leq "),
+    (re.compile(r"\\(?:ge|geqslant)(?![a-zA-Z])|>="), r"\\geq "),
+    (re.compile(r"\\ne(?![a-zA-Z])|!=|\\not ?="), r"\\neq "),
+    (re.compile(r"\\lt(?![a-zA-Z])"), "<"),
+    (re.compile(r"\\gt(?![a-zA-Z])"), ">"),
+    (re.compile(r"\\lbrace(?![a-zA-Z])"), r"\\{"),
+    (re.compile(r"\\rbrace(?![a-zA-Z])"), r"\\}"),
+    (re.compile(r"\\langle(?![a-zA-Z])"), "("),
+    (re.compile(r"\\rangle(?![a-zA-Z])"), ")"),
+    (re.compile(r"\\varnothing(?![a-zA-Z])|\\\{ ?\\\}"), r"\\emptyset"),
+    (re.compile(r"\*\*"), "^"),
+    (re.compile(r"(?<![a-zA-Z\\])(?=(?:sqrt|pi|theta|infty)(?![a-zA-Z]))"), r"\\"),
+    (re.compile(r"(?<![a-zA-Z\\])(?:infinity|oo)(?![a-zA-Z])"), r"\\infty"),
+    (re.compile(r"\+ ?\\infty"), r"\\infty"),
     (re.compile(r"\\frac ?([0-9a-zA-Z]) ?([0-9a-zA-Z])"), r"\\frac{\1}{\2}"),
     (re.compile(r"\\frac ?([0-9a-zA-Z]) ?\{"), r"\\frac{\1}{"),
+    (re.compile(r"(\\frac ?\{[^{}]*\}) ?([0-9a-zA-Z])"), r"\1{\2}"),
+    (re.compile(r"\\sqrt ?\(([^()]*)\)"), r"\\sqrt{\1}"),
     (re.compile(r"\\sqrt ?([0-9a-zA-Z])"), r"\\sqrt{\1}"),
     (re.compile(r"([_^]) ?\{ ?([0-9a-zA-Z]) ?\}"), r"\1\2"),
+    (re.compile(rf"_ ?\{{ ?(?:base ?)?{_BASE} ?\}}|(?<=[0-9A-Z]) ?\(? ?base ?{_BASE.replace('base>', 'named>')}\b ?\)?"),
+     r"_{\g<base>\g<named>}"),
 )  # fmt: skip
-_MEMBER = re.compile(r"^ ?[a-zA-Z] ?\\in(?![a-zA-Z]) ?")
-_ASSIGNED = re.compile(
-    r"^ ?(?:[a-zA-Z](?:_[0-9a-zA-Z])?|[a-zA-Z] ?\( ?[a-zA-Z] ?\)|\\[a-zA-Z]{2,7}) ?= ?(?=[^=]*$)"
-)
+# What an answer is counted in, behind it: `3\sqrt{13} \text{ cm}^2`.
+_UNIT = re.compile(_WORD_COMMANDS + r" ?\{ ?(?P<words>[a-zA-Z .°/]{1,40})\}(?: ?\^ ?(?:[0-9]|\{[0-9]\}))?$")
+_NO_UNITS = frozenset(("am", "pm", "a.m.", "p.m."))
+_OPEN_ENDS = ("=", "<", ">", "+", "-", ",", "(", "[", "\\in", "{")
+
 _LETTERS = re.compile(r"[a-zA-Z]{2,}")
-_COMMAND_WORD = re.compile(r"\\[a-zA-Z]+")
-_CHOICE = re.compile(r"^\(?([A-Z])\)?$")
-_BASED = re.compile(r"^([0-9A-Z]+)_\{?[0-9]+\}?$")
+_COMMAND_WORD = re.compile(r"\\[a-zA-Z]++")
+_MATHEMATICS = re.compile(r"[0-9\\]")
+_SPACE = re.compile(r"(?<![0-9]) | (?![0-9])")
+_CHOICE = re.compile(r"[A-Z]")
+_BASED = re.compile(r"(?P<digits>[0-9A-Z]{1,64})_\{?(?P<base>[0-9]{1,2})\}?")
 _IMAGINARY_J = re.compile(r"[0-9] ?j(?![a-zA-Z])")
+# A power of a power of numbers, or one of many digits: working it out may take for ever.
+_TOWER = re.compile(r"\^ ?\{ ?[0-9]{1,12} ?\^|\^ ?[0-9] ?\^|\^ ?\{? ?-?[0-9]{5}|[0-9]{5} ?!|! ?!")
+_MAX_NESTING = 16
+_FUNCTIONS = frozenset(
+    ("sin", "cos", "tan", "cot", "sec", "csc", "log", "ln", "exp", "max", "min", "gcd", "lcm", "mod", "abs", "det")
+    + ("arcsin", "arccos", "arctan", "begin", "end", "pmatrix", "bmatrix", "vmatrix", "array", "matrix", "cc", "ccc")
+)  # fmt: skip
 
 
+@lru_cache(maxsize=16384)
 def normalized(text: str) -> str:
-    """The same answer with one spelling for everything that only concerns typesetting."""
-    text = (
-        text.strip()
-        .replace("−", "-")
-        .replace("\\%", "%")
-        .replace("\\$", "")
-        .replace("$", "")
-        .replace("{,}", ",")
-    )
-    for pattern, replacement in _COMMANDS:
-        text = pattern.sub(replacement, text)
-    text = " ".join(text.split()).strip(" .,;")
-    while _is_group(text):
-        text = text[1:-1].strip()
-    text = _MEMBER.sub("", text)
-    if "," in text and "=" in text:
-        text = ", ".join(_ASSIGNED.sub("", part) for part in _split(text))
-    return _ASSIGNED.sub("", text)
+    """The same answer with one spelling for everything that only concerns typesetting.
 
-
-def _is_group(text: str) -> bool:
-    """Whether one pair of braces holds the whole text."""
-    if not (text.startswith("{") and text.endswith("}")):
-        return False
-    depth = 0
-    for position, character in enumerate(text):
-        if character in "{}" and text[position - 1 : position] != "\\":
-            depth += 1 if character == "{" else -1
-            if depth == 0:
-                return position == len(text) - 1
-    return False
-
-
-def _split(text: str) -> list[str]:
-    """Parts between commas that stand outside brackets."""
-    parts, depth, start = [], 0, 0
-    for position, character in enumerate(text):
-        if character in "([{":
-            depth += 1
-        elif character in ")]}":
-            depth -= 1
-        elif character == "," and depth <= 0:
-            parts.append(text[start:position].strip())
-            start = position + 1
-    return [*parts, text[start:].strip()]
-
-
-def decide(answer: str, gold: str, same_number: bool | None) -> bool | None:
-    """Equal or not by rule, or None if only algebra can tell.
-
-    Args:
-        same_number: whether both are numbers and equal; None if one of them is no number.
+    A text longer than `MAX_CHARACTERS` is no answer and is given back as it is.
     """
-    if same_number is not None:
-        return same_number
-    answer, gold = normalized(answer), normalized(gold)
-    tight_answer, tight_gold = answer.replace(" ", ""), gold.replace(" ", "")
-    if tight_answer == tight_gold:
+    if len(text) > MAX_CHARACTERS:
+        return text
+    text = unwrapped(ascii_signs(text)).replace("\\%", "%").replace("\\$", "").replace("$", "")
+    text = _without_unit(thin_thousands(text))
+    for pattern, replacement in _COMMANDS:
+        text = pattern.sub(_based if "base" in pattern.groupindex else replacement, text)
+    text = unwrapped(" ".join(text.split()))
+    return text.strip(" ,;").removesuffix(".").strip()
+
+
+def _based(found: re.Match[str]) -> str:
+    base = found["base"] or found["named"]
+    return f"_{{{_BASES.get(base, base)}}}"
+
+
+def _without_unit(text: str) -> str:
+    unit = _UNIT.search(text)
+    if unit is None or has_value_words(unit["words"]) or unit["words"].strip().lower() in _NO_UNITS:
+        return text
+    before = text[: unit.start()].rstrip(" \\,;:!")
+    return before if before and not before.endswith(_OPEN_ENDS) and ":" not in before else text
+
+
+def tight(text: str) -> str:
+    """A normalised text without the spaces that mean nothing; one between two digits stays."""
+    return _SPACE.sub("", text)
+
+
+def same_value(answer: str, gold: str) -> bool | None:
+    """Whether two single values, normalised, are equal by rule; None if only algebra can tell."""
+    if tight(answer) == tight(gold):
         return True
-    if not tight_answer:
+    if not answer:
         return False
-    choice = _CHOICE.match(tight_gold)
-    if choice and (given := _CHOICE.match(tight_answer)):
-        return given[1] == choice[1]
-    based = _BASED.match(tight_gold)
-    if based:
-        # The question names the base; an answer with another base differs.
-        return tight_answer == based[1]
-    if "=" in tight_answer and "=" not in tight_gold:
+    number, target = parse_number(answer), parse_number(gold)
+    if number is not None and target is not None:
+        return same_number(number, target)
+    if _CHOICE.fullmatch(gold) and _CHOICE.fullmatch(answer):
         return False
+    based, gold_based = _read_based(answer), _read_based(gold)
+    if based or gold_based:
+        return _same_based(based, gold_based, number, target)
     if _IMAGINARY_J.search(answer) and not _IMAGINARY_J.search(gold):
         return False
     if ("%" in answer) != ("%" in gold):
         return False
-    return _decide_words(answer, gold)
+    if (_TOWER.search(answer) and not _TOWER.search(gold)) or not _is_balanced(answer):
+        return False
+    return _decided_by_words(answer, gold, target)
 
 
-def _decide_words(answer: str, gold: str) -> bool | None:
+def _read_based(text: str) -> tuple[str, int] | None:
+    """(digits, base) of a number such as `2516_8`; a name with an index (`A_1`) has digits that no base has."""
+    found = _BASED.fullmatch(tight(text))
+    if not found:
+        return None
+    base = int(found["base"])
+    if not 2 <= base <= 36 or any(int(digit, 36) >= base for digit in found["digits"]):
+        return None
+    return found["digits"].lstrip("0"), base
+
+
+def _same_based(
+    based: tuple[str, int] | None, gold_based: tuple[str, int] | None, number: Number | None, target: Number | None
+) -> bool:
+    """A number without a base is a decimal one, so digits alone are not a number in another base."""
+    if based and gold_based:
+        return based == gold_based
+    (digits, base), plain = (based, target) if based else (gold_based, number)  # type: ignore[misc]
+    return base == 10 and plain is not None and plain.value == int(digits or "0")
+
+
+def _is_balanced(text: str) -> bool:
+    """Whether brackets close, and are not nested deeper than an answer's are."""
+    for opening, closing in ("()", "[]", "{}"):
+        depth = deepest = 0
+        for sign in text:
+            depth += (sign == opening) - (sign == closing)
+            deepest = max(deepest, depth)
+            if depth < 0:
+                return False
+        if depth or deepest > _MAX_NESTING:
+            return False
+    return True
+
+
+def _decided_by_words(answer: str, gold: str, target: Number | None) -> bool | None:
     """Words decide by themselves: algebra would overlook them."""
     words, gold_words = (_LETTERS.findall(_COMMAND_WORD.sub(" ", text)) for text in (answer, gold))
-    if gold_words and not re.search(r"[0-9\\]", gold):
+    if gold_words and not _MATHEMATICS.search(gold):
         return [word.lower() for word in words] == [word.lower() for word in gold_words]
-    number = parse_number(gold)
-    if number is not None and ("," in answer or _unknown_words(words, gold_words)):
+    known = {word.lower() for word in gold_words} | _FUNCTIONS
+    unknown = [word for word in words if word.lower() not in known and len(word) > 2]
+    if unknown and (target is not None or any(not set(word) <= set(gold) for word in unknown)):
         return False
     return None
-
-
-def _unknown_words(words: list[str], gold_words: list[str]) -> bool:
-    known = {word.lower() for word in gold_words}
-    return any(word.lower() not in known and len(word) > 2 for word in words)

@@ -1,4 +1,4 @@
-"""The comparer: a fork server that asks math-verify whether two answers are equal and never runs a program.
+"""The comparer: a fork server that decides with sympy whether two answers are equal and never runs a program.
 
 Each child works through a list of questions and writes one byte for each as it goes.
 One that takes too long is ended by its own timer, with the child: what was
@@ -14,6 +14,8 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+from echochamber.verify.math_forms import equal_answers
+from echochamber.verify.sandboxed.algebra import Sympy
 from echochamber.verify.sandboxed.fork_server import serve
 from echochamber.verify.sandboxed.frames import write_all
 
@@ -22,6 +24,9 @@ _WARM_UP = (
     ("\\frac{1}{2}", "0.5"),
     ("\\left(3, \\frac{\\pi}{2}\\right)", "(3, \\pi/2)"),
     ("x^2+2x+1", "(x+1)^2"),
+    ("3x+6y-5=0", "y=-\\frac12x+\\frac56"),
+    ("2\\sqrt{3}+\\pi", "\\sqrt{12}+\\pi"),
+    ("\\sin^2 x + \\binom{5}{2}", "1-\\cos^2 x + 10"),
     ("[0, 1) \\cup (2, \\infty)", "[0,1)"),
     ("\\begin{pmatrix} 1 \\\\ 2 \\end{pmatrix}", "\\begin{pmatrix} 1 \\\\ 3 \\end{pmatrix}"),
     ("\\{1, 2\\}", "1, 2"),
@@ -50,25 +55,11 @@ def run_job(channel: int, request: dict[str, Any]) -> None:
 
 
 def equal(gold: str, answer: str) -> bytes:
-    """Whether math-verify holds two LaTeX answers for equal."""
-    from math_verify import verify
-
+    """Whether two LaTeX answers are equal: by their form, and by algebra where rules cannot tell."""
     with contextlib.suppress(Exception):
-        target, guess = _parsed(gold), _parsed(answer)
-        if target and guess and verify(target, guess, timeout_seconds=None):
+        if equal_answers(answer, gold, Sympy()):
             return EQUAL
     return DIFFERENT
-
-
-def _parsed(answer: str) -> list[Any]:
-    """An answer in the notation in which it can be read: a box, or else plain mathematics."""
-    from math_verify import parse
-
-    found: list[Any] = []
-    for text in (f"\\boxed{{{answer}}}", f"${answer}$"):
-        with contextlib.suppress(Exception):
-            found = found or parse(text, parsing_timeout=None)
-    return found
 
 
 def published_equal(gold: str, text: str) -> bytes:
