@@ -1,5 +1,6 @@
 import itertools
 import math
+import time
 from collections import Counter
 from fractions import Fraction
 
@@ -8,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from echochamber.evaluation import Votes, count_votes, maj_at_k, pass_at_k
+from echochamber.verify import vote_key
 
 # (answer or None, correct): the correct answer is "5" in two spellings.
 SAMPLE = st.sampled_from(
@@ -76,6 +78,57 @@ def test_tie_goes_to_the_answer_that_sorts_first() -> None:
 def test_equivalent_spellings_vote_together() -> None:
     samples = [("5", True), ("5.0", True), ("7", False), (None, False)]
     assert majority(samples, 4) == (1.0, 0.0)
+
+
+def test_votes_go_by_value() -> None:
+    # The case in which three spellings of one wrong answer lost to two right samples.
+    wrong = [("8", False), ("8.0", False), ("\\$8", False)]
+    right = [("7", True), ("7", True)]
+    assert majority([*wrong, *right], 5) == (0.0, 0.0)
+    assert majority([*right, ("7.0", True), ("7.00 dollars", True), *wrong], 7) == (1.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("8", "8.0", True),
+        ("1,000", "1000", True),
+        ("1/2", "\\frac{1}{2}", True),
+        ("0.5", "\\frac12", True),
+        ("8.000000000000002", "8", True),
+        ("x = 8", "8", True),
+        ("2\\sqrt3", "2 \\sqrt{3}", True),
+        ("1, -2", "-2,1", True),
+        ("(1, 2)", "(1,2)", True),
+        ("(1, 2)", "(2, 1)", False),
+        ("8", "8.1", False),
+        ("50%", "50", False),
+        ("x+1", "x-1", False),
+    ],
+)
+def test_what_is_one_vote(one: str, other: str, same: bool) -> None:
+    assert (vote_key(one) == vote_key(other)) is same
+
+
+def test_a_refused_spelling_is_no_vote_for_the_right_answer() -> None:
+    assert count_votes(["72", "144/2"], [True, False]).correct == 1
+
+
+@given(st.lists(st.text(max_size=20), max_size=20))
+def test_whatever_the_answers_are_every_sample_is_counted(answers: list[str]) -> None:
+    votes = count_votes(answers, [False] * len(answers))
+    assert votes.num_samples == len(answers)
+
+
+def test_counting_votes_is_linear() -> None:
+    def seconds(samples: int) -> float:
+        answers = [f"{n} and {n} \\text{{ of }} {n}" for n in range(samples)]
+        start = time.perf_counter()
+        count_votes(answers, [False] * samples)
+        return time.perf_counter() - start
+
+    seconds(10)
+    assert min(seconds(4000) for _ in range(2)) < 10 * min(seconds(1000) for _ in range(3)) + 0.05
 
 
 def test_unparsed_samples_take_a_place_but_do_not_vote() -> None:

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from echochamber.verify import parse_number
+from echochamber.verify.answers import same_number
 
 NUMBERS = {
     "18": "18",
@@ -52,6 +53,36 @@ NUMBERS = {
     "\\(18\\)": "18",
     "\\left 18 \\right": "18",
     "−18": "-18",
+    "-$18": "-18",
+    "**18**": "18",
+    "`18`": "18",
+    "18,": "18",
+    "18;": "18",
+    "18</s>": "18",
+    "18 <|endoftext|>": "18",
+    "\\boxed{18}": "18",
+    "\\fbox{$18$}": "18",
+    "{{18}}": "18",
+    "(18)": "18",
+    "18 (clips)": "18",
+    "18 clips per day": "18",
+    "\\text{Total} = 18": "18",
+    "Answer: 18": "18",
+    "The answer is 18.": "18",
+    "f^{-1}(2) = 18": "18",
+    "１８": "18",
+    "१८": "18",
+    "\u200f18\u200b": "18",
+    "½": "1/2",
+    "3½": "7/2",
+    "12,\\! 345": "12345",
+    "1{,}234{,}567": "1234567",
+    "2,300.50m²": "4601/2",
+    "864 \\mbox{ inches}^2": "864",
+    "0.\\overline{36}": "4/11",
+    "0.8\\dot{3}": "5/6",
+    "0.(3)": "1/3",
+    "٣": "3",
 }
 
 
@@ -69,11 +100,47 @@ def test_ways_to_write_a_number(text: str) -> None:
         "", " ", ".", "-", "$", "eighteen", "17=18", "x=17=18", "18j", "3x", "18 or 19", "17, 18",
         "(1, 2)", "1,23", "12,34,567", "18 million", "2 dozen", "1/0", "3 1/0", "10^{10^{10}}",
         "1e999999", "1e99999999", "10^{10^{10^{10}}}", "nan", "inf", "18!", "5:30", "--3", "1/2/3",
-        "18 and a half", "18 k", "0x12", "1_000", "٣", "²", "18 x", "\\sqrt{18}", "2+3", "2*3",
+        "48 + 48/2", "3 + 1/2", "48 48/2", "not 18", "about 18", "18 or", "1,22",
+        "18 and a half", "18 k", "0x12", "1_000", "²", "1.000.000", "18 = 9 + 9", "9 + 9 = 18",
+        "18\" 400", "18 x", "\\sqrt{18}", "2+3", "2*3",
     ],
 )  # fmt: skip
 def test_what_is_not_one_number(text: str) -> None:
     assert parse_number(text) is None
+
+
+def test_arithmetic_still_to_be_done_is_noted() -> None:
+    for text in ("144/2", "\\frac{144}{2}", "7.2*10^1", "7.2 \\times 10^{1}", "1.5/2", "0/5"):
+        number = parse_number(text)
+        assert number is not None and number.unevaluated, text
+    for text in ("7/2", "\\frac{14}{4}", "3 1/2", "3.5", "7.2e1"):
+        number = parse_number(text)
+        assert number is not None and not number.unevaluated, text
+
+
+@pytest.mark.parametrize(
+    ("answer", "gold", "same"),
+    [
+        ("25.00001", "25", False),
+        ("10000005.5", "10000000", False),
+        ("72.00000001", "72", False),
+        ("71.99999999999999", "72", True),
+        ("72.00000000000001", "72", True),
+        ("0.30000000000000004", "0.3", True),
+        ("0.30000001", "0.3", False),
+        ("0.333333333333333", "1/3", True),
+        ("0.3333333333333333", "0.3333333", True),
+        ("0.3333333", "1/3", False),
+        ("0.0000667777777777777", "0.0000672", False),
+        ("0.000000000000001", "0.0000000000000011", False),
+        ("50%", "50", False),
+        ("50", "50%", True),
+    ],
+)
+def test_how_exact_is_exact(answer: str, gold: str, same: bool) -> None:
+    number, target = parse_number(answer), parse_number(gold)
+    assert number is not None and target is not None
+    assert same_number(number, target) is same
 
 
 def test_percent_is_noted() -> None:

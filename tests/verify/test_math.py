@@ -35,7 +35,9 @@ EQUAL = [
     ("\\text{(C)}", "C"),
     ("C", "\\textbf{(C)}"),
     ("2516_8", "2516_{8}"),
-    ("2516_8", "2516"),
+    ("2516_8", "2516_{\\text{eight}}"),
+    ("2516_8", "2516 \\text{ (base 8)}"),
+    ("2516", "2516_{10}"),
     ("x = 5", "5"),
     ("5", "x = 5"),
     ("[-2,7]", "x \\in [-2, 7]"),
@@ -116,7 +118,7 @@ def test_a_comparison_without_end_costs_only_itself() -> None:
 
 
 def test_an_empty_gold_is_refused(grader: Grader) -> None:
-    with pytest.raises(InputError, match="an empty gold answer"):
+    with pytest.raises(InputError, match="the gold answer ' ' is empty"):
         grader.grade(["\\boxed{1}"], [" "], benchmark="math")
 
 

@@ -29,9 +29,23 @@ from echochamber.corpora.word_problems import known_format
 from echochamber.formats import Step, Worked, format_names, get_format
 
 ANNOTATION = re.compile(r"<<([^<>]*)>>")
-# A computation in a line without annotations: "20 - 15 = $5".
-_PLAIN = re.compile(r"((?:\$?\d[\d,.]*|[()+\-*/x×÷\s])+)=\s*\$?(\d[\d,]*\.?\d*)")
-_TRAILING_MATH = re.compile(r"[\d.,\s()+\-*/x×÷$%=]+$")
+# A computation in a line without annotations: "20 - 15 = $5". A run of signs is looked at from its beginning
+# only, so that a long one is read once.
+_SIGNS = r"[\d,.$()+\-*/x×÷\s]"
+_CONTINUED = re.compile(rf"(?P<expression>{_SIGNS}++)=\s*+\$?(?P<value>\d[\d,]*+\.?\d*+)")
+_PLAIN = re.compile(rf"(?<!{_SIGNS}){_CONTINUED.pattern}")
+# Within such a run: a comma or a point behind no digit, a dollar before none. The computation begins behind.
+_PUNCTUATION = re.compile(r"(?<![\d,.])[,.]++|\$(?!\d)")
+_TRAILING_MATH = re.compile(r"(?<![\d.,\s()+\-*/x×÷$%=])[\d.,\s()+\-*/x×÷$%=]++$")
+_LEADING_ZEROS = re.compile(r"(?<![\d.])0+(?=\d)")
+_TIMES = re.compile(r"[x×]")
+_IMPLIED_TIMES = re.compile(r"(?<=[\d)])\s*+(?=\()")
+_FIRST_WORD = re.compile(r"[\s$\d.,%]*+([a-zA-Z]{2,})")
+_OPERATION = re.compile(r"\d\s*+[+\-*/x×÷]")
+_STATED = re.compile(r"\d[\d,]*+\.?\d*+")
+_NUMBER = re.compile(r"[-+]?(?:\d{1,40}(?:\.\d{0,40})?|\.\d{1,40})(?:/\d{1,40})?")
+# Longer annotations are no computations that anybody wrote down.
+_MAX_EXPRESSION, _LARGEST = 400, 1e300
 _OPERATORS = (ast.Add, ast.Sub, ast.Mult, ast.Div)
 
 
@@ -69,8 +83,11 @@ def final_answer(answer: str, place: str = "solution") -> str:
 
 
 def _fraction(text: str) -> Fraction | None:
+    text = text.replace(",", "").strip()
+    if not _NUMBER.fullmatch(text):
+        return None
     try:
-        return Fraction(text.replace(",", "").strip())
+        return Fraction(text)
     except (ValueError, ZeroDivisionError):
         return None
 
@@ -78,7 +95,7 @@ def _fraction(text: str) -> Fraction | None:
 def _value(node: ast.expr, names: dict[str, Fraction]) -> Fraction:
     """Exact value of a parsed arithmetic expression."""
     match node:
-        case ast.Constant(value=int() | float() as number):
+        case ast.Constant(value=int() | float() as number) if abs(number) < _LARGEST:
             return Fraction(repr(number))
         case ast.Name(id=name):
             return names[name]
@@ -101,12 +118,14 @@ def _value(node: ast.expr, names: dict[str, Fraction]) -> Fraction:
 
 
 def _parse(text: str) -> ast.expr:
-    cleaned = re.sub(r"(?<![\d.])0+(?=\d)", "", text.replace(",", "").replace("$", ""))
-    cleaned = re.sub(r"[x×]", "*", cleaned).replace("÷", "/").replace("//", "/").strip()
-    cleaned = re.sub(r"(?<=[\d)])\s*(?=\()", "*", cleaned)
+    if len(text) > _MAX_EXPRESSION:
+        raise NotConvertible("has an annotation that is no expression")
+    cleaned = _LEADING_ZEROS.sub("", text.replace(",", "").replace("$", ""))
+    cleaned = _TIMES.sub("*", cleaned).replace("÷", "/").replace("//", "/").strip()
+    cleaned = _IMPLIED_TIMES.sub("*", cleaned)
     try:
         return ast.parse(cleaned, mode="eval").body
-    except (SyntaxError, ValueError) as error:
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise NotConvertible("has an annotation that is no expression") from error
 
 
@@ -133,7 +152,7 @@ _NO_UNITS = frozenset(
 
 def _unit(after: str) -> str:
     """The word after a result, if it can be what the result counts."""
-    word = re.match(r"[\s$\d.,%]*([a-zA-Z]{2,})", after)
+    word = _FIRST_WORD.match(after)
     if word is None or word.group(1).lower() in _NO_UNITS or keyword.iskeyword(word.group(1).lower()):
         return ""
     return word.group(1)
@@ -182,12 +201,23 @@ def _computations(solution: str) -> Iterator[_Computation]:
                 yield _computation(line[begin : found.start()], expression, value, line[found.end() : end])
                 begin = found.end()
         else:
-            for found in _PLAIN.finditer(line):
-                expression, value = found.groups()
-                if re.search(r"\d\s*[+\-*/x×÷]", expression):
+            for found in _plain_computations(line):
+                expression, value = found["expression"], found["value"]
+                *_, start = [0, *(sign.end() for sign in _PUNCTUATION.finditer(expression))]
+                expression = expression[start:]
+                if _OPERATION.search(expression):
                     # Part of an equation, often: what cannot be read as a computation is prose.
                     with suppress(NotConvertible):
-                        yield _computation(line[: found.start()], expression, value, line[found.end() :])
+                        before, after = line[: found.start() + start], line[found.end() :]
+                        yield _computation(before, expression, value, after)
+
+
+def _plain_computations(line: str) -> Iterator[re.Match[str]]:
+    """Runs of signs with `=` and a number behind them; one may go on where the one before it ended."""
+    found = _PLAIN.search(line)
+    while found is not None:
+        yield found
+        found = _CONTINUED.match(line, found.end()) or _PLAIN.search(line, found.end())
 
 
 @lru_cache(maxsize=16_384)
@@ -206,9 +236,7 @@ def convert(question: str, answer: str, place: str = "solution") -> Worked:
     gold = _fraction(gold_text)
     if gold is None:
         raise NotConvertible("has an answer that is no number")
-    stated = {
-        value for text in re.findall(r"\d[\d,]*\.?\d*", question) if (value := _fraction(text.rstrip(".,")))
-    }
+    stated = {value for text in _STATED.findall(question) if (value := _fraction(text.rstrip(".,")))}
     names: dict[str, Fraction] = {}
     steps: list[Step] = []
     end = 0

@@ -15,6 +15,8 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from echochamber.verify import vote_key
+
 Polynomial = npt.NDArray[np.float64]
 
 
@@ -58,21 +60,23 @@ class Majority:
 
 
 def count_votes(answers: Sequence[str | None], correct: Sequence[bool]) -> Votes:
-    """Count one vote a sample; ties are won by the answer whose text sorts first.
+    r"""Count one vote a sample, for a value: `8`, `8.0` and `\$8` are one answer, right or wrong.
+
+    Ties are won by the answer whose `vote_key` sorts first.
 
     Args:
-        answers: canonical answer of each sample, None when none was found.
-        correct: whether the grader accepted the sample. All accepted samples
-            are one answer, also where their texts differ (`1/2` and `0.5`).
+        answers: answer of each sample, None when none was found.
+        correct: whether the grader accepted the sample. All accepted samples are one answer, whatever
+            their texts, and no sample that it refused is the same answer (`144/2` where 72 is asked).
     """
     if len(answers) != len(correct):
         raise ValueError(f"{len(answers)} answers but {len(correct)} verdicts")
-    right = [a for a, ok in zip(answers, correct, strict=True) if ok and a is not None]
     num_correct = sum(correct)
-    wrong = Counter(a for a, ok in zip(answers, correct, strict=True) if not ok and a is not None)
-    name = min(right, default="")
-    first = sorted(size for answer, size in wrong.items() if not num_correct or answer < name)
-    last = sorted(size for answer, size in wrong.items() if num_correct and answer >= name)
+    keys = [None if answer is None else vote_key(answer) for answer in answers]
+    wrong = Counter(key for key, ok in zip(keys, correct, strict=True) if not ok and key is not None)
+    name = min((key for key, ok in zip(keys, correct, strict=True) if ok and key is not None), default="")
+    first = sorted(size for key, size in wrong.items() if not num_correct or key < name)
+    last = sorted(size for key, size in wrong.items() if num_correct and key >= name)
     return Votes(num_correct, tuple(first), tuple(last), len(answers) - num_correct - wrong.total())
 
 

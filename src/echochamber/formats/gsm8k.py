@@ -11,14 +11,15 @@ from echochamber.formats.types import Extracted, Worked
 # What may stand before the digits of an answer, among it a name for it (`Answer:`, `x =`). A markdown heading
 # (`#### Step 2`, `#### 1. Setup`) is no answer.
 _BEFORE = (
-    r"(?:(?:[Tt]he )?(?:[Ff]inal )?(?:[Aa]nswer|[Tt]otal|[Rr]esult)(?: is)?[ \t]*+[:=]?[ \t]*+|[a-zA-Z][ \t]*+=[ \t]*+)?"
+    r"(?:(?:[Tt]he )?(?:[Ff]inal )?(?:[Aa]nswer|[Tt]otal|[Rr]esult)(?: is)?[ \t]*+[:=]?[ \t]*+"
+    r"|[a-zA-Z][ \t]*+=[ \t]*+)?"
     r"[-+−–~≈$€£¥₹*_`\"(\[{\\.\u200b-\u200f ]*+"
 )
 _NUMBER = rf"(?P<answer>{_BEFORE}(?:\d|[¼-¾⅐-⅞√]|(?<=\\)[a-zA-Z])[^\n]{{0,120}})"
 _HEADING = r"(?!\d+[.)][ \t]+[^\W\d])"
 _ANSWER = re.compile(rf"^[ \t>*]*+####:?[ \t]*+{_HEADING}{_NUMBER}$", re.MULTILINE)
 # How the model solutions that were published with the dataset end.
-_LAST_LINE = re.compile(rf"^A:[ \t]*+{_NUMBER}\s*+\Z", re.MULTILINE)
+_LAST_LINE = re.compile(rf"^A:[ \t]*+{_NUMBER}\Z", re.MULTILINE)
 _ANNOTATION = re.compile(r"<<[-+*/().,%$\d \t]*+=[-+.,%$/\d \t]*+>>")
 _OPEN_ANNOTATION = re.compile(r"<<[-+*/().\d ]++(?:=[-\d.,]*+>?)?\Z")
 
@@ -42,10 +43,11 @@ class Gsm8k:
         if "####" not in completion and "<<" not in completion and "A:" not in completion:
             return False
         prose = layout(completion).prose
-        return any(pattern.search(prose) for pattern in (_ANSWER, _ANNOTATION, _OPEN_ANNOTATION, _LAST_LINE))
+        found = any(pattern.search(prose) for pattern in (_ANSWER, _ANNOTATION, _OPEN_ANNOTATION))
+        return found or _LAST_LINE.search(prose.rstrip()) is not None
 
     def extract(self, completion: str) -> Extracted:
         """What stands after `####` on its last such line, or after `A:` on the last line of all."""
         prose = layout(completion).prose
-        answers = _ANSWER.findall(prose) or _LAST_LINE.findall(prose)
+        answers = _ANSWER.findall(prose) or _LAST_LINE.findall(prose.rstrip())
         return Extracted(answer=answers[-1].strip() if answers else None)

@@ -14,7 +14,8 @@ _FENCE = re.compile(
     r"^[ \t]*+```[ \t]*+(?P<language>[\w+-]*+)[^\n`]*+\n(?P<code>.*?)(?:^[ \t]*+```[ \t]*+$|\Z)",
     re.MULTILINE | re.DOTALL,
 )
-_INLINE_CODE = re.compile(r"`[^`\n]++`")
+# A number between back-ticks is an answer in fixed width, no code.
+_INLINE_CODE = re.compile(r"`(?!\$?[-+0-9.,]{1,24}`)[^`\n]++`")
 _PYTHON = frozenset({"python", "py", "python3", "ipython", "tool_code"})
 
 

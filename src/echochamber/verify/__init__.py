@@ -10,6 +10,7 @@ from echochamber.verify.benchmarks import Benchmark, get_benchmark, register_ben
 from echochamber.verify.confined import require_confinement
 from echochamber.verify.files import GradeSummary, grade_file
 from echochamber.verify.grader import Grader, grade
+from echochamber.verify.math_equality import vote_key
 from echochamber.verify.outcomes import Execution, Limits, Outcome, Verdict
 
 __all__ = [
@@ -27,4 +28,5 @@ __all__ = [
     "parse_number",
     "register_benchmark",
     "require_confinement",
+    "vote_key",
 ]

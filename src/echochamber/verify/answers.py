@@ -56,7 +56,8 @@ _DEGREES = re.compile(r"\^ ?(?:\\circ|\{ ?\\circ ?\})|\\degrees?(?![a-zA-Z])")
 _SPACED_SIGN = re.compile(r"([-+]) (?=[0-9.])")
 # `x =`, `x_1 =`, `f(2) =`, `f^{-1}(x) =`, `\theta =`, `AB =`, or words: `Total =`, `Answer:`, `The total is`.
 _NAME = re.compile(
-    r"(?:\\?[a-zA-Z]{1,12}|\|[a-zA-Z]{1,3}\|)(?:_\{?[a-zA-Z0-9]{1,3}\}?)?'{0,2}(?:\^\{?-1\}?)?(?:\([a-zA-Z0-9, ]{1,12}\))? ?"
+    r"(?:\\?[a-zA-Z]{1,12}|\|[a-zA-Z]{1,3}\|)(?:_\{?[a-zA-Z0-9]{1,3}\}?)?'{0,2}"
+    r"(?:\^\{?-1\}?)?(?:\([a-zA-Z0-9, ]{1,12}\))? ?"
 )
 _WORDS = re.compile(r"[a-zA-Z][a-zA-Z '-]{0,60}")
 _PREFIX = re.compile(r"[-+]?[0-9./ ]*[0-9]\.?(?=[ °]|$)")
@@ -151,7 +152,7 @@ def _cleaned(text: str) -> str:
 
 
 def _unlabelled(text: str) -> str:
-    """What stands behind `x =`, `Total =`, `Answer:` or `The answer is`; all of it if there is no such label."""
+    """What stands behind `x =`, `Total =`, `Answer:` or `The answer is`; the whole text if nothing does."""
     for sign in ("=", ":", " is ", " are "):
         label, found, value = text.partition(sign)
         if found and sign not in value and "=" not in value:
@@ -237,7 +238,7 @@ def _read(text: str) -> Number | None:
 
 
 def _ratio(match: re.Match[str]) -> Number | None:
-    """A fraction of whole numbers is a number, unless it comes out whole: `144/2` is a division to be done."""
+    """A fraction of whole numbers is a number, unless it comes out whole: `144/2` is still to be divided."""
     bottom = Fraction(match["bottom"])
     if not bottom:
         return None

@@ -16,8 +16,8 @@ from echochamber.base import InputError, Registry
 from echochamber.formats.boxes import last_box
 from echochamber.verify.answers import FLOAT_DIGITS, Number, parse_number, same_number
 from echochamber.verify.comparing import Comparer
-from echochamber.verify.math_answers import normalized
-from echochamber.verify.math_forms import Undecided, equal_answers
+from echochamber.verify.math_answers import normalized, same_half_of_day
+from echochamber.verify.math_equality import Undecided, equal_answers
 from echochamber.verify.outcomes import Execution
 from echochamber.verify.spelling import MAX_CHARACTERS
 
@@ -26,7 +26,8 @@ _WHITE = re.compile(r"\s++")
 # No gold answers: what a missing value becomes as text, and what is said instead of an answer.
 _NO_ANSWER = re.compile(r"(?:nan|none|null|n/a|na|-?inf|tbd|todo|unknown|\?+|-+)", re.IGNORECASE)
 _VAGUE = re.compile(
-    r"\b(?:about|approx(?:imately|\.)?|roughly|around|nearly|almost|see|figure|answers? (?:may|will) vary)\b", re.IGNORECASE
+    r"\b(?:about|approx(?:imately|\.)?|roughly|around|nearly|almost|see|figure|answers? (?:may|will) vary)\b",
+    re.IGNORECASE,
 )
 _UNDECIDED = Undecided()
 
@@ -137,11 +138,6 @@ class Aime(Gsm8k):
                 f"the gold answer '{_short(gold)}' is no AIME answer: expected a whole number from 0 to 999"
             )
 
-    def text_equals(self, answers: Sequence[str], golds: Sequence[str]) -> list[bool]:
-        """As for GSM8K; an answer out of range is wrong."""
-        equal = super().text_equals(answers, golds)
-        return [same and _in_range(parse_number(answer)) for same, answer in zip(equal, answers, strict=True)]
-
 
 def _in_range(number: Number | None) -> bool:
     return (
@@ -171,7 +167,7 @@ class Math:
         reason = _why_no_gold(answer)
         if reason:
             raise InputError(
-                f"the gold answer '{_short(gold)}' {reason}: expected the answer as text, e.g. \\frac{{1}}{{2}}"
+                f"the gold answer '{_short(gold)}' {reason}: expected one such as \\frac{{1}}{{2}}"
             )
 
     def text_equals(self, answers: Sequence[str], golds: Sequence[str]) -> list[bool]:
@@ -191,7 +187,7 @@ class Math:
         return [next(found) if equal is None else equal for equal in decided]
 
     def value_equals(self, execution: Execution, gold: str) -> bool | None:
-        """Typed comparison where value and gold are numbers, entry by entry where the value is a list of values.
+        """Typed comparison where value and gold are numbers; entry by entry where the value is a list.
 
         Booleans are no answer. A Python list or tuple does not say whether mathematics would write a list,
         a set or a tuple: it is compared as whichever the gold answer is.
@@ -224,7 +220,9 @@ def _collection(execution: Execution) -> list[str] | None:
 
 
 def _entries(value: Any) -> str:
-    return ", ".join(f"({_entries(entry)})" if isinstance(entry, list | tuple) else str(entry) for entry in value)
+    return ", ".join(
+        f"({_entries(entry)})" if isinstance(entry, list | tuple) else str(entry) for entry in value
+    )
 
 
 def _why_no_gold(answer: str) -> str:
@@ -246,8 +244,8 @@ def _decided(answer: str, gold: str) -> bool | None:
     if len(answer) > MAX_CHARACTERS:
         return False
     number, target = parse_number(answer), parse_number(gold)
-    if number is not None and target is not None:
-        return same_number(number, target)
+    if number is not None and target is not None and not ("=" in answer and "=" in gold):
+        return same_number(number, target) and same_half_of_day(answer, gold)
     return equal_answers(answer, gold, _UNDECIDED)
 
 

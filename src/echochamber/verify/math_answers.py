@@ -1,9 +1,9 @@
-r"""Mathematical answers as LaTeX: one spelling for everything that only concerns typesetting, and rules for single values.
+r"""Mathematical answers in LaTeX: one spelling for what only concerns typesetting, rules for single values.
 
 The rules mend known mistakes of math-verify 0.9.0, which takes `50\%` for 50,
 `18j` and `17=18` for 18, the first number of a sentence for its answer, and
 does not know `\boxed{18 dollars}` or `3 1/2`. What an answer is made of (a
-list, an interval, an equation) is read in `math_forms`.
+list, an interval, an equation) is read in `math_forms`, compared in `math_equality`.
 """
 
 from __future__ import annotations
@@ -15,13 +15,9 @@ from echochamber.verify.answers import Number, has_value_words, parse_number, sa
 from echochamber.verify.spelling import MAX_CHARACTERS, ascii_signs, unwrapped
 
 _WORD_COMMANDS = r"\\(?:text[a-z]{0,8}|math(?:rm|bf|it|sf)|mbox|hbox|operatorname)"
-_BASES = {
-    name: str(base)
-    for base, name in enumerate(
-        "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen".split(), 2
-    )
-}
-_BASE = rf"(?P<base>[0-9]{{1,2}}|{'|'.join(_BASES)})"
+_BASE_WORDS = ("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "twelve", "sixteen")
+_BASES = dict(zip(_BASE_WORDS, ("2", "3", "4", "5", "6", "7", "8", "9", "10", "12", "16"), strict=True))
+_BASE = rf"(?:[0-9]{{1,2}}|{'|'.join(_BASES)})"
 _COMMANDS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?<=[0-9])(?:\{,\}|,\\!) ?(?=[0-9]{3}(?![0-9]))"), ""),
     (re.compile(r"\\(?:left|right|displaystyle|limits|bigl?|bigr?|Bigl?|Bigr?|tfrac(?=\\))(?![a-zA-Z])"), ""),
@@ -51,9 +47,12 @@ _COMMANDS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\\sqrt ?\(([^()]*)\)"), r"\\sqrt{\1}"),
     (re.compile(r"\\sqrt ?([0-9a-zA-Z])"), r"\\sqrt{\1}"),
     (re.compile(r"([_^]) ?\{ ?([0-9a-zA-Z]) ?\}"), r"\1\2"),
-    (re.compile(rf"_ ?\{{ ?(?:base ?)?{_BASE} ?\}}|(?<=[0-9A-Z]) ?\(? ?base ?{_BASE.replace('base>', 'named>')}\b ?\)?"),
-     r"_{\g<base>\g<named>}"),
 )  # fmt: skip
+# `2516_{\text{eight}}`, `2516 (base 8)`.
+_NAMED_BASE = re.compile(
+    rf"_ ?\{{ *+(?:base *+)?(?P<low>{_BASE}) *+\}}"
+    rf"|(?<=[0-9A-Z]) *+\(? *+base *+(?P<named>{_BASE})\b *+\)?"
+)
 # What an answer is counted in, behind it: `3\sqrt{13} \text{ cm}^2`.
 _UNIT = re.compile(_WORD_COMMANDS + r" ?\{ ?(?P<words>[a-zA-Z .°/]{1,40})\}(?: ?\^ ?(?:[0-9]|\{[0-9]\}))?$")
 _NO_UNITS = frozenset(("am", "pm", "a.m.", "p.m."))
@@ -63,6 +62,7 @@ _LETTERS = re.compile(r"[a-zA-Z]{2,}")
 _COMMAND_WORD = re.compile(r"\\[a-zA-Z]++")
 _MATHEMATICS = re.compile(r"[0-9\\]")
 _SPACE = re.compile(r"(?<![0-9]) | (?![0-9])")
+_CLOCK = re.compile(r"(?<![a-zA-Z])([ap])\.?m(?![a-zA-Z])", re.IGNORECASE)
 _CHOICE = re.compile(r"[A-Z]")
 _BASED = re.compile(r"(?P<digits>[0-9A-Z]{1,64})_\{?(?P<base>[0-9]{1,2})\}?")
 _IMAGINARY_J = re.compile(r"[0-9] ?j(?![a-zA-Z])")
@@ -70,9 +70,39 @@ _IMAGINARY_J = re.compile(r"[0-9] ?j(?![a-zA-Z])")
 _TOWER = re.compile(r"\^ ?\{ ?[0-9]{1,12} ?\^|\^ ?[0-9] ?\^|\^ ?\{? ?-?[0-9]{5}|[0-9]{5} ?!|! ?!")
 _MAX_NESTING = 16
 _FUNCTIONS = frozenset(
-    ("sin", "cos", "tan", "cot", "sec", "csc", "log", "ln", "exp", "max", "min", "gcd", "lcm", "mod", "abs", "det")
-    + ("arcsin", "arccos", "arctan", "begin", "end", "pmatrix", "bmatrix", "vmatrix", "array", "matrix", "cc", "ccc")
-)  # fmt: skip
+    [
+        *(
+            "sin",
+            "cos",
+            "tan",
+            "cot",
+            "sec",
+            "csc",
+            "log",
+            "exp",
+            "max",
+            "min",
+            "gcd",
+            "lcm",
+            "mod",
+            "abs",
+            "det",
+        ),
+        *(
+            "arcsin",
+            "arccos",
+            "arctan",
+            "begin",
+            "end",
+            "pmatrix",
+            "bmatrix",
+            "vmatrix",
+            "array",
+            "matrix",
+            "ccc",
+        ),
+    ]
+)
 
 
 @lru_cache(maxsize=16384)
@@ -86,13 +116,14 @@ def normalized(text: str) -> str:
     text = unwrapped(ascii_signs(text)).replace("\\%", "%").replace("\\$", "").replace("$", "")
     text = _without_unit(thin_thousands(text))
     for pattern, replacement in _COMMANDS:
-        text = pattern.sub(_based if "base" in pattern.groupindex else replacement, text)
+        text = pattern.sub(replacement, text)
+    text = _NAMED_BASE.sub(_based, text)
     text = unwrapped(" ".join(text.split()))
     return text.strip(" ,;").removesuffix(".").strip()
 
 
 def _based(found: re.Match[str]) -> str:
-    base = found["base"] or found["named"]
+    base = found["low"] or found["named"]
     return f"_{{{_BASES.get(base, base)}}}"
 
 
@@ -113,7 +144,9 @@ def same_value(answer: str, gold: str) -> bool | None:
     """Whether two single values, normalised, are equal by rule; None if only algebra can tell."""
     if tight(answer) == tight(gold):
         return True
-    if not answer:
+    if ":" in answer + gold:
+        return tight(answer).lower() == tight(gold).lower()
+    if not answer or not same_half_of_day(answer, gold):
         return False
     number, target = parse_number(answer), parse_number(gold)
     if number is not None and target is not None:
@@ -132,8 +165,14 @@ def same_value(answer: str, gold: str) -> bool | None:
     return _decided_by_words(answer, gold, target)
 
 
+def same_half_of_day(answer: str, gold: str) -> bool:
+    """Whether not one says `am` and the other `pm`."""
+    halves = [found[1].lower() for text in (answer, gold) if (found := _CLOCK.search(text))]
+    return len(set(halves)) < 2
+
+
 def _read_based(text: str) -> tuple[str, int] | None:
-    """(digits, base) of a number such as `2516_8`; a name with an index (`A_1`) has digits that no base has."""
+    """(digits, base) of a number such as `2516_8`; None for a name with an index (`A_1`)."""
     found = _BASED.fullmatch(tight(text))
     if not found:
         return None
@@ -144,7 +183,10 @@ def _read_based(text: str) -> tuple[str, int] | None:
 
 
 def _same_based(
-    based: tuple[str, int] | None, gold_based: tuple[str, int] | None, number: Number | None, target: Number | None
+    based: tuple[str, int] | None,
+    gold_based: tuple[str, int] | None,
+    number: Number | None,
+    target: Number | None,
 ) -> bool:
     """A number without a base is a decimal one, so digits alone are not a number in another base."""
     if based and gold_based:

@@ -1,4 +1,4 @@
-r"""Answers as people and models type them, brought to one spelling: signs of Unicode, and what is put around an answer.
+r"""Answers as people and models type them, in one spelling: signs of Unicode, what is put around an answer.
 
 Nothing here knows what an answer means. Every function is total; none looks
 at more than `MAX_CHARACTERS`, so that no text can make it slow.

@@ -1,4 +1,4 @@
-"""Whether two expressions are equal, with sympy: exactly where they are rational, else at many digits and many points.
+"""Whether two expressions are equal: exactly if they are rational, else to many digits, at many points.
 
 Runs in the comparer's confined children only. `simplify` is not used: it may
 take for ever, and it calls 1/2^88 and 1/2^89 equal because their difference is
@@ -40,7 +40,7 @@ class Sympy:
         return _same_object(given, target)
 
     def same_relation(self, answer: Form, gold: Form) -> bool:
-        """Whether `left - right` of both differ by a constant factor, a positive one for the same inequality."""
+        """Whether `left - right` of both differ by a constant factor, one above 0 for the same inequality."""
         given, target = _difference(answer), _difference(gold)
         if given is None or target is None:
             return False
@@ -118,7 +118,7 @@ def _substitutions(*values: Any) -> list[dict[Any, Any]]:
         return []
     points = []
     for shift in range(len(_POINTS)):
-        point = {}
+        point: dict[Any, Any] = {}
         for index, name in enumerate(sorted(symbols)):
             value = _POINTS[(shift + 5 * index) % len(_POINTS)] + Fraction(index, 1)
             point |= dict.fromkeys(symbols[name], Rational(value.numerator, value.denominator))

@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from echochamber.verify.math_forms import equal_answers
+from echochamber.verify.math_equality import equal_answers
 from echochamber.verify.sandboxed.algebra import Sympy
 from echochamber.verify.sandboxed.fork_server import serve
 from echochamber.verify.sandboxed.frames import write_all
