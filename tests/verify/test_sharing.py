@@ -119,15 +119,18 @@ def test_a_forked_child_starts_its_own_processes(tiers: tuple[int, ...]) -> None
 
 
 def test_a_batch_that_was_interrupted_leaves_nothing_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
-    with Grader(workers=1) as grader:
-        assert grader.grade(batch(0)[:2], ["7"] * 2)[1].reward == 1.0
+    with Grader(workers=2) as grader:
+        for start in range(0, 10_000, 20):
+            assert grader.grade([f"def f():\n    return {start + n}" for n in range(20)], ["7"] * 20)
+            if all(child.ready for child in grader._interpreters._children):  # type: ignore[union-attr]
+                break
         monkeypatch.setattr(Pool, "_step", interrupted)
+        slow = "def f():\n    total = 0\n    for n in range(300000):\n        total += n\n    return 8"
         with pytest.raises(KeyboardInterrupt):
-            grader.grade([f"def f():\n    return 100 + {n}" for n in range(20)], ["7"] * 20)
+            grader.grade([slow], ["7"])
         monkeypatch.undo()
-        numbers = [str(n) for n in range(20)]
-        verdicts = grader.grade([f"def f():\n    return 0 + {n}" for n in numbers], numbers)
-        assert [verdict.answer for verdict in verdicts] == numbers
+        # It goes to the idle worker, and its answer comes before that of the interrupted program.
+        assert grader.grade(["def f():\n    return 3 + 4"], ["7"])[0].answer == "7"
 
 
 def interrupted(pool: Pool, work: object) -> None:
