@@ -157,7 +157,7 @@ def opening(text: str) -> str:
 def test_the_first_screen_has_greedy_numbers_and_the_controls_twin(folder: Path) -> None:
     text = opening(page(folder))
     assert "decoded greedily, test" in text and "pass@1 at T = 1, test" in text
-    assert text.count("Decoded greedily:") == 2  # each arm
+    assert text.count("Decoded greedily:") == text.count("Shares of the greedy answers:") == 2  # each arm
     assert "random (reward: random) is the twin of grpo" in text
 
 

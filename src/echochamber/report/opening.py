@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from echochamber.analysis import (
+    FormatChange,
     Headline,
     Run,
     Sharpening,
     Trajectory,
+    greedy_twin,
     headline,
     percent,
     sharpening,
@@ -16,7 +18,7 @@ from echochamber.analysis import (
 )
 from echochamber.report.build import Group
 from echochamber.report.palette import format_colors
-from echochamber.report.texts import change_text
+from echochamber.report.texts import change_text, end_text
 
 
 @dataclass(frozen=True)
@@ -25,13 +27,15 @@ class Opening:
 
     Attributes:
         headline: formats and pass@1, first step against last.
-        greedy: the same decoded greedily, None where it was not.
+        greedy: pass@1 decoded greedily beside it, None where it was not measured.
+        twin: the arm decoded greedily.
         where: size and mixture where the run has several, otherwise empty.
         temperature: of the samples.
     """
 
     headline: Headline
     greedy: Sharpening | None
+    twin: Trajectory | None
     where: str
     temperature: float
 
@@ -39,13 +43,33 @@ class Opening:
         """What happened, each sentence true of the numbers."""
         found = self.headline.sentences()
         if self.greedy is not None:
-            found.append(self.greedy.sentence())
+            found += [self.greedy.sentence(), *self._greedy_formats()]
         elif not self.headline.trajectory.greedy and not self.headline.gain.inside_noise:
             found.append(
                 f"Nothing was decoded greedily (evaluation.greedy), so how much of this is sharpening at "
                 f"T = {self.temperature:g} is unknown."
             )
         return found
+
+    @property
+    def changes(self) -> list[tuple[FormatChange, str]]:
+        """The formats that the headline speaks of, each with what became of it."""
+        h = self.headline
+        changes = [(c, "wiped out") for c in h.lost]
+        if h.winner:
+            changes.append((h.winner, "took over" if h.took_over else "most frequent at the end"))
+        return changes
+
+    def greedy_share(self, name: str) -> str:
+        """A format's share of the greedy answers, first step and last; empty where none were measured."""
+        if self.twin is None or name not in self.twin.formats:
+            return ""
+        before, after = (self.twin.share_at(i)[name] for i in (0, -1))
+        return f"{percent(before)} → {percent(after)}"
+
+    def _greedy_formats(self) -> list[str]:
+        shares = [f"{c.name} {self.greedy_share(c.name)}" for c, _ in self.changes]
+        return [f"Shares of the greedy answers: {', '.join(shares)}."] if shares else []
 
 
 def openings(run: Run, primary: list[Group], found: list[Trajectory]) -> list[Opening]:
@@ -54,6 +78,7 @@ def openings(run: Run, primary: list[Group], found: list[Trajectory]) -> list[Op
         Opening(
             headline(t),
             sharpening(run, t, found),
+            greedy_twin(t, found),
             "" if len(primary) == 1 else f"{t.size} on {t.mixture}",
             temperature(run, t),
         )
@@ -107,16 +132,14 @@ def tiles(arm: Opening) -> list[dict[str, str]]:
                 "color": "",
             }
         )
-    changes = [(c, "wiped out") for c in h.lost]
-    if h.winner:
-        changes.append((h.winner, "took over" if h.took_over else "most frequent at the end"))
     colors = format_colors(t.formats)
-    for change, what in changes:
+    for change, what in arm.changes:
         found.append(
             {
                 "label": f"{change.name}: {what}",
                 "value": f"{percent(change.before.estimate)} → {percent(change.after.estimate)}",
-                "note": f"share of samples, now [{percent(change.after.low)}, {percent(change.after.high)}]",
+                "note": f"share of samples, now [{end_text(change.after.low)}, {end_text(change.after.high)}]"
+                + (f"; greedy {greedy}" if (greedy := arm.greedy_share(change.name)) else ""),
                 "color": colors[change.name],
             }
         )

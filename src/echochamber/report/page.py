@@ -13,6 +13,7 @@ from echochamber.analysis import (
     Control,
     Finding,
     Run,
+    Trajectory,
     compare_arms,
     controls,
     endpoint_results,
@@ -236,12 +237,20 @@ def _number_rows(run: Run, group: Group) -> dict[str, Any]:
                 "greedy": greedy.pass_at_1.at(-1) if greedy else None,
                 "greedy_gain": greedy.gain() if greedy and not t.is_base else None,
                 "ties": ties,
-                "shares": [t.share.at((-1, f)) for f in range(len(t.formats))],
-                "accuracies": [t.accuracy_by_format.at((-1, f)) for f in range(len(t.formats))],
+                "by_format": [_by_format(t, t.arm), *([_by_format(greedy, "greedy")] if greedy else [])],
                 "gain": t.gain() if not t.is_base else None,
             }
         )
     return {"title": group.title, "rows": rows, "metrics": list(rows[0]["metrics"])}
+
+
+def _by_format(t: Trajectory, label: str) -> dict[str, Any]:
+    places = [(-1, f) for f in range(len(t.formats))]
+    return {
+        "label": label,
+        "shares": [t.share.at(place) for place in places],
+        "accuracies": [t.accuracy_by_format.at(place) for place in places],
+    }
 
 
 def _control_line(control: Control, primary: list[Group]) -> str:
