@@ -68,7 +68,7 @@ def test_reports_of_one_run_at_once(tmp_path: Path) -> None:
     run = make_run(tmp_path / "demo", arms=("grpo",), num_points=2, num_problems=20)
     ended = at_once(*[["report", str(run)]] * 2)
     assert [code for code, _ in ended] == [0, 0], ended
-    assert sum("waiting" in said for _, said in ended) == 1
+    assert any("waiting" in said for _, said in ended)
     assert (run / "report.html").read_text(encoding="utf-8").rstrip().endswith("</html>")
     assert {path.suffix for path in (run / "figures").iterdir()} == {".png", ".svg"}
     assert not [path for path in run.iterdir() if path.suffix in (".tmp", ".lock")]

@@ -16,6 +16,9 @@ from echochamber.cli.runs import last_rows
     [
         (["--version"], 0, "0.1.0"),
         (["--help"], 0, "Describe a study in one YAML file"),
+        ([], 0, "Describe a study in one YAML file"),
+        (["data"], 0, "stand-in"),
+        (["config"], 0, "schema"),
         (["rum"], 2, "Did you mean 'run'"),
         (["run"], 2, "Missing argument"),
         (["run", "nowhere.yaml"], 2, "cannot read nowhere.yaml"),
@@ -46,6 +49,50 @@ def test_grade_writes_a_line_for_each_line(tmp_path: Path, capsys: pytest.Captur
     assert [row["outcome"] for row in graded] == ["correct", "wrong", "no_answer"]
     assert [row["reward"] for row in graded] == [1.0, 0.0, 0.0]
     assert "0.3333" in capsys.readouterr().out
+
+
+USELESS = {
+    "empty.yaml": b"",
+    "binary.yaml": b"\x00\xff\xfe",
+    "list.yaml": b"- a\n",
+    "text.yaml": b"words",
+    "broken.yaml": b"study: [1\n",
+    "itself.yaml": b"a: &a [*a]\n",
+    "odd.yaml": b"study: null\ntasks: null\nsweep: 3\nmodules: 5\n",
+}
+OF_A_STUDY = [
+    ["run"], ["run", "--dry-run"], ["status"], ["evaluate"], ["sample", "why?"], ["export", "--to", "x"],
+    ["data", "show"], ["data", "prepare"], ["data", "formats"], ["config", "show"], ["report"], ["forecast"],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", OF_A_STUDY, ids=" ".join)
+def test_every_command_refuses_what_is_no_study(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, content in USELESS.items():
+        Path(name).write_bytes(content)
+    Path("folder.yaml").mkdir()
+    Path("loop.yaml").symlink_to("loop.yaml")
+    number = 2 if command[0] in ("data", "config") else 1
+    for name in (*USELESS, "folder.yaml", "loop.yaml", "nowhere.yaml"):
+        assert run_cli([*command[:number], name, *command[number:]]) == 2, name
+        captured = capsys.readouterr()
+        assert captured.err.startswith("error: ") and name in captured.err, name
+        assert "Traceback" not in captured.err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_place_that_may_not_be_used_is_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", "/secret/runs")
+
+    monkeypatch.setattr("echochamber.study.open_study", refuse)
+    assert run_cli(["status", "any.yaml"]) == 2
+    assert capsys.readouterr().err == "error: /secret/runs: Permission denied\n"
 
 
 @pytest.mark.parametrize(

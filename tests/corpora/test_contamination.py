@@ -87,7 +87,7 @@ def test_the_manifest_reports_overlap_and_a_kill_does_not_lose_it(tmp_path: Path
     tokenizer = train_bpe(TokenizerConfig(vocab_size=300), iter(questions))
     sources = {"file": JsonlSource(path=path), "words": WordProblemsSource(format="boxed")}
     evaluations = {"test": [_problem(questions[3]), *(_problem(f"{OTHER} {i}") for i in range(5))]}
-    mixture = ControlledMixture(tokens=3000, shares={"file": 1, "words": 1})
+    mixture = ControlledMixture(tokens=3000, shares={"file": 0.5, "words": 0.5})
     manifest = build_mixture(
         mixture, sources, tokenizer, tmp_path / "data", seed=0, excluded=frozenset(), evaluations=evaluations
     )

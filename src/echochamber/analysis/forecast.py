@@ -112,8 +112,9 @@ def forecast(base: Trajectory, betas: Sequence[float] = (0.0,)) -> list[Forecast
     Raises:
         InputError: a negative beta.
     """
-    if any(beta < 0 for beta in betas):
-        raise InputError(f"beta {min(betas)}: a KL coefficient is 0 or more")
+    for beta in betas:
+        if not (math.isfinite(beta) and beta >= 0):
+            raise InputError(f"beta {beta:g}: a KL coefficient is a number from 0 up")
     found = []
     for beta in betas:
         found.append(Forecast("tilt", beta, base.formats, _tilt(base, beta)))

@@ -6,6 +6,7 @@ answers at once.
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
@@ -70,6 +71,18 @@ def _ends_first() -> bool:
     return ends_first()
 
 
+# What a file system answers where a path cannot be used, whoever asks.
+_REFUSALS = (
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.EISDIR,
+    errno.ENOTDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+)
+
+
 def run_cli(arguments: list[str]) -> int:
     """Run one command and return its exit code; `EchoError` becomes a sentence on stderr."""
     try:
@@ -88,7 +101,16 @@ def run_cli(arguments: list[str]) -> int:
         return 1
     except typer.Abort:
         return 130
+    except OSError as error:
+        if error.errno not in _REFUSALS or error.filename is None:
+            raise
+        if _ends_first():
+            print(printable(f"error: {error.filename}: {error.strerror}"), file=sys.stderr)
+        return 2
     except Exception as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            typer.echo(getattr(error, "ctx").get_help())  # noqa: B009 - of a class that may not exist
+            return 0
         # Typer vendors or imports click, depending on its version; usage errors carry code and context.
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):
             context = getattr(error, "ctx", None)

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from echochamber.base import printable
 from echochamber.cli.tables import say
 
 STUDY = typer.Argument(help="Study file (YAML), e.g. studies/demo.yaml.", show_default=False)
@@ -49,14 +50,16 @@ def run(
 ) -> None:
     """Run a study: train, post-train, measure, report. Continues where it stopped."""
     from echochamber.cli.tables import print_rows
-    from echochamber.study import ExecutorOptions, estimate, open_study, run_study
+    from echochamber.study import ExecutorOptions, check_run, estimate, open_study, run_study
     from echochamber.train import start_world
 
     world = start_world()
     opened = open_study(study, overrides or [], runs)
-    if dry_run and not world.is_main:
-        return
+    where = ExecutorOptions(executor, ray_address, slurm_cluster)
     if dry_run:
+        check_run(opened, replace=replace, executor=where, track=track or ())
+        if not world.is_main:
+            return
         result = estimate(opened)
         print_rows(result.mixtures, title="Mixtures")
         print_rows(result.models, title="Models")
@@ -64,7 +67,6 @@ def run(
         for line in result.notes:
             say(line)
         return
-    where = ExecutorOptions(executor, ray_address, slurm_cluster)
     rows = run_study(opened, force=force, replace=replace, say=say, executor=where, track=track or ())
     if world.is_main:
         print_rows(last_rows(rows), title="At the last step of each arm")
@@ -197,13 +199,19 @@ def evaluate(
         settings={name: value for name, value in asked.items() if value is not None},
         out=out,
     )
+    # Greedily there is one completion, so that its row has k = 1 only.
+    ks = sorted({n for row in rows for n in row["pass_at"]}, key=int)
     print_rows(
         [
             {
                 "benchmark": row["benchmark"],
                 "protocol": "greedy" if row["greedy"] else f"T = {row['temperature']:g}",
-                **{f"pass@{n}": f"{value:.1%}" for n, value in row["pass_at"].items()},
-                **{f"maj@{n}": f"{value:.1%}" for n, value in row["maj_at"].items() if n != "1"},
+                **{f"pass@{n}": f"{row['pass_at'][n]:.1%}" if n in row["pass_at"] else "" for n in ks},
+                **{
+                    f"maj@{n}": f"{row['maj_at'][n]:.1%}" if n in row["maj_at"] else ""
+                    for n in ks
+                    if n != "1"
+                },
                 **{name: f"{share:.1%}" for name, share in row["share"].items()},
             }
             for row in rows
@@ -219,18 +227,33 @@ def sample(
     num_samples: Annotated[int, typer.Option(min=1, help="Completions to draw.")] = 4,
     temperature: Annotated[float, typer.Option(min=0.0, help="0 is greedy.")] = 1.0,
     seed: Annotated[int, typer.Option(help="Seed of the sampling.")] = 0,
+    gold: Annotated[
+        str | None, typer.Option(help="The correct answer, to say which completions are right.")
+    ] = None,
+    benchmark: Annotated[str, typer.Option(help="Rules of comparison with it.")] = "gsm8k",
     overrides: Annotated[list[str] | None, SET] = None,
     runs: Annotated[Path, RUNS] = Path("runs"),
 ) -> None:
-    """Ask a trained model of a study a question of your own."""
+    """Ask a trained model of a study a question of your own.
+
+    Each completion is shown with its format and its answer: for a program, the value that running it gave.
+    """
     from echochamber.study import open_study
     from echochamber.study.sampling import sample_completions
 
-    opened = open_study(study, overrides or [], runs)
-    for text, label in sample_completions(
-        opened, question, arm=arm, num_samples=num_samples, temperature=temperature, seed=seed
-    ):
-        say(f"--- {label}\n{text}")
+    sampled = sample_completions(
+        open_study(study, overrides or [], runs), question, arm=arm, num_samples=num_samples,
+        temperature=temperature, seed=seed, gold=gold, benchmark=benchmark,
+    )  # fmt: skip
+    for item in sampled:
+        answer, outcome = item.verdict.answer, item.verdict.outcome
+        shown = f"no answer ({outcome})" if answer is None else f"answer {printable(answer, one_line=True)}"
+        if answer is not None and gold is not None:
+            shown += f" ({outcome})"
+        say(f"--- {item.verdict.format}: {shown}\n{item.text}")
+    if gold is not None:
+        right = sum(item.verdict.outcome == "correct" for item in sampled)
+        say(f"{right} of {len(sampled)} correct")
 
 
 def add_to(app: typer.Typer) -> None:

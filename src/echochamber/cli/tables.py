@@ -25,7 +25,7 @@ def say(text: str) -> None:
 
 
 def print_rows(rows: Sequence[Mapping[str, Any]], *, title: str) -> None:
-    """Print mappings with equal keys as one table."""
+    """Print mappings as one table, with every key of any of them as a column."""
     from rich.box import SIMPLE
     from rich.console import Console
     from rich.table import Table
@@ -34,11 +34,13 @@ def print_rows(rows: Sequence[Mapping[str, Any]], *, title: str) -> None:
     if not rows:
         return
     table = Table(title=Text(printable(title)), box=SIMPLE, title_justify="left", title_style="bold")
-    for name in rows[0]:
-        numeric = all(isinstance(row[name], int | float) or row[name] in (None, "") for row in rows)
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    for name in names:
+        cells = [row.get(name) for row in rows]
+        numeric = all(isinstance(cell, int | float) or cell in (None, "") for cell in cells)
         table.add_column(Text(printable(name)), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(Text(shown(row[name])) for name in rows[0]))
+        table.add_row(*(Text(shown(row.get(name))) for name in names))
     console = Console()
     if not console.is_terminal:
         console = Console(width=200)

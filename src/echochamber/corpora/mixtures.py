@@ -11,6 +11,9 @@ from pydantic import Field, field_validator
 from echochamber.base import Config, InputError, did_you_mean
 from echochamber.corpora.sources import BaseSource
 
+# How far shares may sum to something else than 1, so that a third can be written as 0.333.
+_ROUNDING = 0.001 + 1e-9
+
 
 class ControlledMixture(Config):
     """A fixed total of tokens, of which each source gets an exact quota.
@@ -20,7 +23,7 @@ class ControlledMixture(Config):
 
     Attributes:
         tokens: training tokens in total.
-        shares: source name to its share of the tokens, relative to the sum of all shares.
+        shares: source name to its share of the tokens; they sum to 1, to within 0.001.
     """
 
     kind: Literal["controlled"] = "controlled"
@@ -33,8 +36,11 @@ class ControlledMixture(Config):
         for name, share in shares.items():
             if share < 0:
                 raise ValueError(f"share {share} of '{name}': expected a number that is not negative")
-        if sum(shares.values()) <= 0:
-            raise ValueError("the shares sum to 0; expected at least one above 0")
+        if abs(sum(shares.values()) - 1) > _ROUNDING:
+            raise ValueError(
+                f"the shares sum to {sum(shares.values()):.6g}; expected 1: change one of them, or give "
+                "whole passes over each source (kind: passes)"
+            )
         return shares
 
     @property

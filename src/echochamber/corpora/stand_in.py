@@ -81,7 +81,7 @@ def write_stand_ins(folder: Path, *, documents: int = 2000, problems: int = 100,
     Raises:
         InputError: the folder exists and is not empty.
     """
-    if folder.exists() and any(folder.iterdir()):
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise InputError(f"{folder} is not empty; give a folder that does not exist yet")
     partial = folder.with_name(folder.name + ".partial")
     with explained_write(folder):

@@ -20,7 +20,7 @@ class EvaluationConfig(Config):
         description="Evaluate on the first so many problems of each task; all when absent.",
     )
     num_samples: int = Field(default=8, ge=0, description="Samples a problem; 0 evaluates greedily only.")
-    temperature: float = Field(default=1.0, gt=0.0, description="Temperature of the samples.")
+    temperature: float = Field(default=1.0, ge=1e-6, description="Temperature of the samples.")
     top_p: float = Field(default=1.0, gt=0.0, le=1.0, description="Nucleus of the samples.")
     greedy: bool = Field(default=True, description="Also record one greedy completion a problem.")
     max_new_tokens: int = Field(default=80, ge=1, description="Longest completion, in tokens.")
@@ -49,7 +49,7 @@ class EvaluationConfig(Config):
         if self.pass_at is not None:
             if not self.pass_at or min(self.pass_at) < 1:
                 raise ValueError(f"pass_at {list(self.pass_at)}: expected one or more k, each at least 1")
-            if self.num_samples and max(self.pass_at) > self.num_samples:
+            if max(self.pass_at) > max(self.num_samples, 1):
                 raise ValueError(
                     f"pass_at {max(self.pass_at)} needs at least as many samples, but num_samples is "
                     f"{self.num_samples}; raise num_samples or lower pass_at"

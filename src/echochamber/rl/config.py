@@ -86,7 +86,7 @@ class RewardConfig(RLConfig):
     """
 
     samples_per_prompt: int = Field(default=8, ge=1)
-    temperature: float = Field(default=0.7, gt=0)
+    temperature: float = Field(default=0.7, ge=1e-6)
     top_p: float = Field(default=1.0, gt=0, le=1)
     top_k: int = Field(default=0, ge=0)
     reward: str = "correct"

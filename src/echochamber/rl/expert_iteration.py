@@ -57,7 +57,7 @@ class ExpertIterationConfig(RewardConfig):
     rounds: int = Field(default=3, ge=1)
     online: bool = False
     samples_per_prompt: int = Field(default=64, ge=1)
-    temperature: float = Field(default=1.0, gt=0)
+    temperature: float = Field(default=1.0, ge=1e-6)
     top_p: float = Field(default=0.95, gt=0, le=1)
     optimizer: OptimizerConfig = PAPER_OPTIMIZER.model_copy(update={"learning_rate": 1e-4})
     batch_size: int = Field(default=256, ge=1)

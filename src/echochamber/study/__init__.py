@@ -8,7 +8,7 @@ from echochamber.study.exporting import export_model, find_models, load_trained
 from echochamber.study.importing import import_model
 from echochamber.study.plan import Measured, Plan, make_plan
 from echochamber.study.results import Result, Results, load, run
-from echochamber.study.runner import Study, open_study, redraw, run_folder, run_study
+from echochamber.study.runner import Study, check_run, open_study, redraw, run_folder, run_study
 from echochamber.study.status import status_rows
 from echochamber.study.store import Stage, Store
 from echochamber.study.trackers import TensorBoard, Trackio, WandB
@@ -34,6 +34,7 @@ __all__ = [
     "Trackio",
     "VerifyConfig",
     "WandB",
+    "check_run",
     "estimate",
     "evaluate_model",
     "export_model",

@@ -50,7 +50,8 @@ def evaluate_model(
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise InputError(f"{where or 'settings'}: {first['msg'].removeprefix('Value error, ')}") from error
+        message = first["msg"].removeprefix("Value error, ")
+        raise InputError(f"{where}: {message}" if where else message) from error
     problem_sets = next(stage for stage in study.plan.stages if stage.kind == "problems")
     for name in config.benchmarks:
         if name not in study.config.tasks:
@@ -68,6 +69,10 @@ def evaluate_model(
     ) as grader:
         for name in config.benchmarks:
             problems = corpora.read_problems(problems_folder / f"{name}.jsonl")
+            if (settings.get("num_problems") or 0) > len(problems):
+                raise InputError(
+                    f"task '{name}' has {len(problems)} problems; set num-problems to at most {len(problems)}"
+                )
             longest = max(len(ids) for ids in tokenizer.encode_prompts([p.question for p in problems]))
             if longest + config.max_new_tokens > policy.config.context_length:
                 raise InputError(

@@ -29,7 +29,7 @@ from echochamber.base import (
 from echochamber.study.config import StudyConfig, load_study
 from echochamber.study.driving import DAMAGED, Driver, Say
 from echochamber.study.executing import run_stage
-from echochamber.study.executors import ExecutorOptions, make_executor
+from echochamber.study.executors import Executor, ExecutorOptions, make_executor
 from echochamber.study.gather import done, gather
 from echochamber.study.plan import Plan, make_plan
 from echochamber.study.ranks import check_processes, follow, leading
@@ -46,6 +46,7 @@ from echochamber.study.shown import (
     digests,
     make_room,
     read_stamp,
+    refuse_other_run,
 )
 from echochamber.study.store import Store, code_digests, environment
 from echochamber.study.tracking import Follower
@@ -162,6 +163,36 @@ def run_study(
         return _lead(study, where, force, replace, only, say, track)
 
 
+def check_run(
+    study: Study,
+    *,
+    replace: bool = False,
+    executor: ExecutorOptions | None = None,
+    track: Sequence[str] = (),
+) -> None:
+    """Refuse what `run_study` with the same arguments would refuse before any work; changes nothing.
+
+    Only the sandbox is not looked for: a plan is often made on another machine than the run.
+
+    Raises:
+        InputError: as `run_study`.
+    """
+    where = executor or ExecutorOptions()
+    check_processes([config for _, config in study.variants], where)
+    _prepare(study, where, track, print)
+    if not replace:
+        refuse_other_run(study.folder, study.plan, [config for _, config in study.variants])
+
+
+def _prepare(
+    study: Study, where: ExecutorOptions, track: Sequence[str], say: Say
+) -> tuple[Executor, Follower]:
+    """Where stages run and who is sent their metrics; refuses unknown names and missing packages."""
+    place = make_executor(where, study.store, study.folder, study.config.resources, study.config.slurm)
+    names = (*study.config.track, *track)
+    return place, Follower(study.name, study.plan, study.store, study.folder, names, say)
+
+
 def _lead(
     study: Study,
     where: ExecutorOptions,
@@ -174,9 +205,7 @@ def _lead(
     settings = study.config.verify
     if 2 in settings.tiers and not settings.unsafe_unconfined:
         require_confinement()
-    place = make_executor(where, study.store, study.folder, study.config.resources, study.config.slurm)
-    names = (*study.config.track, *track)
-    follower = Follower(study.name, study.plan, study.store, study.folder, names, say)
+    place, follower = _prepare(study, where, track, say)
     made = [path for path in (study.folder, *study.folder.parents) if not path.exists()]
     with explained_write(study.folder):
         study.store.folder.mkdir(parents=True, exist_ok=True)

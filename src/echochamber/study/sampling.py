@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from echochamber import corpora, formats, rollout
+from echochamber import corpora, formats, rollout, verify
 from echochamber.base import InputError, derive_seed
 from echochamber.study.config import load_study
 from echochamber.study.exporting import find_models, load_trained
@@ -48,14 +50,50 @@ def labelled_examples(path: Path | None, overrides: Sequence[str], num: int) -> 
     ]
 
 
+# Reads as a gold answer under every benchmark's rules: where none is known, only the answers count.
+_ANY_GOLD = "0"
+# Below, logits over the temperature leave the range of float32.
+_LOWEST_TEMPERATURE = 1e-6
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """One completion of a question.
+
+    Attributes:
+        verdict: its format, its answer (for a program, the value that running it gave), and why it has
+            none; whether that answer is right says only something where a gold answer was given.
+    """
+
+    text: str
+    verdict: verify.Verdict
+
+
 def sample_completions(
-    study: Study, question: str, *, arm: str, num_samples: int, temperature: float, seed: int
-) -> list[tuple[str, str]]:
-    """Completions of `question` by the first model of the study whose arm has that name, with their formats.
+    study: Study,
+    question: str,
+    *,
+    arm: str,
+    num_samples: int,
+    temperature: float,
+    seed: int,
+    gold: str | None = None,
+    benchmark: str = "gsm8k",
+) -> list[Sampled]:
+    """Completions of `question` by the first model of the study whose arm has that name, graded.
+
+    Args:
+        gold: the correct answer, if it is known.
+        benchmark: rules by which answers are compared with it.
 
     Raises:
-        InputError: no such arm, or it is not trained yet.
+        InputError: no such arm, it is not trained yet, or a gold answer that the rules cannot read.
     """
+    verify.get_benchmark(benchmark).check_gold(_ANY_GOLD if gold is None else gold)
+    if temperature != 0 and not (math.isfinite(temperature) and temperature >= _LOWEST_TEMPERATURE):
+        raise InputError(
+            f"temperature {temperature:g}: expected 0 (greedy) or a number from {_LOWEST_TEMPERATURE:g} up"
+        )
     policy, tokenizer = load_trained(study, find_models(study, arm=arm)[0])
     prompt = tokenizer.encode_prompt(question)
     room = policy.config.context_length - len(prompt)
@@ -71,4 +109,14 @@ def sample_completions(
     )
     completions = engine.generate([prompt], sampling, num_samples=num_samples, seed=seed, step=0)[0]
     texts = [tokenizer.decode(completion.token_ids.tolist()) for completion in completions]
-    return [(text, formats.classify(text)) for text in texts]
+    rules = study.config.verify
+    with verify.Grader(
+        tiers=rules.tiers, reward_stated=rules.reward_stated, unsafe_unconfined=rules.unsafe_unconfined
+    ) as grader:
+        verdicts = grader.grade(
+            texts,
+            [_ANY_GOLD if gold is None else gold] * len(texts),
+            benchmark=benchmark,
+            truncated=[completion.finish_reason == "length" for completion in completions],
+        )
+    return [Sampled(text, verdict) for text, verdict in zip(texts, verdicts, strict=True)]

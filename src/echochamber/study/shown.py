@@ -85,16 +85,33 @@ def make_room(folder: Path, plan: Plan, configs: Sequence[StudyConfig], *, repla
     """
     if _half_kept(folder).is_dir():
         _keep(folder)
-    if not os.path.lexists(folder / SUMMARY):
+    if not _leaves_the_report(folder, plan):
         return
-    shown = _shown_stages(folder)
-    if shown is not None and shown <= {stage.folder_name for stage in plan.stages}:
-        return
-    changes = _base_changes(_resolved(folder), [config.model_dump(mode="json") for config in configs])
-    if changes and not replace:
-        raise InputError(_refusal(folder, changes))
+    if not replace:
+        refuse_other_run(folder, plan, configs)
     where = _keep(folder)
     say(f"results that leave the report of {folder} are kept in {where}; finished stages stay in the store")
+
+
+def refuse_other_run(folder: Path, plan: Plan, configs: Sequence[StudyConfig]) -> None:
+    """Refuse to run a study where the results of other base models are shown; changes nothing.
+
+    Raises:
+        InputError: with both ways out.
+    """
+    if not _leaves_the_report(folder, plan):
+        return
+    changes = _base_changes(_resolved(folder), [config.model_dump(mode="json") for config in configs])
+    if changes:
+        raise InputError(_refusal(folder, changes))
+
+
+def _leaves_the_report(folder: Path, plan: Plan) -> bool:
+    """Whether a run folder shows results that the plan does not have."""
+    if not os.path.lexists(folder / SUMMARY):
+        return False
+    shown = _shown_stages(folder)
+    return shown is None or not shown <= {stage.folder_name for stage in plan.stages}
 
 
 def _refusal(folder: Path, changes: Sequence[tuple[str, Any, Any]]) -> str:
