@@ -46,6 +46,8 @@ _STATED = re.compile(r"\d[\d,]*+\.?\d*+")
 _NUMBER = re.compile(r"[-+]?(?:\d{1,40}(?:\.\d{0,40})?|\.\d{1,40})(?:/\d{1,40})?")
 # Longer annotations are no computations that anybody wrote down.
 _MAX_EXPRESSION, _LARGEST = 400, 1e300
+# More steps than any published solution has; a reference is looked for among all of those before it.
+_MAX_STEPS = 200
 _OPERATORS = (ast.Add, ast.Sub, ast.Mult, ast.Div)
 
 
@@ -241,6 +243,8 @@ def convert(question: str, answer: str, place: str = "solution") -> Worked:
     steps: list[Step] = []
     end = 0
     for found in _computations(answer.rpartition("####")[0]):
+        if len(steps) == _MAX_STEPS:
+            raise NotConvertible("has too many computations")
         shown = ast.unparse(found.tree)
         referring = ast.unparse(_References(names, stated).visit(found.tree))
         unit = _unit(found.after)

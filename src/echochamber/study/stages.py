@@ -285,8 +285,8 @@ STAGES: dict[str, StageKind] = {
     "mixture": StageKind(1, run_mixture),
     "pretrain": StageKind(1, run_pretrain),
     "import": StageKind(1, run_import),
-    "evaluate": StageKind(1, run_evaluate),
-    "arm": StageKind(2, run_arm),
+    "evaluate": StageKind(2, run_evaluate),
+    "arm": StageKind(3, run_arm),
 }
 
 

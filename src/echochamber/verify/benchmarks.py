@@ -92,6 +92,7 @@ def gold_text(gold: str) -> str:
     return gold.strip()
 
 
+@lru_cache(maxsize=16384)
 def gold_number(gold: str) -> Number | None:
     """The number of a gold answer, None if it is none."""
     return parse_number(gold_text(gold))
@@ -172,7 +173,7 @@ class Math:
 
     def text_equals(self, answers: Sequence[str], golds: Sequence[str]) -> list[bool]:
         """Equality of answers in LaTeX."""
-        decided = [_decided(answer, gold_text(gold)) for answer, gold in zip(answers, golds, strict=True)]
+        decided = [_decided(answer, gold) for answer, gold in zip(answers, golds, strict=True)]
         open_pairs = [
             (gold_text(gold), answer)
             for answer, gold, equal in zip(answers, golds, decided, strict=True)
@@ -243,10 +244,10 @@ def _decided(answer: str, gold: str) -> bool | None:
     """What rules can say about two answers."""
     if len(answer) > MAX_CHARACTERS:
         return False
-    number, target = parse_number(answer), parse_number(gold)
+    number, target = parse_number(answer), gold_number(gold)
     if number is not None and target is not None and not ("=" in answer and "=" in gold):
         return same_number(number, target) and same_half_of_day(answer, gold)
-    return equal_answers(answer, gold, _UNDECIDED)
+    return equal_answers(answer, gold_text(gold), _UNDECIDED)
 
 
 _benchmarks: Registry[Benchmark] = Registry("benchmark")

@@ -38,6 +38,7 @@ _COMMANDS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\\rangle(?![a-zA-Z])"), ")"),
     (re.compile(r"\\varnothing(?![a-zA-Z])|\\\{ ?\\\}"), r"\\emptyset"),
     (re.compile(r"\*\*"), "^"),
+    (re.compile(r"\^ ?\(([^()]*)\)"), r"^{\1}"),
     (re.compile(r"(?<![a-zA-Z\\])(?=(?:sqrt|pi|theta|infty)(?![a-zA-Z]))"), r"\\"),
     (re.compile(r"(?<![a-zA-Z\\])(?:infinity|oo)(?![a-zA-Z])"), r"\\infty"),
     (re.compile(r"\+ ?\\infty"), r"\\infty"),
@@ -64,7 +65,9 @@ _MATHEMATICS = re.compile(r"[0-9\\]")
 _SPACE = re.compile(r"(?<![0-9]) | (?![0-9])")
 _CLOCK = re.compile(r"(?<![a-zA-Z])([ap])\.?m(?![a-zA-Z])", re.IGNORECASE)
 _CHOICE = re.compile(r"[A-Z]")
-_BASED = re.compile(r"(?P<digits>[0-9A-Z]{1,64})_\{?(?P<base>[0-9]{1,2})\}?")
+# A choice with what it says: `(B) 12`.
+_CHOICE_WITH_TEXT = re.compile(r"\(([A-Z])\)[^()=]*")
+_BASED = re.compile(r"\(?(?P<digits>[0-9A-Z]{1,64})\)?_\{?(?P<base>[0-9]{1,2})\}?")
 _IMAGINARY_J = re.compile(r"[0-9] ?j(?![a-zA-Z])")
 # A power of a power of numbers, or one of many digits: working it out may take for ever.
 _TOWER = re.compile(r"\^ ?\{ ?[0-9]{1,12} ?\^|\^ ?[0-9] ?\^|\^ ?\{? ?-?[0-9]{5}|[0-9]{5} ?!|! ?!")
@@ -151,8 +154,11 @@ def same_value(answer: str, gold: str) -> bool | None:
     number, target = parse_number(answer), parse_number(gold)
     if number is not None and target is not None:
         return same_number(number, target)
-    if _CHOICE.fullmatch(gold) and _CHOICE.fullmatch(answer):
-        return False
+    if _CHOICE.fullmatch(gold):
+        if _CHOICE.fullmatch(answer):
+            return False
+        if choice := _CHOICE_WITH_TEXT.fullmatch(answer):
+            return choice[1] == gold
     based, gold_based = _read_based(answer), _read_based(gold)
     if based or gold_based:
         return _same_based(based, gold_based, number, target)
@@ -167,6 +173,8 @@ def same_value(answer: str, gold: str) -> bool | None:
 
 def same_half_of_day(answer: str, gold: str) -> bool:
     """Whether not one says `am` and the other `pm`."""
+    if answer.isdigit() or gold.isdigit():
+        return True
     halves = [found[1].lower() for text in (answer, gold) if (found := _CLOCK.search(text))]
     return len(set(halves)) < 2
 

@@ -114,7 +114,7 @@ def _equal(answer: Form, gold: Form, algebra: Algebra) -> bool | None:
 def _equal_named(answer: Form, gold: Form, algebra: Algebra) -> bool | None:
     """`x = 5` is 5, and `x = 5`, but not `y = 5`; equations of one line may have different names in front."""
     if answer.kind == gold.kind:
-        if answer.sign == gold.sign or any(LABEL_WORDS.fullmatch(form.sign) for form in (answer, gold)):
+        if answer.sign == gold.sign or _is_the_same_thing(answer.sign, gold.sign):
             return _equal(answer.parts[0], gold.parts[0], algebra)
         is_curve = all(
             form.parts[0].kind == "value" and _LETTER.search(form.parts[0].source) for form in (answer, gold)
@@ -123,6 +123,13 @@ def _equal_named(answer: Form, gold: Form, algebra: Algebra) -> bool | None:
     if answer.kind == "named":
         return _equal(answer.parts[0], gold, algebra)
     return _equal(answer, gold.parts[0], algebra)
+
+
+def _is_the_same_thing(name: str, other: str) -> bool:
+    """Whether two names may stand for one thing: words say what it is, and y is what a function gives."""
+    if LABEL_WORDS.fullmatch(name) or LABEL_WORDS.fullmatch(other):
+        return True
+    return "y" in (name, other) and "(" in name + other
 
 
 def _same_relation(answer: Form, gold: Form, algebra: Algebra) -> bool | None:
