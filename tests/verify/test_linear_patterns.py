@@ -36,7 +36,7 @@ COMMON = (
     *"1a \t\n\\{}()[<>`*#$=,.-:'\"é½", "1,", "1 ", "1.", "1/", "1e", "a ", "a. ", "a, ", "a^2 ", "_{", "^{",
     "** ", "(1)", "\\frac", "\\text{", "\\boxed{", "\\,", "<<", "<<1=", "a=", "x_1=", "#### ", "#### 7\n",
     "A: 7\n", "1 + 2 = 3, ", "def f(", "def f()->", "import a,", "class a", "```", "```a\n", "\ud800",
-    "words, and more words; ", "dollars in total every single day at the farmers' market ",
+    "<llm-code>",    "words, and more words; ", "dollars in total every single day at the farmers' market ",
 )  # fmt: skip
 REPEATS = (constants.MAX_REPEAT, constants.MIN_REPEAT, constants.POSSESSIVE_REPEAT)
 FAVOURED = (" ", "a", "0", "-", "")
@@ -211,9 +211,10 @@ def near_misses(pattern: re.Pattern[str]) -> Iterator[Callable[[int], str]]:
             for tail, cut in itertools.product(TAILS, (False, True)):
                 text = functools.partial(written, tree, pumped, favoured=favoured, cut=cut)
                 yield lambda n, text=text, tail=tail: text(n) + tail  # type: ignore[misc]
-        whole = written(tree, 0, 1, favoured)
-        if whole:
-            yield lambda n, w=whole: (w * (n // len(w) + 1))[:n] + "\x00"  # type: ignore[misc]
+        # The whole of it many times, and each of its beginnings: an end that never comes is searched from each.
+        begun = [written(tree, pumped, 3, favoured, cut=True) for pumped in pumps]
+        for piece in {written(tree, 0, 1, favoured), *begun} - {""}:
+            yield lambda n, piece=piece: (piece * (n // len(piece) + 1))[:n] + "\x00"  # type: ignore[misc]
     for sign in COMMON:
         yield lambda n, s=sign: s * (n // len(s)) + "\x00"  # type: ignore[misc]
 
@@ -293,6 +294,7 @@ def test_every_pattern_is_linear(found: Found) -> None:
         r"^class[ ]+\w+.*:",
         r"(a|a)*b",
         r"```[ ]*\w*[^\n`]*\n",
+        r"(?s)<code>(.*?)</code>",
     ],
 )
 def test_what_backtracks_is_found(source: str) -> None:

@@ -289,7 +289,7 @@ def _substitute(document: Document) -> None:
             return [filled(item, (*key, i)) for i, item in enumerate(value)]
         if not isinstance(value, str) or key[:1] == ("variables",):
             return value
-        for name in re.findall(r"\$\{(.*?)\}", value):
+        for name in re.findall(r"\$\{([^${}]*+)\}", value):
             _must_exist(document, key, name, list(variables), "variable")
             value = value.replace(f"${{{name}}}", str(variables[name]))
         return value

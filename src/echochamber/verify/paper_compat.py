@@ -29,7 +29,6 @@ from echochamber.verify.programs import Prepared
 from echochamber.verify.sandboxed.comparer import EQUAL, UNPARSED
 
 TEXT, LLM_CODE, TINYGSM = "text", "llm-code", "tinygsm-code"
-_FIRST_BLOCK = re.compile(r"<llm-code>(.*?)</llm-code>", re.DOTALL)
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _ENTRY = "simple_math_problem"
 # A word anywhere in the text decides: "deficit" makes it code.
@@ -214,10 +213,10 @@ def _function_source(text: str) -> str:
 
 def _tagged_source(text: str) -> str:
     """The first tagged block, its last line evaluated once more."""
-    match = _FIRST_BLOCK.search(text)
-    if match is None:
+    inside, closing, _ = text.partition("<llm-code>")[2].partition("</llm-code>")
+    if not closing:
         return ""
-    code = match[1].strip()
+    code = inside.strip()
     last = code.rpartition("\n")[2]
     return f"{code}\nstr({last}\n)"
 
