@@ -36,7 +36,7 @@ COMMON = (
     *"1a \t\n\\{}()[<>`*#$=,.-:'\"é½", "1,", "1 ", "1.", "1/", "1e", "a ", "a. ", "a, ", "a^2 ", "_{", "^{",
     "** ", "(1)", "\\frac", "\\text{", "\\boxed{", "\\,", "<<", "<<1=", "a=", "x_1=", "#### ", "#### 7\n",
     "A: 7\n", "1 + 2 = 3, ", "def f(", "def f()->", "import a,", "class a", "```", "```a\n", "\ud800",
-    "<llm-code>",    "words, and more words; ", "dollars in total every single day at the farmers' market ",
+    "<llm-code>", "words, and more words; ", "dollars in total every single day at the farmers' market ",
 )  # fmt: skip
 REPEATS = (constants.MAX_REPEAT, constants.MIN_REPEAT, constants.POSSESSIVE_REPEAT)
 FAVOURED = (" ", "a", "0", "-", "")
@@ -211,7 +211,7 @@ def near_misses(pattern: re.Pattern[str]) -> Iterator[Callable[[int], str]]:
             for tail, cut in itertools.product(TAILS, (False, True)):
                 text = functools.partial(written, tree, pumped, favoured=favoured, cut=cut)
                 yield lambda n, text=text, tail=tail: text(n) + tail  # type: ignore[misc]
-        # The whole of it many times, and each of its beginnings: an end that never comes is searched from each.
+        # The whole many times, and each of its beginnings: an end that never comes is searched from each.
         begun = [written(tree, pumped, 3, favoured, cut=True) for pumped in pumps]
         for piece in {written(tree, 0, 1, favoured), *begun} - {""}:
             yield lambda n, piece=piece: (piece * (n // len(piece) + 1))[:n] + "\x00"  # type: ignore[misc]
