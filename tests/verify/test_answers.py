@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from echochamber.verify import parse_number
+from echochamber.verify import parse_number, vote_key
 from echochamber.verify.answers import same_number
+from echochamber.verify.math_equality import Undecided, equal_answers
 
 NUMBERS = {
     "18": "18",
@@ -32,6 +33,9 @@ NUMBERS = {
     "\\text{18}": "18",
     "\\mathbf{18}": "18",
     "18 miles per hour": "18",
+    "18 dollars in total every single day at the farmers' market": "18",
+    "$18/hour": "18",
+    "18 more than Tom": "18",
     "18^\\circ": "18",
     "18^{\\circ}": "18",
     "18\\degree": "18",
@@ -157,6 +161,12 @@ def test_never_raises(text: str) -> None:
 @given(st.text(alphabet="0123456789.,/-+ $\\{}frac%textdolars^circe=*", max_size=40))
 def test_never_raises_near_numbers(text: str) -> None:
     parse_number(text)
+
+
+@given(st.text(alphabet="0123456789.,/-+ $\\{}frac()[]<>=|xy^_\\text", max_size=40))
+def test_an_answer_is_equal_to_itself_and_votes_for_one_thing(text: str) -> None:
+    assert equal_answers(text, text, Undecided()) is True
+    assert vote_key(text) == vote_key(f" {text} ")
 
 
 @given(st.integers(-(10**12), 10**12), st.integers(1, 10**6))

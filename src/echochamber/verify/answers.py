@@ -24,7 +24,7 @@ FLOAT_DIGITS = 15
 FLOAT_NOISE = Fraction(1, 10**12)
 # How far a printed float may be from a gold answer that may be rounded itself, relative to it.
 TOLERANCE = Fraction(1, 10**6)
-_MAX_UNIT_WORDS = 8
+_MAX_UNIT_WORDS = 12
 
 _INTEGER = re.compile(r"-?[0-9]{1,15}")
 _DECIMAL = r"(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)"
@@ -60,19 +60,19 @@ _NAME = re.compile(
     r"(?:\^\{?-1\}?)?(?:\([a-zA-Z0-9, ]{1,12}\))? ?"
 )
 _WORDS = re.compile(r"[a-zA-Z][a-zA-Z '-]{0,60}")
-_PREFIX = re.compile(r"[-+]?[0-9./ ]*[0-9]\.?(?=[ °]|$)")
+_PREFIX = re.compile(r"[-+]?[0-9./ ]*[0-9]\.?(?=[ °/]|$)")
 _GLUED = re.compile(
     r"(?P<number>[-+]?[0-9./]*[0-9])"
     r"(?:[cmk]m|mi|ft|in|yd|[mk]?g|lbs?|oz|m?l|hrs?|min|mins|sec|mph|km/h|(?:[cmk]?m|ft|in|yd)\^ ?\{?[23]\}?)"
 )
 _UNIT_SIGNS = str.maketrans("/·*-,()[]", " " * 9)
-_UNIT_WORD = re.compile(r"[a-zA-Z°µ]{1,24}\.?(?:\^\{?-?[0-9]\}?)?")
+_UNIT_WORD = re.compile(r"[a-zA-Z°µ][a-zA-Z']{0,23}\.?(?:\^\{?-?[0-9]\}?)?")
 _LONE_POWER = re.compile(r" ?\^ ?(?=[{0-9-])")
 _PERCENT_WORD = re.compile(r"\b(?:per ?cent(?:age)?|pct)\b")
 # These change the number they follow, so they are no units.
 _VALUE_WORDS = re.compile(
     r"\b(?:hundred|thousand|million|billion|trillion|dozens?|score|half|halves|(?:third|quarter|fourth|fifth|tenth)s?"
-    r"|and|or|plus|minus|times|over|pi|not|no|than|about|approximately|remainder)\b",
+    r"|and|or|plus|minus|times|over|pi|not|no|remainder)\b",
     re.IGNORECASE,
 )
 _UNIT_LETTERS = frozenset("°gmsLhVWAJNKCF")
