@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -108,6 +109,40 @@ def test_the_same_process_is_refused_too(tmp_path: Path) -> None:
         pass
     with RunLock(tmp_path / "lock"):
         pass
+
+
+def test_threads_take_turns(tmp_path: Path) -> None:
+    inside, most = [], []
+
+    def work(number: int) -> None:
+        with RunLock(tmp_path / "lock", wait=True):
+            inside.append(number)
+            most.append(len(inside))
+            time.sleep(0.02)
+            inside.remove(number)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1] * 4
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_forked_child_leaves_the_lock_to_its_parent(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    with RunLock(path):
+        child = os.fork()
+        if child == 0:
+            try:
+                with RunLock(path):
+                    os._exit(1)
+            except InputError as error:
+                os._exit(0 if f"process {os.getppid()}" in str(error) else 2)
+            os._exit(3)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert path.exists()
 
 
 def test_a_lock_below_a_file_is_the_users_error(tmp_path: Path) -> None:

@@ -7,7 +7,9 @@ import fcntl
 import json
 import os
 import socket
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -18,8 +20,19 @@ from echochamber.base.stopping import stop_requested
 
 _WAIT_SECONDS = 0.5
 
-# POSIX record locks do not exclude two users inside one process.
-_held: set[Path] = set()
+# POSIX record locks do not exclude two users inside one process: the thread that has each path. A forked
+# child has none, as it has none of the kernel's.
+_held: dict[Path, int] = {}
+_turn = threading.Lock()
+
+
+def _forget() -> None:
+    global _turn
+    _turn = threading.Lock()
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_forget)
 
 # What a file system without record locks answers.
 _UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
@@ -71,27 +84,32 @@ class RunLock:
     def __init__(self, path: Path, *, what: str = "", wait: bool = False) -> None:
         self.path = path.absolute()
         self._what, self._wait = what or str(self.path.parent), wait
-        self._descriptor = -1
+        self._descriptor = self._pid = -1
 
     def __enter__(self) -> Self:
-        if self.path in _held:
-            raise InputError(f"{self._what} is already in use by this process")
-        with explained_write(self.path):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._take_in_turn()
-            me = {"pid": os.getpid(), "host": socket.gethostname(), "started": _start_of(os.getpid())}
-            fault_point("lock.before_write")
-            os.ftruncate(self._descriptor, 0)
-            os.pwrite(self._descriptor, json.dumps(me).encode(), 0)
-            fault_point("lock.after_write")
-        _held.add(self.path)
+        self._in_turn(self._claim)
+        try:
+            with explained_write(self.path):
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                self._in_turn(self._take)
+                me = {"pid": os.getpid(), "host": socket.gethostname(), "started": _start_of(os.getpid())}
+                fault_point("lock.before_write")
+                os.ftruncate(self._descriptor, 0)
+                os.pwrite(self._descriptor, json.dumps(me).encode(), 0)
+                fault_point("lock.after_write")
+        except BaseException:
+            if self._descriptor >= 0:
+                os.close(self._descriptor)
+            _held.pop(self.path, None)
+            raise
+        self._pid = os.getpid()
         return self
 
-    def _take_in_turn(self) -> None:
+    def _in_turn(self, attempt: Callable[[], bool]) -> None:
         said = False
         while True:
             try:
-                if self._take():
+                if attempt():
                     return
             except _InUse as refusal:
                 if not self._wait:
@@ -102,6 +120,17 @@ class RunLock:
                     print(f"waiting: {refusal}", flush=True)
                     said = True
                 time.sleep(_WAIT_SECONDS)
+
+    def _claim(self) -> bool:
+        """Be the one of this process that uses the path: the kernel does not tell its threads apart."""
+        me = threading.get_ident()
+        with _turn:
+            if self.path not in _held:
+                _held[self.path] = me
+                return True
+        if _held.get(self.path) == me:
+            raise InputError(f"{self._what} is already in use by this process")
+        raise _InUse(f"{self._what} is already in use by this process, in another thread")
 
     def _take(self) -> bool:
         """Open and lock the file; False if it was removed by its last holder in between."""
@@ -155,8 +184,9 @@ class RunLock:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        _held.discard(self.path)
-        # Removed while still locked: whoever opened the old file finds that another has its name by now.
-        self.path.unlink(missing_ok=True)
+        if os.getpid() == self._pid:
+            # Removed while still locked: whoever opened the old file finds that another has its name by now.
+            self.path.unlink(missing_ok=True)
         os.close(self._descriptor)
         self._descriptor = -1
+        _held.pop(self.path, None)
