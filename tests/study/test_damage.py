@@ -16,6 +16,7 @@ import pytest
 
 from echochamber.base import InputError, read_json
 from echochamber.study import Study, load_trained, open_study, redraw, run_study, status_rows
+from echochamber.study.shown import digests
 from echochamber.study.stages import STAGES, StageContext
 
 SOAK = bool(os.environ.get("ECHOCHAMBER_SOAK"))
@@ -224,3 +225,18 @@ def test_a_second_opinion_asked_for_once(copy: Study) -> None:
     assert any("second_opinion.json" in line for line in ran(copy))
     assert not path.exists() and (copy.folder / "damaged" / path.name).exists()
     assert is_quiet(ran(copy))
+
+
+def test_files_that_may_not_be_read_are_damaged(copy: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As root nothing is unreadable, so the refusal is played."""
+
+    def refuse(path: Path) -> str:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("echochamber.study.store.digest_file", refuse)
+    stage = next(stage for stage in copy.plan.stages if stage.kind == "arm")
+    assert copy.store.damage(stage).endswith("cannot be read: Permission denied")
+    with pytest.raises(InputError, match="cannot be read: Permission denied; run the study again"):
+        copy.store.require(stage)
+    monkeypatch.setattr("echochamber.study.shown.digest_file", refuse)
+    assert set(digests(copy.folder).values()) == {""}

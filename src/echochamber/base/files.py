@@ -60,7 +60,7 @@ def explained_write(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
-        at = error.filename or path
+        at = error.filename2 or error.filename or path
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise EchoError(
                 f"cannot write {at}: {reason}. Free some space and run the same command again; "

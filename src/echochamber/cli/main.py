@@ -105,7 +105,8 @@ def run_cli(arguments: list[str]) -> int:
         if error.errno not in _REFUSALS or error.filename is None:
             raise
         if _ends_first():
-            print(printable(f"error: {error.filename}: {error.strerror}"), file=sys.stderr)
+            reason = f"{error.strerror}. Check its rights and what it is, or give another path"
+            print(printable(f"error: cannot use {error.filename}: {reason}"), file=sys.stderr)
         return 2
     except Exception as error:
         if type(error).__name__ == "NoArgsIsHelpError":
