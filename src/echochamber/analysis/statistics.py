@@ -172,7 +172,7 @@ def _crossed(values_SPM: Array) -> Spread:
     rest = np.maximum(total - seed_sum - problem_sum, 0.0) / rest_df
     seed = np.maximum(seed_sum / seed_df, _LEAST_SEED_SPREAD * rest)
     problem = problem_sum / problem_df
-    shared = problem > rest
+    shared = problem > rest * (1.0 + 1e-9)  # equal ones must not differ by the order of summation
     sum_of_both = seed + np.where(shared, problem - rest, 0.0)
     weight = [divide(part, sum_of_both) for part in (seed, problem, rest)]
     inverse = weight[0] ** _SEED_EXPONENT / seed_df + np.where(
