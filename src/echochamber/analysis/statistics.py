@@ -23,7 +23,7 @@ Array = npt.NDArray[np.float64]
 About = Literal["trainings", "runs"]
 
 LEVEL = 0.05
-_SEED_EXPONENT = 1.25
+_WEIGHT_EXPONENT = 1.25
 _LEAST_SEED_SPREAD = 0.02
 _NO_VARIANCE = 1e-18
 
@@ -129,10 +129,9 @@ def spread(values_PM: Sequence[Array], *, crossed: bool) -> Spread:
 
         variance = (MS_seed + max(MS_problem - MS_rest, 0)) / (S P)
 
-    from the mean squares of the two-way table, with degrees of freedom after Satterthwaite (1946) but for one
-    exponent, see `_crossed`. Seeds with problems of their own contain the problems' part in their means; the
-    variance is that of the seed means, with S - 1 degrees of freedom. One seed says nothing about trainings:
-    the variance is that over problems, with P - 1.
+    from the mean squares of the two-way table; `_crossed` has the degrees of freedom. Seeds with problems of
+    their own contain the problems' part in their means; the variance is that of the seed means, with S - 1
+    degrees of freedom. One seed says nothing about trainings: the variance is that over problems, with P - 1.
     """
     num_seeds = len(values_PM)
     if num_seeds == 1:
@@ -155,12 +154,13 @@ def _between(units: Array) -> Spread:
 def _crossed(values_SPM: Array) -> Spread:
     """Variance components of a two-way table without repetition.
 
-    Three departures from the textbook, chosen by simulation (docs/statistics.md). MS_problem - MS_rest is cut
-    off at 0. MS_seed is not replaced where it is below MS_rest: it is the only witness of how much trainings
-    differ, and pooling the two is too sure where they differ a little. The weight of the seeds enters the
-    degrees of freedom with exponent 1.25, not 2: when MS_seed comes out small by chance, variance and weight
-    are too small together, and Satterthwaite's formula then claims many degrees of freedom. Seeds that agree
-    better than a fiftieth of what sampling alone allows (equal counts, mostly) are taken at that fiftieth.
+    Departures from the textbook, chosen by simulation (docs/statistics.md). MS_problem - MS_rest is cut off
+    at 0. MS_seed is not replaced where it is below MS_rest: it is the only witness of how much trainings
+    differ, and pooling the two is too sure where they differ a little. The degrees of freedom join those of
+    the two parts, 1/df = w^1.25 / (S - 1) + (1 - w)^1.25 / (P - 1) with w the weight of the seeds, where
+    Satterthwaite has squares: when MS_seed comes out small by chance, variance and weight are too small
+    together, and squares then claim many degrees of freedom. Seeds that agree better than a fiftieth of what
+    sampling alone allows (equal counts, mostly) are taken at that fiftieth.
     """
     num_seeds, num_problems, _ = values_SPM.shape
     seed_SM, problem_PM = values_SPM.mean(axis=1), values_SPM.mean(axis=0)
@@ -172,11 +172,11 @@ def _crossed(values_SPM: Array) -> Spread:
     rest = np.maximum(total - seed_sum - problem_sum, 0.0) / rest_df
     seed = np.maximum(seed_sum / seed_df, _LEAST_SEED_SPREAD * rest)
     problem = problem_sum / problem_df
-    shared = problem > rest * (1.0 + 1e-9)  # equal ones must not differ by the order of summation
-    sum_of_both = seed + np.where(shared, problem - rest, 0.0)
-    weight = [divide(part, sum_of_both) for part in (seed, problem, rest)]
-    inverse = weight[0] ** _SEED_EXPONENT / seed_df + np.where(
-        shared, weight[1] ** 2 / problem_df + weight[2] ** 2 / rest_df, 0.0
+    excess = np.maximum(problem - rest, 0.0)
+    sum_of_both = seed + excess
+    inverse = (
+        divide(seed, sum_of_both) ** _WEIGHT_EXPONENT / seed_df
+        + divide(excess, sum_of_both) ** _WEIGHT_EXPONENT / problem_df
     )
     return Spread(sum_of_both / (num_seeds * num_problems), divide(np.ones_like(inverse), inverse))
 
