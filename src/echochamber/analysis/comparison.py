@@ -19,7 +19,7 @@ from echochamber.analysis.statistics import (
     Interval,
     PairedTest,
     Ratio,
-    holm,
+    corrected,
     paired_test,
     ratio_bands,
     ratio_test,
@@ -86,7 +86,7 @@ def compare_arms(arms: Sequence[Trajectory]) -> list[ArmComparison]:
         if a is not None and b is not None:
             test = paired_test(b.accuracy_per_problem(-1), a.accuracy_per_problem(-1), crossed=a.crossed)
             pairs.append((first.arm, second.arm, test))
-    adjusted = holm([test.p_value for _, _, test in pairs])
+    adjusted = corrected([test for _, _, test in pairs])
     return [ArmComparison(*pair, p) for pair, p in zip(pairs, adjusted, strict=True)]
 
 

@@ -120,10 +120,17 @@ def calibration_table(result: dict[str, Any]) -> list[dict[str, str]]:
             "rate": f"{row['percent']:.1f} %",
             "± points": "" if row["half_width_points"] is None else f"{row['half_width_points']:.1f}",
             "promised": "" if row["target"] is None else "{:g} to {:g}".format(*row["target"]),
-            "met": {True: "yes", False: "NO", None: ""}[row["met"]],
+            "met": _met(row),
         }
         for row in result["cells"]
     ]
+
+
+def _met(row: dict[str, Any]) -> str:
+    if row["target"] is None:
+        return ""
+    low, high = row["target"]
+    return "below" if row["percent"] < low else "above" if row["percent"] > high else "yes"
 
 
 def all_cells() -> Iterator[Cell]:
@@ -276,7 +283,7 @@ def _family(world: World, num_seeds: int) -> Measure:
     def measure(rng: np.random.Generator, repetitions: int) -> Outcome:
         arms = [Ratio.mean(arm) for arm in world.arms(rng, 4, num_seeds, repetitions)]
         p_values = [
-            compare(arms[i], arms[j], crossed=True).p_value for i in range(4) for j in range(i + 1, 4)
+            compare(arms[i], arms[j], crossed=True).family_p_value for i in range(4) for j in range(i + 1, 4)
         ]
         return np.min(p_values, axis=0) < LEVEL / len(p_values), None
 

@@ -21,7 +21,7 @@ Measurement = list[Array]
 NUM_PROBLEMS = 200
 NUM_SAMPLES = 8
 
-_Z: Array = np.linspace(-8.0, 8.0, 2001)
+_Z: Array = np.linspace(-8.0, 8.0, 401)
 _WEIGHT: Array = np.exp(-0.5 * _Z * _Z) / np.exp(-0.5 * _Z * _Z).sum()
 
 
@@ -50,6 +50,14 @@ class World:
         """The share, expected over trainings and problems."""
         return _mean_share(self.centre, math.hypot(self.ease, self.model, self.arm, self.base, self.run))
 
+    @property
+    def spread_of_runs(self) -> float:
+        """Standard deviation over trainings of the share of all problems."""
+        deviation = math.hypot(self.ease, self.model, self.arm, self.base)
+        shares = np.array([_mean_share(self.centre + self.run * z, deviation) for z in _Z[::8]])
+        weight = _WEIGHT[::8] / _WEIGHT[::8].sum()
+        return math.sqrt(max(float(weight @ shares**2 - (weight @ shares) ** 2), 0.0))
+
     def arms(
         self, rng: np.random.Generator, num_arms: int, num_seeds: int, repetitions: int
     ) -> list[Measurement]:
@@ -75,29 +83,23 @@ class World:
 
 
 def world_of(share: float, run_points: float = 0.0, **deviations: float) -> World:
-    """A world with this expected share, whose trainings differ by about `run_points` percentage points."""
+    """A world with this expected share, whose trainings differ by a standard deviation of `run_points`."""
+    low, high = 0.0, 8.0 if run_points else 0.0
     world = World(**deviations)
-    for _ in range(3):  # the size of the run effect depends on the centre, and the mean on the run effect
-        world = _centred(world, share)
-        run = run_points / 100.0 / _slope(world)
-        world = replace(world, run=run)
-    return _centred(world, share)
+    for _ in range(30):
+        world = _centred(replace(world, run=(low + high) / 2.0), share)
+        low, high = (world.run, high) if 100.0 * world.spread_of_runs < run_points else (low, world.run)
+    return world
 
 
 def _centred(world: World, share: float) -> World:
     """The same world with another centre, at which the share is as wanted."""
-    low, high = -15.0, 15.0
-    for _ in range(50):
+    low, high = -20.0, 20.0
+    for _ in range(40):
         middle = (low + high) / 2.0
         below = replace(world, centre=middle).truth < share
         low, high = (middle, high) if below else (low, middle)
     return replace(world, centre=(low + high) / 2.0)
-
-
-def _slope(world: World) -> float:
-    """How much the share grows per unit of a small run effect."""
-    chance = logistic(world.centre + _Z * math.hypot(world.ease, world.model, world.arm, world.base))
-    return float(_WEIGHT @ (chance * (1.0 - chance)))
 
 
 def bimodal(
