@@ -17,6 +17,7 @@ from echochamber.analysis import (
     majority_per_problem,
     percent,
     rl_curves,
+    seeds_won,
     select,
     training_shares,
     trajectories,
@@ -127,6 +128,30 @@ def test_headline(run: Run) -> None:
 )
 def test_only_all_is_100_percent_and_only_none_is_0(value: float, text: str) -> None:
     assert percent(value) == text.replace(" ", "\u00a0")
+
+
+def test_one_run_is_spoken_of_as_one_run(run: Run, seeds_run: Run) -> None:
+    one, three = (
+        next(headline(t) for t in select(trajectories(r)) if t.arm == "grpo") for r in (run, seeds_run)
+    )
+    assert all(text.startswith("In this run") for text in one.sentences())
+    assert "of 1 runs" not in " ".join(one.sentences())
+    assert "In this run" not in " ".join(three.sentences())
+    # The winner won in all three seeds: 29 % is the lower end of 3 of 3 by hand, 0.025 ** (1 / 3).
+    assert "first in 3 of 3 runs, which leaves 29 to 100 % of trainings" in three.sentences()[0]
+    assert three.winner is not None
+    others = [seeds_won(three.trajectory, name) for name in three.trajectory.formats]
+    assert sum(others) == 3 == seeds_won(three.trajectory, three.winner.name)
+
+
+def test_verdicts_about_arms_need_seeds(run: Run, seeds_run: Run) -> None:
+    for r, about, words in (
+        (run, "runs", {"these two runs differ on these problems", "these two runs cannot be told apart"}),
+        (seeds_run, "trainings", {"different", "cannot tell"}),
+    ):
+        pairs = compare_arms([t for t in select(trajectories(r)) if not t.is_base])
+        assert {p.about for p in pairs} == {about}
+        assert {p.verdict for p in pairs} <= words
 
 
 def test_arms_against_each_other(run: Run) -> None:

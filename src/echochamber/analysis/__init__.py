@@ -26,7 +26,7 @@ from echochamber.analysis.forecast import (
     rules_of_thumb,
     tilted,
 )
-from echochamber.analysis.headline import FormatChange, Headline, headline, percent, points
+from echochamber.analysis.headline import FormatChange, Headline, headline, percent, points, seeds_won
 from echochamber.analysis.runs import Run, distinct, showing_lock
 from echochamber.analysis.second_opinion import second_opinion, write_second_opinion
 from echochamber.analysis.sharpening import Sharpening, greedy_twin, sharpening, temperature
@@ -104,6 +104,7 @@ __all__ = [
     "rl_curves",
     "rules_of_thumb",
     "second_opinion",
+    "seeds_won",
     "select",
     "sharpening",
     "showing_lock",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from echochamber.analysis.distributions import count_interval
 from echochamber.analysis.statistics import Interval, PairedTest
 from echochamber.analysis.trajectories import NOT_A_FORMAT, Trajectory
 
@@ -44,11 +45,16 @@ class Headline:
 
     @property
     def took_over(self) -> bool:
-        """Whether the winner grew and holds the majority at the end."""
+        """Whether the winner grew and holds the majority at the end; with one seed, in this run."""
         w = self.winner
         return w is not None and (
             w.after.estimate >= TOOK_OVER and w.test.difference.estimate > 0 and not w.test.inside_noise
         )
+
+    @property
+    def seeds_won(self) -> int:
+        """In how many seeds the winner holds the largest share of any format at the end."""
+        return 0 if self.winner is None else seeds_won(self.trajectory, self.winner.name)
 
     def sentences(self) -> list[str]:
         """The finding in plain words, each sentence true of the numbers."""
@@ -56,7 +62,7 @@ class Headline:
 
     def _formats(self) -> str:
         t = self.trajectory
-        text = f"In {t.steps[-1]} steps of {t.arm}, "
+        text = f"In {'this run: in ' if t.num_seeds == 1 else ''}{t.steps[-1]} steps of {t.arm}, "
         if self.lost:
             parts = [
                 f"{c.name} went from {percent(c.before.estimate)} to {percent(c.after.estimate)}"
@@ -71,18 +77,41 @@ class Headline:
         w = self.winner
         moved = f"{percent(w.before.estimate)} → {percent(w.after.estimate)}"
         if self.took_over:
-            return f"{text}; {w.name} took over ({moved})."
+            return f"{text}; {w.name} took over ({moved}{self._counted()})."
         noise = ", inside the noise" if w.test.inside_noise else ""
-        return f"{text}; the most frequent format at the end is {w.name} ({moved}{noise})."
+        return f"{text}; the most frequent format at the end is {w.name} ({moved}{noise}{self._counted()})."
+
+    def _counted(self) -> str:
+        """In how many runs the winner won, and what that leaves open; nothing to count with one seed."""
+        num_seeds = self.trajectory.num_seeds
+        if num_seeds == 1:
+            return ""
+        low, high = count_interval(self.seeds_won, num_seeds)
+        return (
+            f"; first in {self.seeds_won} of {num_seeds} runs, which leaves {100 * low:.0f} to "
+            f"{100 * high:.0f} % of trainings"
+        )
 
     def _accuracy(self) -> str:
         difference = self.gain.difference
+        head = "In this run pass@1" if self.trajectory.num_seeds == 1 else "pass@1"
         text = (
-            f"pass@1 went from {percent(self.before.estimate)} to {percent(self.after.estimate)} "
+            f"{head} went from {percent(self.before.estimate)} to {percent(self.after.estimate)} "
             f"({points(difference.estimate)}, 95 % interval {points(difference.low, '')} "
             f"to {points(difference.high)})"
         )
         return f"{text}: a difference inside the noise." if self.gain.inside_noise else f"{text}."
+
+
+def seeds_won(t: Trajectory, name: str) -> int:
+    """In how many seeds a format holds the largest share of all formats at the last step.
+
+    A share that is bimodal over trainings (the winner differs by seed) has no short interval that can be
+    trusted from a few seeds; this count, with `count_interval`, says what they show.
+    """
+    real = [f for f, label in enumerate(t.formats) if label not in NOT_A_FORMAT]
+    written = [count.completions[:, -1, real].sum(axis=0) for count in t.counts]
+    return sum(t.formats[real[int(w.argmax())]] == name for w in written)
 
 
 def headline(trajectory: Trajectory) -> Headline:

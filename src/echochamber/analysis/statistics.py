@@ -230,10 +230,10 @@ class Differences:
 def compare(before: Ratio, after: Ratio, *, crossed: bool) -> Differences:
     """After minus before with a t interval over seeds and problems, for each statistic alone.
 
-    The stated detectable difference takes degrees of freedom between the two that `spread` has: with those it
-    is found four times in five by simulation. Where nothing varies (0 of 160 against 0 of 160) the interval is
-    put together from the score intervals of the two sides (Newcombe 1998, method 10), and p comes from a normal
-    test of two proportions over problems.
+    The stated detectable difference takes degrees of freedom between the two that `spread` has: with those
+    it is found four times in five by simulation. Where nothing varies (0 of 160 against 0 of 160) the
+    interval is put together from the score intervals of the two sides (Newcombe 1998, method 10), and p comes
+    from a normal test of two proportions over problems.
     """
     residuals = [a - b for b, a in zip(before.residuals(), after.residuals(), strict=True)]
     found = spread(residuals, crossed=crossed)
