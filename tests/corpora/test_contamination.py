@@ -23,7 +23,7 @@ from echochamber.corpora import (
     refuse_evaluation_files,
     reserve_problems,
 )
-from echochamber.corpora.sources import text_key
+from echochamber.corpora.identity import text_key
 from echochamber.corpora.tokenizer import train_bpe
 
 LONG = "Anna walks from her house to the old mill and back every day. How many miles is that in 30 days?"
@@ -53,9 +53,12 @@ def _scan(example: Example) -> dict:
         # 13 words in a row, inside another question, a solution, and a raw text.
         (_example("Today Anna walks from her house to the old mill and back every hour."), 0, 0),
         (_example("Today Anna walks from her house to the old mill and back every day, she says."), 0, 1),
-        (_example("Unrelated?", LONG), 0, 1),
-        (_example(None, "Text. " + OTHER + LONG), 0, 2),
+        # The whole question, inside a solution and a raw text.
+        (_example("Unrelated?", LONG), 1, 1),
+        (_example(None, "Text. " + OTHER + LONG), 2, 2),
+        (_example("Q: " + LONG + " Think step by step."), 1, 1),
         (_example("How many?"), 1, 1),
+        (_example("How many? Ten."), 0, 0),
         (_example("Nothing in common here."), 0, 0),
     ],
 )  # fmt: skip
@@ -66,14 +69,15 @@ def test_exact_and_thirteen_words(example: Example, exact: int, ngram: int) -> N
     assert len(report["examples"]) == ngram
 
 
-def test_generated_sources_are_compared_by_key() -> None:
+def test_generated_sources_are_compared_by_structure() -> None:
     problems = reserve_problems({"test": WordProblemsTask(num_problems=3)}, seed=0)["test"]
     index = OverlapIndex({"test": problems})
     hits = index.empty_hits()
     same_words = Example("(2+99)", problems[0].question, "", "boxed", True)
-    other_words = Example(problems[1].key, "Another story about the same numbers.", "", "boxed", True)
+    key = problems[1].structure
+    other_words = Example(key, "Another story about the same numbers.", "", "boxed", True, key)
     index.scan([same_words, other_words], hits, generated=True)
-    assert hits["test"].exact == {1} and not hits["test"].partial
+    assert hits["test"].structure == {1} and not hits["test"].exact | hits["test"].partial
 
 
 def _write(path: Path, rows: list[dict]) -> Path:
@@ -89,7 +93,7 @@ def test_the_manifest_reports_overlap_and_a_kill_does_not_lose_it(tmp_path: Path
     evaluations = {"test": [_problem(questions[3]), *(_problem(f"{OTHER} {i}") for i in range(5))]}
     mixture = ControlledMixture(tokens=3000, shares={"file": 0.5, "words": 0.5})
     manifest = build_mixture(
-        mixture, sources, tokenizer, tmp_path / "data", seed=0, excluded=frozenset(), evaluations=evaluations
+        mixture, sources, tokenizer, tmp_path / "data", seed=0, evaluations=evaluations, max_leaked_share=0.5
     )
     file = manifest["sources"]["file"]["overlap"]["test"]
     assert (file["problems"], file["exact"], file["ngram"], file["ngram_words"]) == (6, 1, 1, 13)
@@ -104,7 +108,7 @@ def test_an_evaluation_set_under_another_name_stops_the_build(tmp_path: Path) ->
     with pytest.raises(InputError, match=r"source 'file' holds \d+ of the 30 problems of the eval.*'test'"):
         build_mixture(
             PassesMixture(passes={"file": 1}), {"file": JsonlSource(path=path)}, tokenizer, tmp_path / "data",
-            seed=0, excluded=frozenset(), evaluations={"test": [_problem(q) for q in questions[:30]]},
+            seed=0, evaluations={"test": [_problem(q) for q in questions[:30]]},
         )  # fmt: skip
 
 

@@ -60,7 +60,7 @@ def test_every_corpus_is_read_from_a_mirror(tmp_path: Path, name: str) -> None:
     write_rows(tmp_path / card.repo / FILES[name], _corpus_rows(card))
     source = HubSource(corpus=name, mirror=tmp_path)
     assert source.snapshot() == source.fingerprint()
-    examples = list(open_source(source, seed=0, excluded=frozenset()))
+    examples = list(open_source(source, seed=0))
     assert len(examples) == 1100 and examples[7].solution == 'The answer\nis 7, "said" she.'
     assert examples[7].question == ("Q 7?" if card.question else None)
     assert examples[7].format == card.format
@@ -103,7 +103,7 @@ def test_stand_ins_are_read_as_the_corpora_they_stand_for(
     for name, card in CORPORA.items():
         source = HubSource(corpus=name)
         assert source.is_local
-        examples = list(open_source(source, seed=0, excluded=frozenset()))
+        examples = list(open_source(source, seed=0))
         assert len(examples) == (12 if name == "gsm8k" else 40)
         assert not asked & {example.question for example in examples}
         if card.format is not None:
@@ -127,7 +127,7 @@ def test_several_files_are_read_in_order_and_resumed_inside_one(tmp_path: Path) 
             rows = [{"t": f"text {part * 700 + i}"} for i in range(700)]
             write_rows(tmp_path / repo / f"part-{part}.{suffix}", rows)
         source = HubSource(repo=repo, files=("part-*",), solution="t", mirror=tmp_path)
-        examples = list(open_source(source, seed=0, excluded=frozenset()))
+        examples = list(open_source(source, seed=0))
         assert [e.solution for e in examples] == [f"text {i}" for i in range(2100)]
         for start in (1, 2):
             late = [e for chunk in source.chunks(seed=0, excluded=frozenset(), start=start) for e in chunk]
@@ -141,7 +141,7 @@ def test_the_clients_cache_is_a_mirror_too(tmp_path: Path) -> None:
     (cached / "refs").mkdir()
     (cached / "refs" / "main").write_text(COMMIT)
     source = HubSource(corpus="metamathqa", revision="main", mirror=tmp_path)
-    assert len(list(open_source(source, seed=0, excluded=frozenset()))) == 3
+    assert len(list(open_source(source, seed=0))) == 3
     assert source.notes()["revision"] == COMMIT
     with pytest.raises(InputError, match=f"holds no revision 'aa4f34d.*; it has {COMMIT}"):
         HubSource(corpus="metamathqa", mirror=tmp_path).fingerprint()
@@ -176,9 +176,7 @@ def test_mistakes_are_sentences(tmp_path: Path) -> None:
     card = CORPORA["openmathinstruct-2"]
     write_rows(tmp_path / card.repo / FILES["openmathinstruct-2"], [{"problem": "p", "solution": "s"}])
     with pytest.raises(InputError, match="no field 'generated_solution'; it has problem, solution"):
-        list(
-            open_source(HubSource(corpus="openmathinstruct-2", mirror=tmp_path), seed=0, excluded=frozenset())
-        )
+        list(open_source(HubSource(corpus="openmathinstruct-2", mirror=tmp_path), seed=0))
 
 
 def test_a_plan_needs_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,7 +200,7 @@ def test_a_disk_too_small_is_refused_before_any_work(tmp_path: Path, monkeypatch
     with pytest.raises(InputError, match=r"need about 4\.5 GB in .*, where 0\.0 GB are free"):
         build_mixture(
             PassesMixture(passes={"tinygsm": 4}), sources, train_bpe(TokenizerConfig(), iter(["a"])),
-            tmp_path, seed=0, excluded=frozenset(),
+            tmp_path, seed=0,
         )  # fmt: skip
 
 
@@ -225,7 +223,7 @@ def test_tokenising_a_mirror_goes_on_after_a_kill(tmp_path: Path, monkeypatch: p
     mixture = PassesMixture(passes={"parquet": 1, "jsonl_zst": 2})
 
     def build(folder: Path) -> None:
-        build_mixture(mixture, sources, tokenizer, folder, seed=0, excluded=frozenset())
+        build_mixture(mixture, sources, tokenizer, folder, seed=0)
 
     def contents(folder: Path) -> dict[str, bytes]:
         return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
@@ -246,8 +244,8 @@ def test_tokenising_a_mirror_goes_on_after_a_kill(tmp_path: Path, monkeypatch: p
 
 
 def test_a_hub_evaluation_set_is_no_source(tmp_path: Path) -> None:
-    rows = [{"question": "Q?", "answer": "#### 1"}]
     for name in ("gsm8k-train", "gsm8k-test"):
+        rows = [{"question": f"What is in {name}?", "answer": "#### 1"}]
         write_rows(tmp_path / "openai/gsm8k" / FILES[name], rows)
     evaluations = {"test": HubTask(problems="gsm8k-test", mirror=tmp_path)}
     refuse_evaluation_files({"a": HubSource(corpus="gsm8k", mirror=tmp_path)}, evaluations)
@@ -283,7 +281,7 @@ def _source(**changed: object) -> HubSource:
 
 def test_downloads_are_pinned_checked_and_kept(server: HubServer, tmp_path: Path) -> None:
     source = _source()
-    assert [e.question for e in open_source(source, seed=0, excluded=frozenset())][::4] == [
+    assert [e.question for e in open_source(source, seed=0)][::4] == [
         "Q00",
         "Q10",
         "Q20",
@@ -293,7 +291,7 @@ def test_downloads_are_pinned_checked_and_kept(server: HubServer, tmp_path: Path
     assert len(fetched) == 3
     server.requests.clear()
     hub._repo.cache_clear()
-    assert len(list(open_source(source, seed=0, excluded=frozenset()))) == 12
+    assert len(list(open_source(source, seed=0))) == 12
     assert not [path for _, path, _ in server.requests if "/resolve/" in path], "nothing is downloaded twice"
     # The newest revision moved on: the pinned one is asked for, and here it is gone.
     server.commit = "2" * 40
@@ -321,21 +319,21 @@ def test_refusals_are_sentences(server: HubServer, refusal: tuple[int, str], mes
 def test_a_corrupted_download_is_refused(server: HubServer) -> None:
     server.corrupt = True
     with pytest.raises(EchoError, match="SHA-256 is not the hub's"):
-        list(open_source(_source(), seed=0, excluded=frozenset()))
+        list(open_source(_source(), seed=0))
     server.corrupt = False
-    assert len(list(open_source(_source(), seed=0, excluded=frozenset()))) == 12
+    assert len(list(open_source(_source(), seed=0))) == 12
 
 
 def test_a_download_that_nobody_has_checked_is_checked(server: HubServer) -> None:
-    expected = list(open_source(_source(), seed=0, excluded=frozenset()))
+    expected = list(open_source(_source(), seed=0))
     repo = _source()._open()
     file = repo.files(("data/*.parquet",))[0]
     blob = repo.fetch(file).resolve()
     content = blob.read_bytes()
     blob.write_bytes(bytes([content[0] ^ 1]) + content[1:])
     with pytest.raises(EchoError, match="SHA-256 is not the hub's"):
-        list(open_source(_source(), seed=0, excluded=frozenset()))
-    assert list(open_source(_source(), seed=0, excluded=frozenset())) == expected
+        list(open_source(_source(), seed=0))
+    assert list(open_source(_source(), seed=0)) == expected
 
 
 def test_an_unreachable_hub_is_a_sentence(server: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:

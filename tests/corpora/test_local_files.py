@@ -24,8 +24,8 @@ from echochamber.corpora import (
     open_source,
     reserve_problems,
 )
-from echochamber.corpora.gsm8k import NotConvertible, convert, final_answer
-from echochamber.corpora.sources import text_key
+from echochamber.corpora.gsm8k_solutions import NotConvertible, convert, final_answer
+from echochamber.corpora.identity import text_key
 from echochamber.verify import Grader
 
 ROWS = [{"question": f"What is {i}?", "solution": f"It is {i}.", "extra": i} for i in range(2500)]
@@ -35,7 +35,7 @@ needs_data = pytest.mark.skipif(not (DATA / "gsm8k").is_dir(), reason="the publi
 
 
 def _read(source: BaseSource) -> list:
-    return list(open_source(source, seed=0, excluded=frozenset()))
+    return list(open_source(source, seed=0))
 
 
 def _jsonl(path: Path, rows: list[dict] | None = None) -> Path:
@@ -230,6 +230,6 @@ def test_renderings_of_published_solutions_earn_the_reward() -> None:
     with Grader(workers=1) as grader:
         for name in ("gsm8k", "tinygsm", "llm_code", "boxed"):
             source = Gsm8kSource(path=path, format=name, documents=300)
-            examples = list(open_source(source, seed=0, excluded=frozenset()))
+            examples = list(open_source(source, seed=0))
             verdicts = grader.grade([e.solution for e in examples], [gold[e.key] for e in examples])
             assert {(v.format, v.reward) for v in verdicts} == {(name, 1.0)}

@@ -18,6 +18,7 @@ from echochamber.corpora import (
     ControlledMixture,
     JsonlSource,
     PassesMixture,
+    Reserved,
     TokenData,
     Tokenizer,
     TokenizerConfig,
@@ -41,13 +42,18 @@ MIXTURE = ControlledMixture(tokens=30_000, shares={"prose": 0.5, "code": 0.3, "f
 
 @pytest.fixture(scope="module")
 def tokenizer() -> Tokenizer:
-    return train_tokenizer(
-        TokenizerConfig(vocab_size=512, sample_documents=300), SOURCES, seed=0, excluded=frozenset()
-    )
+    return train_tokenizer(TokenizerConfig(vocab_size=512, sample_documents=300), SOURCES, seed=0)
 
 
 def _build(tokenizer: Tokenizer, folder: Path, mixture=MIXTURE, sources=SOURCES, seed: int = 0) -> dict:
-    return build_mixture(mixture, sources, tokenizer, folder, seed=seed, excluded=frozenset({"(2+2)"}))
+    return build_mixture(
+        mixture,
+        sources,
+        tokenizer,
+        folder,
+        seed=seed,
+        reserved=Reserved(from_generators=frozenset({"(2+2)"})),
+    )
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,7 @@ SOURCES = {
 
 @pytest.fixture(scope="module")
 def tokenizer() -> Tokenizer:
-    return train_tokenizer(CONFIG, SOURCES, seed=0, excluded=frozenset())
+    return train_tokenizer(CONFIG, SOURCES, seed=0)
 
 
 def _pieces(tokenizer: Tokenizer, ids: list[int]) -> list[str]:
@@ -44,7 +44,7 @@ def test_digits_stand_alone_and_the_blank_line_is_one_token(tokenizer: Tokenizer
 
 
 def test_words_are_joined_by_default_and_split_when_asked(tokenizer: Tokenizer) -> None:
-    texts = [e.solution for e in islice(open_source(SOURCES["code"], seed=0, excluded=frozenset()), 300)]
+    texts = [e.solution for e in islice(open_source(SOURCES["code"], seed=0), 300)]
     split = train_bpe(TokenizerConfig(vocab_size=512, split_words=True), iter(texts))
     joined = train_bpe(TokenizerConfig(vocab_size=512), iter(texts))
     assert len(joined.encode_solution(texts[0])) * 2 < len(split.encode_solution(texts[0]))
@@ -53,7 +53,7 @@ def test_words_are_joined_by_default_and_split_when_asked(tokenizer: Tokenizer) 
 
 
 def test_a_prompt_is_a_prefix_of_its_document(tokenizer: Tokenizer) -> None:
-    for example in islice(open_source(SOURCES["prose"], seed=3, excluded=frozenset()), 200):
+    for example in islice(open_source(SOURCES["prose"], seed=3), 200):
         assert example.question is not None
         whole = tokenizer.encode_solution(example.question + "\n\n" + example.solution)
         parts = tokenizer.encode_prompt(example.question) + tokenizer.encode_solution(example.solution)
@@ -96,7 +96,7 @@ def test_training_is_deterministic_across_processes(tokenizer: Tokenizer, tmp_pa
         "from echochamber.corpora import *\n"
         "s={'code': WordProblemsSource(format='tinygsm'), 'prose': WordProblemsSource(format='boxed')}\n"
         "c=TokenizerConfig(vocab_size=512, sample_documents=400)\n"
-        "print(train_tokenizer(c, s, seed=0, excluded=frozenset()).fingerprint())"
+        "print(train_tokenizer(c, s, seed=0).fingerprint())"
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == tokenizer.fingerprint()
@@ -153,7 +153,7 @@ def _llama_like(folder: Path) -> None:
 def test_a_llama_style_folder_is_used_as_it_is(tmp_path: Path) -> None:
     _llama_like(tmp_path / "llama")
     config = TokenizerConfig(vocab_size=320, path=tmp_path / "llama")
-    tokenizer = train_tokenizer(config, {}, seed=0, excluded=frozenset())
+    tokenizer = train_tokenizer(config, {}, seed=0)
     assert (tokenizer.eos_id, tokenizer.pad_id, tokenizer.vocab_size) == (2, 0, 320)
     assert tokenizer.decode(tokenizer.encode_solution("ab a7é")) == "ab a7é"
     assert _pieces(tokenizer, tokenizer.encode_prompt("ab"))[-2:] == ["\n", "\n"]
@@ -166,6 +166,6 @@ def test_a_vocabulary_smaller_than_a_loaded_tokenizer_is_refused(tmp_path: Path)
     _llama_like(tmp_path / "llama")
     config = TokenizerConfig(vocab_size=260, path=tmp_path / "llama")
     with pytest.raises(InputError, match=r"vocab_size 260 is smaller than the tokenizer, which has 266"):
-        train_tokenizer(config, {}, seed=0, excluded=frozenset())
+        train_tokenizer(config, {}, seed=0)
     with pytest.raises(InputError, match=r"tokenizer\.json"):
-        train_tokenizer(TokenizerConfig(path=tmp_path / "none"), {}, seed=0, excluded=frozenset())
+        train_tokenizer(TokenizerConfig(path=tmp_path / "none"), {}, seed=0)

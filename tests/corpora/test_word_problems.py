@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from echochamber.base import InputError
 from echochamber.corpora import (
     ArithmeticSource,
+    Reserved,
     WordProblemsSource,
     WordProblemsTask,
     open_source,
@@ -21,7 +22,7 @@ from echochamber.corpora import (
     reserve_problems,
     write_problems,
 )
-from echochamber.corpora.operations import PATTERNS, Limits, Operation, evaluate, spoil, tree_key
+from echochamber.corpora.operations import PATTERNS, Limits, Operation, evaluate, spoil, structure_of
 from echochamber.corpora.stories import FAMILY_NAMES, Teller
 from echochamber.corpora.word_problems import worked
 from echochamber.corpora.wording import FAMILIES, PAIRS, Move
@@ -161,9 +162,14 @@ def test_rich_stories_by_hand(seed: int, question: str, answer: int) -> None:
     assert (story.question, story.values[story.operations[-1].name]) == (question, answer)
 
 
-def test_tree_key_is_the_structure_with_its_numbers() -> None:
+def test_the_structure_of_operations_has_their_numbers_and_no_order_of_sums() -> None:
     operations = [Operation("a", "*", 3, 4), Operation("b", "-", 20, "a")]
-    assert tree_key(operations) == "(20-(3*4))"
+    assert structure_of(operations) == "(20-(3*4))"
+    turned = [Operation("a", "*", 4, 3), Operation("b", "-", 20, "a")]
+    assert structure_of(turned) == structure_of(operations)
+    assert structure_of([Operation("a", "-", 5, 3)]) != structure_of([Operation("a", "-", 3, 5)])
+    nested = [Operation("a", "+", 2, 9), Operation("b", "+", 1, "a")]
+    assert structure_of(nested) == "(1+(2+9))"
     assert evaluate(operations) == {"a": 12, "b": 8}
     assert evaluate([Operation("a", "/", 7, 2)]) is None
 
@@ -193,7 +199,7 @@ def test_a_source_is_a_function_of_its_seed_and_can_start_at_any_chunk(name: str
 
 def test_programs_of_a_source_compute_the_answer() -> None:
     source = WordProblemsSource(format="tinygsm", style="rich", levels=(1, 2, 3, 4, 5, 6))
-    for example in islice(open_source(source, seed=1, excluded=frozenset()), 500):
+    for example in islice(open_source(source, seed=1), 500):
         namespace: dict = {}
         exec(example.solution, namespace)
         assert namespace["simple_math_problem"]() == eval(example.key), example
@@ -201,7 +207,7 @@ def test_programs_of_a_source_compute_the_answer() -> None:
 
 def test_wrong_solutions_are_wrong_in_the_share_asked_for() -> None:
     source = WordProblemsSource(format="tinygsm", wrong_share=0.3)
-    examples = list(islice(open_source(source, seed=2, excluded=frozenset()), 2000))
+    examples = list(islice(open_source(source, seed=2), 2000))
     for example in examples:
         namespace: dict = {}
         exec(example.solution, namespace)
@@ -227,10 +233,11 @@ def test_reserved_problems_are_disjoint_and_training_never_sees_them() -> None:
     test, rl = ({p.key for p in reserved[name]} for name in tasks)
     assert len(test) == 150 and len(rl) == 400 and not test & rl
     assert [p.level for p in reserved["test"][:4]] == [1, 2, 1, 2]
-    excluded = frozenset(test | rl)
+    excluded = test | rl
+    reserved = Reserved.of(reserved["test"], reserved["rl"])
     for name in ("tinygsm", "boxed"):
         source = WordProblemsSource(format=name)
-        trained = {e.key for e in islice(open_source(source, seed=1, excluded=excluded), 8000)}
+        trained = {e.key for e in islice(open_source(source, seed=1, reserved=reserved), 8000)}
         assert len(trained) > 2000 and not trained & excluded
 
 
@@ -246,19 +253,31 @@ def test_families_and_depths_can_be_held_out_whole() -> None:
     problems = reserve_problems({"far": task}, seed=0)["far"]
     assert {p.family for p in problems} == {"reading"} and {p.level for p in problems} == {4}
     source = WordProblemsSource(format="boxed", families=("bus", "money"), levels=(1, 2))
-    questions = [e.question for e in islice(open_source(source, seed=0, excluded=frozenset()), 3000)]
+    questions = [e.question for e in islice(open_source(source, seed=0), 3000)]
     assert not any("reads" in (question or "") for question in questions)
 
 
 def test_a_grammar_that_runs_out_says_how_many_it_has() -> None:
-    small = WordProblemsTask(levels=(1,), operations=("+",), largest=5, num_problems=100)
-    with pytest.raises(InputError, match=r"task 'test': asks for about 100 .* yields only 16 beside"):
+    options: dict = {"levels": (1,), "operations": ("+",), "largest": 5}
+    small = WordProblemsTask(**options, num_problems=100)
+    # 2 + 2 up to 5 + 5, in either order: 4 * 5 / 2.
+    message = (
+        r"task 'test': asks for 100 problems of 1 operation, .* only 10 .* 0 are reserved .* 10 are left"
+    )
+    with pytest.raises(InputError, match=message):
         reserve_problems({"test": small}, seed=0)
-    sixteen = WordProblemsTask(levels=(1,), operations=("+",), largest=5, num_problems=16)
-    keys = frozenset(p.key for p in reserve_problems({"test": sixteen}, seed=0)["test"])
-    source = WordProblemsSource(format="boxed", levels=(1,), operations=("+",), largest=5)
-    with pytest.raises(InputError, match="no problem is left for training beside the 16 reserved"):
-        next(open_source(source, seed=0, excluded=keys))
+    six = WordProblemsTask(**options, num_problems=6)
+    with pytest.raises(InputError, match=r"task 'rl': asks for 6 .* only 10 .* 6 are reserved .* 4 are left"):
+        reserve_problems({"test": six, "rl": six}, seed=0)
+    reserved = Reserved.of(reserve_problems({"test": six}, seed=0)["test"])
+    source = WordProblemsSource(format="boxed", **options)
+    message = "has 10 different structures, 6 of them are reserved for problem sets and 4 are left"
+    with pytest.raises(InputError, match=message):
+        source.check_left(source.excluded(reserved))
+    all_ten = WordProblemsTask(**options, num_problems=10)
+    reserved = Reserved.of([], reserve_problems({"rl": all_ten}, seed=0)["rl"])
+    with pytest.raises(InputError, match="10 of them are reserved for problem sets and 0 are left"):
+        next(open_source(source, seed=0, reserved=reserved))
 
 
 @pytest.mark.parametrize(
@@ -296,7 +315,7 @@ def test_every_format_renders_every_story() -> None:
 
 def test_arithmetic_facts_are_true() -> None:
     source = ArithmeticSource(facts=4, largest=30, largest_result=200)
-    for example in islice(open_source(source, seed=0, excluded=frozenset()), 500):
+    for example in islice(open_source(source, seed=0), 500):
         facts = example.solution.split("\n")
         assert len(facts) == 4 and example.question is None
         for fact in facts:
@@ -307,4 +326,4 @@ def test_arithmetic_facts_are_true() -> None:
 def test_arithmetic_without_possible_results_is_refused() -> None:
     source = ArithmeticSource(smallest=50, largest=60, largest_result=10, operations=("*",))
     with pytest.raises(InputError, match="hardly ever give a result up to 10"):
-        next(open_source(source, seed=0, excluded=frozenset()))
+        next(open_source(source, seed=0))

@@ -124,7 +124,7 @@ def test_keys_follow_what_affects_the_result(tiny_file: Path) -> None:
         ("arms.grpo.task=trian", r"arms.grpo.task: no task is named 'trian'.*Did you mean 'train'"),
         ("arms.grpo.task=test", r"'test' is an evaluation set"),
         ("arms.grpo.start_from=ppo", r"no other arm is named 'ppo'"),
-        ("mixtures.even.shares.porse=0.1", r"no source is named 'porse'.*Did you mean 'prose'"),
+        ("mixtures.even.shares={code: 0.5, porse: 0.5}", r"no source is named 'porse'.*Did you mean 'prose'"),
         ("sources.code.format=tinygms", r"unknown format 'tinygms'.*Did you mean 'tinygsm'"),
         ("model.sizes=[picco]", r"unknown model size 'picco'.*Did you mean 'pico'"),
         ("pretrain.sequence_length=128", r"longer than model.context_length 96"),

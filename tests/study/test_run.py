@@ -118,7 +118,7 @@ def test_results_as_data_frames(finished: Study) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("tasks.test.num_problems=5000", "asks for about 5000 different problems"),
+        ("tasks.test.num_problems=5000", "asks for 5000 problems"),
         ("evaluation.max_new_tokens=90", "exceed model.context_length 96"),
     ],
 )
@@ -192,9 +192,9 @@ def test_a_stage_begun_by_other_code_is_refused(tiny_file: Path, tmp_path: Path)
     with pytest.raises(
         InputError, match=r"half finished by another version of the code \(changed since: train/step.py\)"
     ):
-        run_study(study, only=("problems",), say=lambda line: None)
+        run_study(study, only=("questions",), say=lambda line: None)
     assert folder.is_dir()
-    run_study(study, only=("problems",), force=True, say=lambda line: None)
+    run_study(study, only=("questions",), force=True, say=lambda line: None)
     assert study.store.state(stage) == "done"
 
 

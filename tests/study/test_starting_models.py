@@ -66,7 +66,7 @@ def _kinds(study: Study) -> dict[str, Any]:
 def test_an_exported_base_model_gives_the_same_arm(finished: Study, started: Study) -> None:
     """Out to the other layout and in again, then post-trained: the bits of never having left."""
     theirs, ours = _kinds(finished), _kinds(started)
-    assert set(ours) == {"problems", "import", "check", "evaluate", "arm"}
+    assert set(ours) == {"questions", "problems", "import", "check", "evaluate", "arm"}
     for name in ("model/model.safetensors", "metrics.jsonl"):
         assert (theirs["arm"] / name).read_bytes() == (ours["arm"] / name).read_bytes()
     name = "completions/test-00000000.parquet"

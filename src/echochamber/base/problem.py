@@ -11,12 +11,13 @@ class Problem:
     """One question with its gold answer.
 
     Attributes:
-        key: identity of the problem; equal keys are the same problem, whatever the wording.
+        key: names the problem in records; two problems of a study never share one.
         question: text shown to the model, without the blank line that follows it.
         gold: the correct answer as text, already free of its solution (`"72"`).
         benchmark: rules its answers are graded by, e.g. `"gsm8k"`.
         level: difficulty (number of operations for generated problems), 0 if unknown.
         family: story family or subject, empty if unknown.
+        structure: operations and numbers of its solution, empty if unknown (see `corpora.identity`).
         references: a correct solution by format, where the source can write one; no part of the identity.
     """
 
@@ -26,4 +27,5 @@ class Problem:
     benchmark: str = "gsm8k"
     level: int = 0
     family: str = ""
+    structure: str = ""
     references: Mapping[str, str] = field(default_factory=dict, compare=False)

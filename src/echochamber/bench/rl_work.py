@@ -122,7 +122,6 @@ class RLWork:
             TokenizerConfig(vocab_size=VOCABULARY, sample_documents=documents),
             source_type.validate_python(sources),
             seed=0,
-            excluded=frozenset(),
         )
         # Every other answer is wrong, so that groups have something to learn from.
         solutions = [

@@ -41,7 +41,7 @@ def prepare(
 
     run_study(
         open_study(study, overrides or [], runs),
-        only=("problems", "tokenizer", "check", "mixture"),
+        only=("questions", "problems", "documents", "tokenizer", "check", "mixture"),
         say=say,
     )
 

@@ -19,8 +19,9 @@ from echochamber.base import (
     progress,
     write_json,
 )
+from echochamber.corpora.identity import NOTHING_RESERVED, Reserved
 from echochamber.corpora.mixtures import ControlledMixture, Mixture, check_sources, plan_mixture
-from echochamber.corpora.overlap import OverlapIndex
+from echochamber.corpora.overlap import LEAKED_SHARE, OverlapIndex
 from echochamber.corpora.shards import LAYOUT_VERSION, MANIFEST, describe_shards, read_manifest, token_dtype
 from echochamber.corpora.sources import BaseSource
 from echochamber.corpora.tokenising import SourceBuilder
@@ -39,8 +40,9 @@ def build_mixture(
     folder: Path,
     *,
     seed: int,
-    excluded: frozenset[str],
+    reserved: Reserved = NOTHING_RESERVED,
     evaluations: Mapping[str, Sequence[Problem]] | None = None,
+    max_leaked_share: float = LEAKED_SHARE,
     show: Show = progress,
 ) -> dict[str, Any]:
     """Tokenise a mixture into shards under `folder`; the manifest is written last.
@@ -49,26 +51,27 @@ def build_mixture(
     undisturbed build. A finished one is returned as it is.
 
     Args:
-        excluded: problem keys that no generated source may yield.
+        reserved: identities that no document may have.
         evaluations: evaluation sets whose overlap with each source is measured.
+        max_leaked_share: share of an evaluation set that the sources may hold word for word.
 
     Returns:
         The manifest: per source its documents, tokens, passes, quota, formats, overlap with each
         evaluation set, files with digests.
 
     Raises:
-        InputError: a source cannot be read, holds less than its quota, or is an evaluation set; or
-            the disk has no room for the tokens.
+        InputError: a source cannot be read, holds less than its quota, or holds too much of an
+            evaluation set; or the disk has no room for the tokens.
         EchoError: the disk refused.
     """
     check_sources(config, sources)
     chosen = {name: sources[name] for name in config.source_names}
-    overlap = OverlapIndex(evaluations or {})
+    overlap = OverlapIndex(evaluations or {}, limit=max_leaked_share)
     digests = {name: source.snapshot() for name, source in chosen.items()}
     identity = digest(
         {
             "mixture": config, "sources": dict(chosen), "tokenizer": tokenizer.fingerprint(), "seed": seed,
-            "excluded": sorted(excluded), "evaluations": overlap.fingerprint(), "files": digests,
+            "reserved": reserved.fingerprint(), "evaluations": overlap.fingerprint(), "files": digests,
             "layout": LAYOUT_VERSION,
         }
     )  # fmt: skip
@@ -86,7 +89,12 @@ def build_mixture(
         for name, source in chosen.items()
     }
     quotas = config.quotas() if isinstance(config, ControlledMixture) else dict.fromkeys(chosen, None)
-    _run(builders, quotas, seed=seed, excluded=excluded, show=show)
+    _run(builders, quotas, seed=seed, reserved=reserved, show=show)
+    together = overlap.empty_hits()
+    for builder in builders.values():
+        for name, hits in builder.state.hits.items():
+            together[name].add(hits)
+    overlap.refuse_leaks("the mixture", together)
     manifest = {
         "layout": LAYOUT_VERSION,
         "identity": identity,
@@ -95,6 +103,7 @@ def build_mixture(
         "vocab_size": tokenizer.vocab_size,
         "tokenizer": tokenizer.fingerprint(),
         "order": list(chosen),
+        "overlap": overlap.report(together),
         "sources": {
             name: _describe(builder, quotas[name], config, folder) for name, builder in builders.items()
         },
@@ -110,7 +119,7 @@ def _run(
     quotas: Mapping[str, int | None],
     *,
     seed: int,
-    excluded: frozenset[str],
+    reserved: Reserved,
     show: Show,
 ) -> None:
     known = [quota for quota in quotas.values() if quota is not None]
@@ -123,8 +132,7 @@ def _run(
             def shown(tokens: int, before: int = before, name: str = name) -> None:
                 bar.update(min(total - 1, before + tokens), source=name)
 
-            builder.build(quotas[name], seed=source_seed(seed, name), excluded=excluded, shown=shown)
-            builder.overlap.refuse_same_set(name, builder.state.hits)
+            builder.build(quotas[name], seed=source_seed(seed, name), reserved=reserved, shown=shown)
             _check_amount(builder, quotas[name])
 
 
@@ -152,6 +160,7 @@ def _describe(builder: SourceBuilder, quota: int | None, config: Mixture, folder
         "mean_document_tokens": round(state.written.tokens / state.written.documents, 3),
         "formats": dict(sorted(state.formats.items())),
         "wrong_solutions": state.wrong,
+        "left_out": state.left_out,
         "overlap": builder.overlap.report(state.hits),
         "shards": describe_shards(folder, builder.name),
         "heldout": {

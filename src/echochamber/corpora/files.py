@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Literal
@@ -12,10 +13,12 @@ from pydantic import field_validator
 
 from echochamber.base import InputError, Problem, Row, read_files, text_field
 from echochamber.base.reading import COMPRESSED, unreadable
-from echochamber.corpora.sources import BaseSource, Example, register_source, text_key
-from echochamber.corpora.tasks import BaseTask, register_task, take_problems
+from echochamber.corpora.identity import text_key
+from echochamber.corpora.sources import BaseSource, Example, register_source, text_example
+from echochamber.corpora.tasks import BaseTask, ProblemSet, check_gold, register_task, take_problems
 
 FILE_CHUNK_ROWS = 1000
+_MOST_LEVEL_DIGITS = 9
 
 
 def document_of(row: Row, place: str, question: str | None, solution: str, format: str | None) -> Example:
@@ -31,41 +34,93 @@ def document_of(row: Row, place: str, question: str | None, solution: str, forma
     """
     answer = text_field(row, solution, place)
     asked = text_field(row, question, place) if question is not None else None
-    return Example(text_key(asked if asked is not None else answer), asked, answer, format, True)
+    return text_example(asked, answer, format)
 
 
-def problem_of(
-    row: Row,
-    place: str,
-    *,
-    question: str,
-    answer: str,
-    answer_pattern: str | None,
-    benchmark: str,
-    level: str | None,
-    family: str | None,
-) -> Problem:
-    """The problem of one row; arguments as in `FileTask`.
+@dataclass(frozen=True)
+class ProblemFields:
+    """Which fields of a row make a problem; attributes as in `FileTask`."""
 
-    Raises:
-        InputError: a field is missing, or the answer does not match.
-    """
-    asked = text_field(row, question, place).strip()
-    gold = text_field(row, answer, place)
-    if answer_pattern is not None:
-        found = re.findall(answer_pattern, gold)
-        if not found:
-            raise InputError(f"{place}: field '{answer}' does not match {answer_pattern!r}")
-        gold = found[-1] if isinstance(found[-1], str) else found[-1][0]
-    digits = re.sub(r"\D", "", text_field(row, level, place)) if level else ""
-    return Problem(
-        key=text_key(asked),
-        question=asked,
-        gold=gold.strip(),
-        benchmark=benchmark,
-        level=int(digits or 0),
-        family=text_field(row, family, place) if family else "",
-    )
+    question: str
+    answer: str
+    answer_pattern: str | None
+    benchmark: str
+    level: str | None
+    family: str | None
+
+    @property
+    def names(self) -> list[str]:
+        """Fields that a row must have."""
+        fields = (self.question, self.answer, self.level, self.family)
+        return [field for field in fields if field is not None]
+
+    def asked(self, row: Row, place: str) -> str:
+        """The question of a row.
+
+        Raises:
+            InputError: the field is missing or no text.
+        """
+        return text_field(row, self.question, place).strip()
+
+    def gold(self, row: Row, place: str) -> str:
+        """The gold answer of a row.
+
+        Raises:
+            InputError: the field is missing, does not match, or cannot be graded.
+        """
+        gold = text_field(row, self.answer, place)
+        if self.answer_pattern is not None:
+            found = re.findall(self.answer_pattern, gold)
+            if not found:
+                raise InputError(f"{place}: field '{self.answer}' does not match {self.answer_pattern!r}")
+            gold = found[-1] if isinstance(found[-1], str) else found[-1][0]
+        gold = gold.strip()
+        check_gold(self.benchmark, gold, place)
+        return gold
+
+    def problem(self, row: Row, place: str) -> Problem:
+        """The problem of a row.
+
+        Raises:
+            InputError: a field is missing, or the gold answer cannot be one.
+        """
+        asked = self.asked(row, place)
+        digits = re.sub(r"\D", "", text_field(row, self.level, place)) if self.level else ""
+        return Problem(
+            key=text_key(asked),
+            question=asked,
+            gold=self.gold(row, place),
+            benchmark=self.benchmark,
+            level=int(digits[:_MOST_LEVEL_DIGITS] or 0),
+            family=text_field(row, self.family, place) if self.family else "",
+        )
+
+
+class RowTask(BaseTask):
+    """A task whose problems are rows of files, each with its fields."""
+
+    def fields(self) -> ProblemFields:
+        """Which fields make a problem."""
+        raise TypeError(f"{type(self).__name__} does not say which fields make a problem")
+
+    def rows(self) -> Iterator[tuple[str, Row]]:
+        """See `BaseTask.rows`."""
+        return read_files(self.inputs(), self.fields().names)
+
+    def question_texts(self, row: Row, place: str) -> tuple[str, ...]:
+        """See `BaseTask.question_texts`."""
+        return (self.fields().asked(row, place),)
+
+    def gold(self, row: Row, place: str) -> str:
+        """See `BaseTask.gold`."""
+        return self.fields().gold(row, place)
+
+    def draw(self, *, seed: int, taken: frozenset[str]) -> ProblemSet:
+        """See `BaseTask.draw`; rows are taken in the order of the files."""
+        fields = self.fields()
+        return take_problems(
+            (fields.problem(row, place) for place, row in self.rows()), self.num_problems, taken
+        )
 
 
 class FileSource(BaseSource):
@@ -144,7 +199,7 @@ class ParquetSource(FileSource):
         return matching_files(self.path.expanduser(), ("*.parquet",))
 
 
-class FileTask(BaseTask):
+class FileTask(RowTask):
     """Problems from a file.
 
     Attributes:
@@ -176,32 +231,20 @@ class FileTask(BaseTask):
             raise ValueError("expected a regular expression with one group, e.g. '#### (.+)'")
         return pattern
 
-    def rows(self) -> Iterator[tuple[str, Row]]:
-        """Rows with their places."""
-        fields = (self.question, self.answer, self.level, self.family)
-        return read_files(self.inputs(), [field for field in fields if field is not None])
+    def fields(self) -> ProblemFields:
+        """See `RowTask.fields`."""
+        return ProblemFields(
+            self.question, self.answer, self.answer_pattern, self.benchmark, self.level, self.family
+        )
 
     def inputs(self) -> tuple[Path, ...]:
         """See `BaseTask.inputs`."""
         return (self.path.expanduser(),)
 
-    def _problems(self) -> Iterator[Problem]:
-        for place, row in self.rows():
-            yield problem_of(
-                row,
-                place,
-                question=self.question,
-                answer=self.answer,
-                answer_pattern=self.answer_pattern,
-                benchmark=self.benchmark,
-                level=self.level,
-                family=self.family,
-            )
-
-    def draw(self, *, seed: int, taken: frozenset[str]) -> list[Problem]:
+    def draw(self, *, seed: int, taken: frozenset[str]) -> ProblemSet:
         """See `BaseTask.draw`; rows are taken in the order of the file."""
         try:
-            return take_problems(self._problems(), self.num_problems, taken)
+            return super().draw(seed=seed, taken=taken)
         except InputError as error:
             raise error if str(self.path) in str(error) else InputError(f"{self.path} {error}") from error
 

@@ -12,12 +12,12 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from echochamber.base import InputError, Problem, did_you_mean, read_files
+from echochamber.base import InputError, Row, did_you_mean, read_files
 from echochamber.corpora.catalogue import BENCHMARKS, CORPORA, Benchmark, Corpus
-from echochamber.corpora.files import FILE_CHUNK_ROWS, document_of, problem_of
+from echochamber.corpora.files import FILE_CHUNK_ROWS, ProblemFields, RowTask, document_of
 from echochamber.corpora.hub_repo import MIRROR_VARIABLE, HubRepo, check_content, open_repo
 from echochamber.corpora.sources import BaseSource, Example, register_source
-from echochamber.corpora.tasks import BaseTask, register_task, take_problems
+from echochamber.corpora.tasks import register_task
 
 # Files downloaded while an earlier one is read.
 _FILES_AHEAD = 2
@@ -62,6 +62,14 @@ def _fingerprint(card: Corpus | Benchmark, mirror: Path | None) -> dict[str, str
     if mirror is not None or os.environ.get(MIRROR_VARIABLE):
         return _snapshot(_repo(card.repo, card.revision, mirror), card.files)
     return {f"{card.repo}@{card.revision or 'newest'}/{pattern}": "on the hub" for pattern in card.files}
+
+
+def _mirrored(card: Corpus | Benchmark, mirror: Path | None) -> tuple[Path, ...]:
+    """The files of a mirror; none without one."""
+    if mirror is None and not os.environ.get(MIRROR_VARIABLE):
+        return ()
+    repo = _repo(card.repo, card.revision, mirror)
+    return tuple(repo.fetch(file) for file in repo.files(card.files))
 
 
 def _known(name: str, table: Mapping[str, object], kind: str) -> None:
@@ -144,6 +152,10 @@ class HubSource(BaseSource):
         """See `BaseSource.fingerprint`."""
         return _fingerprint(self.card, self.mirror)
 
+    def local_files(self) -> tuple[Path, ...]:
+        """See `BaseSource.local_files`: those of a mirror."""
+        return _mirrored(self.card, self.mirror)
+
     def snapshot(self) -> dict[str, str]:
         """See `BaseSource.snapshot`: the commit, and name and size of every file."""
         return _snapshot(self._open(), self.card.files)
@@ -177,7 +189,7 @@ def _inflation(name: str) -> float:
 
 
 @register_task
-class HubTask(BaseTask):
+class HubTask(RowTask):
     """Problems from the hub: one of the catalogue's benchmarks, or any repository.
 
     Attributes:
@@ -228,18 +240,24 @@ class HubTask(BaseTask):
         """See `BaseTask.fingerprint`."""
         return _fingerprint(self.card, self.mirror)
 
-    def draw(self, *, seed: int, taken: frozenset[str]) -> list[Problem]:
-        """See `BaseTask.draw`; rows are taken in the order of the files."""
-        return take_problems(self._problems(), self.num_problems, taken)
+    def local_files(self) -> tuple[Path, ...]:
+        """See `BaseTask.local_files`: those of a mirror."""
+        return _mirrored(self.card, self.mirror)
 
-    def _problems(self) -> Iterator[Problem]:
+    def planned_bytes(self) -> int | None:
+        """See `BaseTask.planned_bytes`."""
+        files = self.local_files()
+        return sum(path.stat().st_size for path in files) if files else None
+
+    def fields(self) -> ProblemFields:
+        """See `RowTask.fields`."""
         card = self.card
-        columns = [
-            field for field in (card.question, card.answer, card.level, card.family) if field is not None
-        ]
+        return ProblemFields(
+            card.question, card.answer, card.answer_pattern, card.benchmark, card.level, card.family
+        )
+
+    def rows(self) -> Iterator[tuple[str, Row]]:
+        """See `BaseTask.rows`."""
+        card = self.card
         repo = _repo(card.repo, card.revision, self.mirror)
-        for place, row in read_files(_fetched(repo, card.files), columns):
-            yield problem_of(
-                row, place, question=card.question, answer=card.answer, answer_pattern=card.answer_pattern,
-                benchmark=card.benchmark, level=card.level, family=card.family,
-            )  # fmt: skip
+        return read_files(_fetched(repo, card.files), self.fields().names)

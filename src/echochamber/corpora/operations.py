@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
+from echochamber.corpora.identity import joined
+
 Symbol = Literal["+", "-", "*", "/"]
 SYMBOLS: tuple[Symbol, ...] = ("+", "-", "*", "/")
 
@@ -185,17 +187,17 @@ def evaluate(operations: Sequence[Operation]) -> dict[str, int] | None:
     return values
 
 
-def tree_key(operations: Sequence[Operation]) -> str:
+def structure_of(operations: Sequence[Operation]) -> str:
     """The tree with its numbers, fully parenthesised: identity of a problem whatever its story.
 
-    >>> tree_key([Operation("a", "+", 12, 5), Operation("b", "-", "a", 3)])
-    '((12+5)-3)'
+    >>> structure_of([Operation("a", "+", 12, 5), Operation("b", "-", "a", 3)])
+    '((5+12)-3)'
     """
     texts: dict[str, str] = {}
     for name, symbol, left, right in operations:
         a = str(left) if isinstance(left, int) else texts[left]
         b = str(right) if isinstance(right, int) else texts[right]
-        texts[name] = f"({a}{symbol}{b})"
+        texts[name] = joined(symbol, a, b)
     return texts[operations[-1].name]
 
 

@@ -1,10 +1,16 @@
-"""Contamination: which evaluation problems a training source contains, word for word or in part.
+"""Contamination: which evaluation problems training text contains, word for word, in part, or by structure.
 
-Questions are reduced to lower-case words and numbers first. A problem counts
-as *exact* when a training question has the same words, and as *13-gram* when
-any 13 words in a row of its question stand in a training document (the
-measure of Brown et al. 2020, arXiv:2005.14165, appendix C). Generated sources
-are compared by problem key instead: templates share 13-grams by design.
+Texts are reduced to words, numbers and signs first (`corpora.identity`). A
+problem counts as
+
+- *exact* when its question is a training question, or stands in a training
+  document from its first word to its last;
+- *structure* when a training problem has its operations and numbers;
+- *13-gram* when any 13 words in a row of its question stand in a training
+  document (the measure of Brown et al. 2020, arXiv:2005.14165, appendix C).
+
+Sources that make up their documents are compared by structure alone: they
+share templates, and so 13-grams, by design.
 """
 
 from __future__ import annotations
@@ -14,53 +20,79 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from echochamber.base import InputError, Problem, digest
-from echochamber.corpora.sources import BaseSource, Example, text_key, words_of
-from echochamber.corpora.tasks import BaseTask
+from echochamber.corpora.identity import text_key, words_of
+from echochamber.corpora.sources import Example
 
 NGRAM = 13
 
-# A source that holds this share of an evaluation set word for word is that set.
-_SAME_SET_SHARE = 0.5
+# A question is looked for inside documents by its first words; a shorter one only as a whole text.
+_OPENING = 4
+
+LEAKED_SHARE = 0.01
+"""Share of an evaluation set that training text may hold word for word unless a study says otherwise."""
 
 Gram = tuple[str, ...]
 
 
-def grams(words: Sequence[str]) -> Iterator[Gram]:
-    """Every run of 13 words."""
-    return zip(*(words[i:] for i in range(NGRAM)), strict=False)
+def grams(words: Sequence[str], size: int = NGRAM) -> Iterator[Gram]:
+    """Every run of that many words."""
+    return zip(*(words[i:] for i in range(size)), strict=False)
 
 
 @dataclass(slots=True)
 class Hits:
-    """Numbers of the evaluation problems that a source contains.
+    """Numbers of the evaluation problems that training text contains.
 
     Attributes:
-        exact: problems whose whole question is a training question (or whose key is).
-        partial: problems that share 13 words in a row with a training document.
+        exact: problems whose question stands there word for word.
+        partial: problems that share 13 words in a row with a document.
+        structure: problems whose operations and numbers a document has.
     """
 
     exact: set[int] = field(default_factory=set)
     partial: set[int] = field(default_factory=set)
+    structure: set[int] = field(default_factory=set)
 
-
-def _all(hits: Hits) -> set[int]:
-    return hits.exact | hits.partial
+    def add(self, other: Hits) -> None:
+        """Take in what another text contains."""
+        self.exact |= other.exact
+        self.partial |= other.partial
+        self.structure |= other.structure
 
 
 class _EvaluationSet:
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = problems
-        self.by_key: dict[str, list[int]] = {}
         self.by_text: dict[str, list[int]] = {}
+        self.by_structure: dict[str, list[int]] = {}
         self.by_gram: dict[Gram, list[int]] = {}
+        self.by_opening: dict[Gram, list[tuple[list[str], int]]] = {}
         self.too_short = 0
         for index, problem in enumerate(problems):
-            self.by_key.setdefault(problem.key, []).append(index)
             self.by_text.setdefault(text_key(problem.question), []).append(index)
+            if problem.structure:
+                self.by_structure.setdefault(problem.structure, []).append(index)
             words = words_of(problem.question)
             self.too_short += len(words) < NGRAM
             for gram in grams(words):
                 self.by_gram.setdefault(gram, []).append(index)
+            if len(words) >= _OPENING:
+                self.by_opening.setdefault(tuple(words[:_OPENING]), []).append((words, index))
+
+    def quoted(self, words: Sequence[str], start: int, opening: Gram) -> Iterator[int]:
+        """Problems whose whole question stands in a document from word `start` on."""
+        for question, index in self.by_opening.get(opening, ()):
+            end = start + len(question)
+            before = words[start - 1] if start else ""
+            after = words[end] if end < len(words) else ""
+            goes_on = _joins(before, question[0]) or _joins(after, question[-1])
+            if not goes_on and list(words[start:end]) == question:
+                yield index
+
+
+def _joins(sign: str, word: str) -> bool:
+    """Whether a sign beside a question makes it part of a longer expression: "3 + 5" in "3 + 5 * 2"."""
+    return sign in ("+", "-", "*", "/", "^", "!", "%") and (len(word) == 1 or not word[0].isalpha())
 
 
 class OverlapIndex:
@@ -68,15 +100,20 @@ class OverlapIndex:
 
     Args:
         evaluations: name of each evaluation set to its problems.
+        limit: share of a set's questions that may be found word for word.
     """
 
-    def __init__(self, evaluations: Mapping[str, Sequence[Problem]]) -> None:
+    def __init__(self, evaluations: Mapping[str, Sequence[Problem]], *, limit: float = LEAKED_SHARE) -> None:
+        self.limit = limit
         self._sets = {name: _EvaluationSet(problems) for name, problems in evaluations.items()}
         self._grams = frozenset(gram for one in self._sets.values() for gram in one.by_gram)
+        self._openings = frozenset(gram for one in self._sets.values() for gram in one.by_opening)
 
     def fingerprint(self) -> str:
         """Digest of the questions compared with."""
-        return digest({name: [p.question for p in one.problems] for name, one in self._sets.items()})
+        return digest(
+            {name: [[p.question, p.structure] for p in one.problems] for name, one in self._sets.items()}
+        )
 
     def empty_hits(self) -> dict[str, Hits]:
         """Hits of a source of which nothing has been read."""
@@ -86,21 +123,29 @@ class OverlapIndex:
         """Add what training documents contain to the hits of their source.
 
         Args:
-            generated: the documents come from a grammar; only their keys are compared.
+            generated: the documents come from a grammar; only their structures are compared.
         """
         for example in examples if self._sets else ():
-            for name, one in self._sets.items():
-                table = one.by_key if generated else one.by_text
-                hits[name].exact.update(table.get(example.key, ()))
+            if example.structure:
+                for name, one in self._sets.items():
+                    hits[name].structure.update(one.by_structure.get(example.structure, ()))
             if generated:
                 continue
-            words = words_of(example.solution if example.question is None else example.question)
-            if example.question is not None:
-                words += words_of(example.solution)
+            for name, one in self._sets.items():
+                hits[name].exact.update(one.by_text.get(example.key, ()))
+            words = words_of(example.question or "") + words_of(example.solution)
+            if not self._openings.isdisjoint(grams(words, _OPENING)):
+                self._note_quotes(words, hits)
             if not self._grams.isdisjoint(grams(words)):
-                self._note(words, hits)
+                self._note_grams(words, hits)
 
-    def _note(self, words: Sequence[str], hits: dict[str, Hits]) -> None:
+    def _note_quotes(self, words: Sequence[str], hits: dict[str, Hits]) -> None:
+        for start, opening in enumerate(grams(words, _OPENING)):
+            if opening in self._openings:
+                for name, one in self._sets.items():
+                    hits[name].exact.update(one.quoted(words, start, opening))
+
+    def _note_grams(self, words: Sequence[str], hits: dict[str, Hits]) -> None:
         for gram in grams(words):
             if gram in self._grams:
                 for name, one in self._sets.items():
@@ -112,49 +157,34 @@ class OverlapIndex:
             name: {
                 "problems": len(one.problems),
                 "exact": len(hits[name].exact),
-                "ngram": len(_all(hits[name])),
+                "structure": len(hits[name].structure),
+                "ngram": len(hits[name].exact | hits[name].partial),
                 "ngram_words": NGRAM,
                 "shorter_than_ngram": one.too_short,
-                "examples": [
-                    one.problems[i].question[:200] for i in sorted(hits[name].exact | hits[name].partial)[:3]
-                ],
+                "examples": self._examples(one, hits[name].exact | hits[name].partial),
             }
             for name, one in self._sets.items()
         }
 
-    def refuse_same_set(self, source: str, hits: Mapping[str, Hits]) -> None:
-        """Stop where a training source is an evaluation set under another name.
+    def _examples(self, one: _EvaluationSet, found: Iterable[int]) -> list[str]:
+        return [one.problems[i].question[:200] for i in sorted(found)[:3]]
+
+    def refuse_leaks(self, what: str, hits: Mapping[str, Hits]) -> None:
+        """Stop where training text holds more of an evaluation set word for word than the limit allows.
+
+        Args:
+            what: the text, e.g. "the source 'web'".
 
         Raises:
-            InputError: the source holds at least half of an evaluation set word for word.
+            InputError: with counts and examples.
         """
         for name, one in self._sets.items():
             found, total = len(hits[name].exact), len(one.problems)
-            if total and found >= max(2, _SAME_SET_SHARE * total):
+            if found > self.limit * total:
+                shown = " and ".join(f"'{text}'" for text in self._examples(one, hits[name].exact)[:2])
                 raise InputError(
-                    f"the source '{source}' holds {found} of the {total} problems of the evaluation set "
-                    f"'{name}' word for word; an evaluation set must not be trained on. Remove the source, "
-                    "or evaluate on another set"
+                    f"{what} holds {found} of the {total} problems of the evaluation set '{name}' word for "
+                    f"word ({found / total:.1%}; max_leaked_share allows {self.limit:.1%}), such as {shown}; "
+                    "an evaluation set must not be trained on. Remove them from the training data, evaluate "
+                    "on another set, or raise max_leaked_share if that is meant"
                 )
-
-
-def refuse_evaluation_files(sources: Mapping[str, BaseSource], evaluations: Mapping[str, BaseTask]) -> None:
-    """Stop before any work where a training source reads the file of an evaluation task, or a copy of it.
-
-    Raises:
-        InputError: it does; or a file cannot be read.
-    """
-    known = {content: name for name, task in evaluations.items() for content in _contents(task.fingerprint())}
-    for name, source in sources.items() if known else ():
-        fingerprint = source.fingerprint()
-        for file in fingerprint:
-            if (owner := known.get(_contents({file: fingerprint[file]})[0])) is not None:
-                raise InputError(
-                    f"the source '{name}' reads {file}, which is the evaluation set '{owner}'; an "
-                    "evaluation set must not be trained on. Point the source at the training file"
-                )
-
-
-def _contents(fingerprint: Mapping[str, str]) -> list[str]:
-    """Digests of local files, which find copies too; names of files on the hub."""
-    return [value if len(value) == 64 else name for name, value in fingerprint.items()]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from echochamber.base import Config, InputError, Registry, Variants, digest_file
+from echochamber.corpora.identity import NOTHING_RESERVED, Reserved, text_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +18,13 @@ class Example:
     """One training document before tokenisation.
 
     Attributes:
-        key: identity of the problem (see `Problem.key`) or of the text.
+        key: identity of the question, or of the raw text: its structure where a generator made it up,
+            `text_key` otherwise.
         question: what the model is asked; None for raw text.
         solution: what it learns to answer, or the whole raw text.
         format: answer format of the solution where the source knows it.
         correct: False for a solution that is wrong on purpose or known to be.
+        structure: operations and numbers of the right solution, empty if unknown.
     """
 
     key: str
@@ -31,6 +32,14 @@ class Example:
     solution: str
     format: str | None
     correct: bool
+    structure: str = ""
+
+
+def text_example(question: str | None, solution: str, format: str | None, structure: str = "") -> Example:
+    """The document of a question that somebody wrote, or of raw text."""
+    return Example(
+        text_key(solution if question is None else question), question, solution, format, True, structure
+    )
 
 
 class BaseSource(Config):
@@ -66,14 +75,18 @@ class BaseSource(Config):
 
         Args:
             seed: seed of this source; sources of different names get unrelated seeds.
-            excluded: problem keys reserved for evaluation or post-training. Generated sources never
-                yield them; sources that read files do not look, their overlap is measured instead.
+            excluded: identities that are reserved. Generated sources never yield them; sources that read
+                files need not look, whoever trains on their documents does (see `permitted`).
         """
         raise TypeError(f"{type(self).__name__} does not say how to read its documents")
 
     def inputs(self) -> tuple[Path, ...]:
         """Files that the documents come from; their digests enter stage keys and manifests."""
         return ()
+
+    def local_files(self) -> tuple[Path, ...]:
+        """Files on this machine that hold the data; none where it lies elsewhere."""
+        return self.inputs()
 
     def fingerprint(self) -> dict[str, str]:
         """What identifies the data behind the config when a run is planned: SHA-256 by name of every file.
@@ -112,6 +125,17 @@ class BaseSource(Config):
             return tokens
         return min(tokens, 1000 * self.documents)
 
+    def check_left(self, excluded: frozenset[str]) -> None:
+        """Refuse, before any work, a generated source whose documents are all reserved, or nearly.
+
+        Raises:
+            InputError: with how many there are, are reserved and are left.
+        """
+
+    def excluded(self, reserved: Reserved) -> frozenset[str]:
+        """What this source may not yield."""
+        return reserved.from_generators if self.endless else reserved.from_files
+
     def notes(self) -> dict[str, int | str]:
         """What a manifest should say about the source beyond its config, e.g. rows left out and why."""
         return {}
@@ -148,14 +172,22 @@ def register_source(cls: type[BaseSource]) -> type[BaseSource]:
     return cls
 
 
-def open_source(config: BaseSource, *, seed: int, excluded: frozenset[str]) -> Iterator[Example]:
+def permitted(config: BaseSource, example: Example, reserved: Reserved) -> bool:
+    """Whether a document may be trained on: it is no evaluation problem, by text or by structure."""
+    # A generator has not made up what is reserved; its keys need no second look.
+    return config.endless or not (
+        example.key in reserved.from_files or (example.structure and example.structure in reserved.from_files)
+    )
+
+
+def open_source(config: BaseSource, *, seed: int, reserved: Reserved = NOTHING_RESERVED) -> Iterator[Example]:
     """The documents of a source, in order; the order depends on nothing but the arguments.
 
     Raises:
         InputError: a file is missing, a line is broken, or a grammar yields nothing new.
     """
-    for _, chunk in limited_chunks(config, seed=seed, excluded=excluded):
-        yield from chunk
+    for _, chunk in limited_chunks(config, seed=seed, excluded=config.excluded(reserved)):
+        yield from (example for example in chunk if permitted(config, example, reserved))
 
 
 def limited_chunks(
@@ -178,17 +210,3 @@ def limited_chunks(
         yield read, kept
         if limit is not None and read >= limit:
             return
-
-
-_WORD = re.compile(r"[a-z]+|\d+(?:[.,]\d+)*")
-
-
-def words_of(text: str) -> list[str]:
-    """The words and numbers of a text in lower case, for comparing wordings."""
-    return _WORD.findall(text.lower())
-
-
-def text_key(text: str) -> str:
-    """Identity of a text that has no operation tree: a digest of its words, or of the text if it has none."""
-    words = " ".join(words_of(text)) or text
-    return "text:" + hashlib.blake2b(words.encode(), digest_size=12).hexdigest()

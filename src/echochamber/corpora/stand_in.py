@@ -17,6 +17,7 @@ from pathlib import Path
 from echochamber.base import InputError, Problem, explained_write, publish_folder, write_file
 from echochamber.corpora.arithmetic import ArithmeticSource
 from echochamber.corpora.catalogue import BENCHMARKS, CORPORA
+from echochamber.corpora.identity import Reserved
 from echochamber.corpora.sources import BaseSource, Example, open_source
 from echochamber.corpora.tasks import reserve_problems
 from echochamber.corpora.word_problems import WordProblemsSource, WordProblemsTask
@@ -37,6 +38,8 @@ FILES: Mapping[str, str] = {
     "aime-1983-2024": "AIME_Dataset_1983_2024.csv",
     "aime-2024": "aime_2024_problems.parquet",
 }
+# Enough different problems of one operation for every benchmark and the corpora.
+_MOST = 25
 _NOTE = """Generated word problems and arithmetic under the file names and fields of public datasets.
 These are stand-ins for trying out studies offline; they hold nothing of the datasets themselves.
 """
@@ -89,12 +92,12 @@ def write_stand_ins(folder: Path, *, documents: int = 2000, problems: int = 100,
         levels = {"gsm8k-test": (1,), "gsm8k-train": (1,)}
         drawn = reserve_problems(
             {
-                name: WordProblemsTask(num_problems=problems, levels=levels.get(name, (1, 2)), largest=15)
+                name: WordProblemsTask(num_problems=problems, levels=levels.get(name, (1, 2)), largest=_MOST)
                 for name in names
             },
             seed=seed,
         )
-        reserved = frozenset(problem.key for name in names[:-1] for problem in drawn[name])
+        reserved = Reserved.of(problem for name in names[:-1] for problem in drawn[name])
         written = [
             write_rows(partial / BENCHMARKS[name].repo / FILES[name], _problem_rows(name, drawn[name]))
             for name in names
@@ -102,7 +105,7 @@ def write_stand_ins(folder: Path, *, documents: int = 2000, problems: int = 100,
         for name in CORPORA:
             if name == "gsm8k":
                 continue  # its training file is the benchmark `gsm8k-train`, written above
-            found = open_source(_source(name), seed=seed, excluded=reserved)
+            found = open_source(_source(name), seed=seed, reserved=reserved)
             rows = _document_rows(name, list(islice(found, documents)))
             written.append(write_rows(partial / CORPORA[name].repo / FILES[name], rows))
         write_file(partial / "README.txt", _NOTE)
@@ -115,8 +118,8 @@ def write_stand_ins(folder: Path, *, documents: int = 2000, problems: int = 100,
 def _source(name: str) -> BaseSource:
     label = CORPORA[name].format
     if label is None:
-        return ArithmeticSource(largest=15)
-    return WordProblemsSource(format=label, levels=(1, 2), largest=15)
+        return ArithmeticSource(largest=_MOST)
+    return WordProblemsSource(format=label, levels=(1, 2), largest=_MOST)
 
 
 def _document_rows(name: str, examples: Sequence[Example]) -> list[dict[str, object]]:

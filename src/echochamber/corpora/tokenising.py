@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from echochamber.base import fault_point, read_json, write_json
+from echochamber.corpora.identity import Reserved
 from echochamber.corpora.overlap import Hits, OverlapIndex
 from echochamber.corpora.shards import ShardWriter, Written, token_dtype
-from echochamber.corpora.sources import BaseSource, Example, limited_chunks
+from echochamber.corpora.sources import BaseSource, Example, limited_chunks, permitted
 from echochamber.corpora.tokenizer import BLANK_LINE, Tokenizer
 
 T = TypeVar("T")
@@ -44,6 +45,7 @@ class SourceState:
         heldout_keys: keys of the documents held out of a source that reads files.
         written, heldout_written: what is on disk.
         formats: training documents by format. wrong: those with a wrong solution.
+        left_out: documents that are evaluation problems, by text or by structure; not trained on.
         hits: overlap with each evaluation set.
     """
 
@@ -57,6 +59,7 @@ class SourceState:
     heldout_written: Written = field(default_factory=Written)
     formats: dict[str, int] = field(default_factory=dict)
     wrong: int = 0
+    left_out: int = 0
     hits: dict[str, Hits] = field(default_factory=dict)
 
     @classmethod
@@ -80,7 +83,10 @@ class SourceState:
         saved = {name: getattr(self, name) for name in self.__slots__}
         saved["heldout_keys"] = list(self.heldout_keys)
         saved["written"], saved["heldout_written"] = asdict(self.written), asdict(self.heldout_written)
-        saved["hits"] = {name: [sorted(hits.exact), sorted(hits.partial)] for name, hits in self.hits.items()}
+        saved["hits"] = {
+            name: [sorted(hits.exact), sorted(hits.partial), sorted(hits.structure)]
+            for name, hits in self.hits.items()
+        }
         write_json(path, saved)
 
 
@@ -112,13 +118,16 @@ class SourceBuilder:
         self._heldout = ShardWriter(folder, f"{name}.heldout", dtype, self.state.heldout_written)
 
     def build(
-        self, quota: int | None, *, seed: int, excluded: frozenset[str], shown: Callable[[int], None]
+        self, quota: int | None, *, seed: int, reserved: Reserved, shown: Callable[[int], None]
     ) -> None:
         """Read and tokenise until the quota is reached or the source ends.
 
         Args:
             quota: training tokens; None reads the whole source.
             shown: told the training tokens written so far, after every chunk.
+
+        Raises:
+            InputError: the source cannot be read, or holds too much of an evaluation set.
         """
         state = self.state
         if state.done:
@@ -126,20 +135,26 @@ class SourceBuilder:
         if state.chunk == 0:
             self._training.clear()
             self._heldout.clear()
+        excluded = self.source.excluded(reserved)
         chunks = limited_chunks(self.source, seed=seed, excluded=excluded, start=state.chunk, read=state.read)
         with closing(Ahead(chunks, _CHUNKS_AHEAD)) as ahead:
             for read, chunk in ahead:
-                state.full = self._add(chunk, quota)
+                state.full = self._add(chunk, quota, reserved)
                 state.chunk, state.read = state.chunk + 1, read
                 shown(state.written.tokens)
                 if state.full:
                     break
                 if state.chunk % _CHUNKS_PER_SAVE == 0:
+                    self._refuse_leaks()
                     self._save()
+        self._refuse_leaks()
         state.done = True
         self._save()
         self._training.close()
         self._heldout.close()
+
+    def _refuse_leaks(self) -> None:
+        self.overlap.refuse_leaks(f"the source '{self.name}'", self.state.hits)
 
     def _save(self) -> None:
         self._training.sync()
@@ -147,11 +162,15 @@ class SourceBuilder:
         self.state.save(self.path)
         fault_point("mixture.after_save")
 
-    def _add(self, chunk: Sequence[Example], quota: int | None) -> bool:
+    def _add(self, chunk: Sequence[Example], quota: int | None, reserved: Reserved) -> bool:
         """Append a chunk's documents; True once the quota is reached."""
         training: list[Example] = []
         heldout: list[Example] = []
+        barred: list[Example] = []
         for example in chunk:
+            if not permitted(self.source, example, reserved):
+                barred.append(example)
+                continue
             (heldout if self._hold_out(example.key) else training).append(example)
         if self.source.endless:
             heldout = heldout[: HELDOUT_DOCUMENTS - self.state.heldout_written.documents]
@@ -165,7 +184,10 @@ class SourceBuilder:
                 room -= len(documents[count])
                 count += 1
         self._training.append(documents[:count])
-        self.overlap.scan(training[:count], self.state.hits, generated=self.source.endless)
+        self.state.left_out += len(barred)
+        self.overlap.scan(
+            [*barred, *heldout, *training[:count]], self.state.hits, generated=self.source.endless
+        )
         for example in training[:count]:
             label = example.format or "text"
             self.state.formats[label] = self.state.formats.get(label, 0) + 1

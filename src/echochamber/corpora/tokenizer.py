@@ -29,6 +29,7 @@ from echochamber.base import (
     write_file,
     write_json,
 )
+from echochamber.corpora.identity import NOTHING_RESERVED, Reserved
 from echochamber.corpora.sources import BaseSource, open_source
 
 EOS = "</s>"
@@ -277,7 +278,11 @@ def source_seed(seed: int, name: str) -> int:
 
 
 def train_tokenizer(
-    config: TokenizerConfig, sources: Mapping[str, BaseSource], *, seed: int, excluded: frozenset[str]
+    config: TokenizerConfig,
+    sources: Mapping[str, BaseSource],
+    *,
+    seed: int,
+    reserved: Reserved = NOTHING_RESERVED,
 ) -> Tokenizer:
     """The tokenizer a study asks for: learned from the first documents of its sources, or loaded.
 
@@ -289,7 +294,7 @@ def train_tokenizer(
 
     def texts() -> Iterator[str]:
         for name, source in sources.items():
-            documents = open_source(source, seed=source_seed(seed, name), excluded=excluded)
+            documents = open_source(source, seed=source_seed(seed, name), reserved=reserved)
             for example in islice(documents, config.sample_documents):
                 if example.question is not None:
                     yield example.question.rstrip()

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
-from functools import lru_cache
+from collections.abc import Iterable, Iterator
+from functools import lru_cache, partial
 from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from echochamber.base import Config, InputError, Problem, derive_seed, did_you_mean
-from echochamber.corpora.operations import SYMBOLS, Limits, Operation, Symbol, evaluate, spoil, tree_key
+from echochamber.corpora.identity import text_key
+from echochamber.corpora.operations import SYMBOLS, Limits, Operation, Symbol, evaluate, spoil, structure_of
 from echochamber.corpora.sources import BaseSource, Example, register_source
 from echochamber.corpora.stories import FAMILY_NAMES, Story, Teller
-from echochamber.corpora.tasks import BaseTask, register_task
+from echochamber.corpora.tasks import BaseTask, ProblemSet, References, register_task
 from echochamber.formats import Step, Worked, format_names, get_format
 
 CHUNK_DOCUMENTS = 1000
 
 # Stories in a row without a new problem after which a grammar counts as exhausted.
 _PATIENCE = 20_000
+
+# Structures of each level that a source must be able to train on; with fewer it would teach them by heart.
+_LEAST_LEFT = 10
+
+
+def _operations(level: int) -> str:
+    return "1 operation" if level == 1 else f"{level} operations"
 
 
 class Grammar(Config):
@@ -79,16 +87,35 @@ class Grammar(Config):
 
 
 def tell_new(
-    teller: Teller, level: int, rng: random.Random, avoided: frozenset[str] | set[str]
+    teller: Teller,
+    level: int,
+    rng: random.Random,
+    avoided: frozenset[str] | set[str],
+    *,
+    avoid_texts: bool = False,
+    met: set[str] | None = None,
 ) -> tuple[str, Story] | None:
-    """A story of that level whose key is not avoided, with its key; None if none is found."""
+    """A story of that level that is not avoided, with its structure; None if none is found.
+
+    Args:
+        avoided: structures, and texts if `avoid_texts`.
+        met: gathers the structures of all stories told on the way.
+    """
     for _ in range(_PATIENCE):
         story = teller.tell(level, rng)
         if story is not None:
-            key = tree_key(story.operations)
-            if key not in avoided:
-                return key, story
+            structure = structure_of(story.operations)
+            if met is not None:
+                met.add(structure)
+            # The text tells where a reserved problem has no structure: one that was read from a file.
+            if structure not in avoided and not (avoid_texts and text_key(story.question) in avoided):
+                return structure, story
     return None
+
+
+def avoids_texts(avoided: Iterable[str]) -> bool:
+    """Whether texts are among the identities to avoid."""
+    return any(key.startswith("text:") for key in avoided)
 
 
 @lru_cache(maxsize=64)
@@ -132,6 +159,10 @@ def worked(story: Story, operations: tuple[Operation, ...] | None = None) -> Wor
 def render_all(solution: Worked) -> dict[str, str]:
     """The same worked solution in every registered format."""
     return {name: get_format(name).render(solution) for name in format_names()}
+
+
+def _solutions(story: Story) -> dict[str, str]:
+    return render_all(worked(story))
 
 
 def known_format(name: str) -> str:
@@ -182,25 +213,45 @@ class WordProblemsSource(BaseSource, Grammar):
     def _chunk(self, rng: random.Random, excluded: frozenset[str]) -> list[Example]:
         teller = self.teller()
         render = get_format(self.format).render
+        avoid_texts = avoids_texts(excluded)
         examples = []
         for _ in range(CHUNK_DOCUMENTS):
             level = self.levels[int(rng.random() * len(self.levels))]
-            told = tell_new(teller, level, rng, excluded)
+            told = tell_new(teller, level, rng, excluded, avoid_texts=avoid_texts)
             if told is None:
-                raise InputError(
-                    f"word problems of {level} operations: no problem is left for training beside the "
-                    f"{len(excluded)} reserved ones; raise largest or largest_result, or reserve fewer"
-                )
-            key, story = told
+                self.check_left(excluded)
+                raise InputError(f"word problems of {level} operations: hardly any is left; raise largest")
+            structure, story = told
             wrong = rng.random() < self.wrong_share
             solution = render(worked(story, spoil(story.operations, teller.limits, rng) if wrong else None))
-            examples.append(Example(key, story.question, solution, self.format, not wrong))
+            examples.append(Example(structure, story.question, solution, self.format, not wrong, structure))
         return examples
+
+    def check_left(self, excluded: frozenset[str]) -> None:
+        """See `BaseSource.check_left`."""
+        teller, avoid_texts = self.teller(), avoids_texts(excluded)
+        for level in dict.fromkeys(self.levels):
+            rng, met, left = random.Random(0), set[str](), set[str]()
+            while len(left) < _LEAST_LEFT:
+                told = tell_new(teller, level, rng, excluded | left, avoid_texts=avoid_texts, met=met)
+                if told is None:
+                    break
+                left.add(told[0])
+            if len(left) < _LEAST_LEFT:
+                raise InputError(
+                    f"word problems of {_operations(level)}: the grammar has {len(met)} different "
+                    f"structures, "
+                    f"{len(met - left)} of them are reserved for problem sets and {len(left)} are left for "
+                    f"training, where {_LEAST_LEFT} are needed; raise largest or largest_result, or reserve "
+                    "fewer"
+                )
 
 
 @register_task
 class WordProblemsTask(BaseTask, Grammar):
     """Word problems to be solved, spread evenly over the levels."""
+
+    generated: ClassVar[bool] = True
 
     kind: Literal["word_problems"] = "word_problems"
     num_problems: int | None = Field(default=200, ge=1)
@@ -212,34 +263,41 @@ class WordProblemsTask(BaseTask, Grammar):
             raise ValueError("expected a number: generated problems have no natural end")
         return number
 
-    def draw(self, *, seed: int, taken: frozenset[str]) -> list[Problem]:
+    def draw(self, *, seed: int, taken: frozenset[str]) -> ProblemSet:
         """See `BaseTask.draw`. Levels alternate, so that any prefix is spread evenly too."""
         rng, teller = random.Random(seed), self.teller()
+        avoid_texts = avoids_texts(taken)
         seen = set(taken)
+        met: dict[int, set[str]] = {level: set() for level in self.levels}
         problems: list[Problem] = []
         assert self.num_problems is not None
         for index in range(self.num_problems):
             level = self.levels[index % len(self.levels)]
-            told = tell_new(teller, level, rng, seen)
+            told = tell_new(teller, level, rng, seen, avoid_texts=avoid_texts, met=met[level])
             if told is None:
-                found = sum(problem.level == level for problem in problems)
-                wanted = len(range(self.levels.index(level), self.num_problems, len(self.levels)))
-                raise InputError(
-                    f"asks for about {wanted} different problems of {level} operations, but the grammar "
-                    f"yields only {found} beside the {len(taken)} reserved by earlier tasks; raise largest "
-                    "or largest_result, allow more operations, or lower num_problems"
-                )
-            key, story = told
-            seen.add(key)
-            gold = str(story.values[story.operations[-1].name])
+                raise self._too_small(level, met[level], met[level] & taken)
+            structure, story = told
+            seen.add(structure)
             problems.append(
                 Problem(
-                    key=key,
+                    key=structure,
                     question=story.question,
-                    gold=gold,
+                    gold=str(story.values[story.operations[-1].name]),
                     level=level,
                     family=story.family,
-                    references=render_all(worked(story)),
+                    structure=structure,
+                    references=References(partial(_solutions, story)),
                 )
             )
-        return problems
+        return ProblemSet(problems)
+
+    def _too_small(self, level: int, met: set[str], taken: set[str]) -> InputError:
+        """The error for more problems of a level than there are."""
+        assert self.num_problems is not None
+        wanted = sum(self.levels[i % len(self.levels)] == level for i in range(self.num_problems))
+        return InputError(
+            f"asks for {wanted} problems of {_operations(level)}, but the grammar has only {len(met)} "
+            f"different structures (numbers and operations, sums and products in either order), of which "
+            f"{len(taken)} are reserved by earlier tasks and {len(met) - len(taken)} are left; raise largest "
+            "or largest_result, allow more operations, or lower num_problems"
+        )

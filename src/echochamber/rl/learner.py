@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from echochamber.base import Problem
-from echochamber.corpora import Tokenizer
+from echochamber.corpora import NOTHING_RESERVED, Reserved, Tokenizer
 from echochamber.model import Policy
 from echochamber.rollout import Engine
 from echochamber.train import Collective, NonFiniteError, SummedGradients, World, autocast
@@ -32,7 +32,7 @@ class Context:
         engine: samples from the policy once given its weights.
         folder: of the run; a learner may keep files of its own here, written atomically.
         seed: root of all randomness.
-        excluded: problem keys that no training document may have.
+        reserved: identities that no training document may have.
         world: the processes of a torchrun job. Each samples, grades and differentiates its part of a step;
             rewards and advantages are computed on the whole in every process.
         precision: of matrix products in the updates: `auto` is bfloat16 autocast on a GPU.
@@ -45,7 +45,7 @@ class Context:
     engine: Engine
     folder: Path
     seed: int
-    excluded: frozenset[str] = frozenset()
+    reserved: Reserved = NOTHING_RESERVED
     world: World = field(default_factory=World)
     precision: str = "auto"
 

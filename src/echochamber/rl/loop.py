@@ -9,7 +9,7 @@ from typing import Any
 
 from echochamber.base import InputError, Problem, digest
 from echochamber.base import progress as default_progress
-from echochamber.corpora import Tokenizer
+from echochamber.corpora import NOTHING_RESERVED, Reserved, Tokenizer
 from echochamber.model import Policy, save
 from echochamber.rl.config import PolicyGradientConfig, RewardConfig, RLConfig
 from echochamber.rl.dynamics import alarms_of, confirmed
@@ -93,7 +93,7 @@ def post_train(
     seed: int,
     evaluation_steps: Sequence[int],
     on_step: Callable[[int, Policy], None],
-    excluded: frozenset[str] = frozenset(),
+    reserved: Reserved = NOTHING_RESERVED,
     engine: Engine | None = None,
     show: Callable[..., Any] = default_progress,
 ) -> PostTrainResult:
@@ -108,7 +108,7 @@ def post_train(
             are equal in every process, and each trains a copy on its part of every batch.
         evaluation_steps: `on_step(step, policy)` is called after these many steps, 0 included. A run that
             was killed may call it again for a step; it must write the same, durably, before it returns.
-        excluded: problem keys that no document trained on may have.
+        reserved: identities that no document trained on may have.
         engine: samples completions; the one that suits the model if None.
         show: reports progress, `show(label, total)`.
 
@@ -122,7 +122,7 @@ def post_train(
     world = start_world()
     context = Context(
         policy=policy, tokenizer=tokenizer, problems=problems, grader=grader, engine=engine,
-        folder=folder, seed=seed, excluded=excluded, world=world, precision=config.precision,
+        folder=folder, seed=seed, reserved=reserved, world=world, precision=config.precision,
     )  # fmt: skip
     _check(config, context)
     for name, size in config.shared_batches().items():

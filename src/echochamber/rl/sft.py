@@ -52,7 +52,7 @@ def read_pairs(config: SFTConfig, context: Context) -> tuple[list[Pair], int]:
     pairs: list[Pair] = []
     num_read = 0
     examples = open_source(
-        config.source, seed=derive_seed(context.seed, "sft-documents"), excluded=context.excluded
+        config.source, seed=derive_seed(context.seed, "sft-documents"), reserved=context.reserved
     )
     for example in examples:
         if num_read == config.num_documents:

@@ -25,7 +25,7 @@ from echochamber.base import (
     set_value,
     validate,
 )
-from echochamber.corpora import MixtureConfig, SourceConfig, TaskConfig, TokenizerConfig
+from echochamber.corpora import LEAKED_SHARE, MixtureConfig, SourceConfig, TaskConfig, TokenizerConfig
 from echochamber.evaluation import EvaluationConfig
 from echochamber.model import SIZES
 from echochamber.rl import AlgorithmConfig
@@ -106,6 +106,8 @@ class StudyConfig(Config):
         model: sizes and context.
         pretrain: optimisation of pretraining.
         models: named models made elsewhere; every arm is run from each of them.
+        max_leaked_share: share of an evaluation set's questions that training documents may hold word for
+            word; above it the run stops before anything is trained.
         evaluation: what is measured, at which steps.
         engine: what samples completions: `native`, another engine by name, or `auto`, the one that suits
             the model.
@@ -133,6 +135,7 @@ class StudyConfig(Config):
     pretrain: PretrainConfig | None = None
     models: dict[str, StartingModel] = Field(default_factory=dict)
     engine: str = AUTO
+    max_leaked_share: float = Field(default=LEAKED_SHARE, ge=0, le=1)
     evaluation: EvaluationConfig
     verify: VerifyConfig = VerifyConfig()
     arms: dict[str, AlgorithmConfig] = Field(default_factory=dict)

@@ -6,9 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from echochamber.base import Config, InputError, digest_file
-from echochamber.corpora import BaseSource, BaseTask, refuse_evaluation_files
+from echochamber.base import Config, InputError, derive_seed, digest_file
+from echochamber.corpora import (
+    BaseSource,
+    BaseTask,
+    check_grammars,
+    examine_task,
+    refuse_evaluation_files,
+)
 from echochamber.evaluation import Labels
+from echochamber.rl import SFTConfig
 from echochamber.study.config import StudyConfig
 from echochamber.study.importing import fingerprint
 from echochamber.study.modules import module_digests
@@ -59,26 +66,74 @@ class _Builder:
         self.study = study
         self.measured: list[Measured] = []
         self.fingerprints: dict[str, dict[str, str]] = {}
-        benchmarks = {name: study.tasks[name] for name in study.evaluation.benchmarks}
-        refuse_evaluation_files(study.sources, benchmarks)
         order = [
             *study.evaluation.benchmarks,
             *(name for name in study.tasks if name not in study.evaluation.benchmarks),
         ]
+        tasks = {name: study.tasks[name] for name in order}
+        self.check_data(tasks)
+        plain = {name: _plain(task) for name, task in tasks.items()}
+        self.questions = self.stage(
+            "questions",
+            "draw the questions",
+            {
+                "tasks": {name: self.asked(name, task) for name, task in tasks.items()},
+                "order": order,
+                "benchmarks": list(study.evaluation.benchmarks),
+            },
+            seed=study.shared_data_seed,
+            settings={"tasks": plain, "max_leaked_share": study.max_leaked_share},
+        )
         self.problems = self.stage(
             "problems",
             "draw the problem sets",
-            {
-                "tasks": {name: _plain(study.tasks[name]) for name in order},
-                "order": order,
-                "files": self.files(*(study.tasks[name] for name in order)),
-            },
+            {"tasks": plain, "order": order, "files": self.files(*tasks.values())},
             seed=study.shared_data_seed,
         )
+        self.documents = {
+            label: self.arm_documents(label, arm)
+            for label, arm in study.arms.items()
+            if isinstance(arm, SFTConfig) and not arm.source.endless
+        }
         for name in study.models:
             self.imported(name)
         if study.mixtures:
             self.train()
+
+    def check_data(self, tasks: dict[str, BaseTask]) -> None:
+        """Refuse problem sets and training documents that cannot stand beside each other, before any work."""
+        study = self.study
+        tuned = {label: arm.source for label, arm in study.arms.items() if isinstance(arm, SFTConfig)}
+        sources = {**study.sources, **{f"arms.{label}.source": source for label, source in tuned.items()}}
+        benchmarks = study.evaluation.benchmarks
+        refuse_evaluation_files(sources, {name: tasks[name] for name in benchmarks})
+        seed = derive_seed(study.shared_data_seed, "problems")
+        check_grammars(tasks, sources, benchmarks=tuple(benchmarks), seed=seed)
+
+    def asked(self, name: str, task: BaseTask) -> dict[str, Any]:
+        """What determines the questions of a task: not its gold answers, where its rows can be read now."""
+        if task.generated:
+            return dict(_plain(task))
+        questions = examine_task(name, task)
+        if questions is None:
+            return {**_plain(task), "files": self.files(task)}
+        return {"num_problems": task.num_problems, "questions": questions}
+
+    def arm_documents(self, label: str, arm: SFTConfig) -> Stage:
+        """The stage that compares the documents of an arm with the evaluation sets."""
+        return self.stage(
+            "documents",
+            f"check the documents of {label}",
+            {
+                "arm": label,
+                "source": _plain(arm.source),
+                "num_documents": arm.num_documents,
+                "files": self.files(arm.source),
+                "benchmarks": list(self.study.evaluation.benchmarks),
+            },
+            {"questions": self.questions},
+            settings={"max_leaked_share": self.study.max_leaked_share},
+        )
 
     def train(self) -> None:
         """Tokenizer, mixtures, and a base model for each mixture, size and seed."""
@@ -92,15 +147,16 @@ class _Builder:
                 "sources": {name: _plain(source) for name, source in study.sources.items()},
                 "files": self.files(*study.sources.values()),
                 "tokenizer_files": {path.name: digest_file(path) for path in study.tokenizer.inputs()},
+                "benchmarks": list(study.evaluation.benchmarks),
             },
-            {"problems": self.problems},
+            {"questions": self.questions},
             study.shared_data_seed,
         )
         check = self.stage(
             "check",
             "check that prompts fit the context",
             {"context_length": choice.context_length, "new_tokens": self.new_tokens()},
-            {"problems": self.problems, "tokenizer": tokenizer},
+            {"questions": self.questions, "tokenizer": tokenizer},
         )
         for name in study.mixtures:
             mixture = self.mixture(name, tokenizer)
@@ -121,7 +177,7 @@ class _Builder:
             "check",
             f"check that prompts fit the context of {name}",
             {"context_length": None, "new_tokens": self.new_tokens()},
-            {"problems": self.problems, "tokenizer": model},
+            {"questions": self.questions, "tokenizer": model},
         )
         for seed in self.study.seeds:
             labels = Labels("base", name, IMPORTED, seed)
@@ -175,8 +231,9 @@ class _Builder:
                 "files": self.files(*sources.values()),
                 "benchmarks": list(self.study.evaluation.benchmarks),
             },
-            {"problems": self.problems, "tokenizer": tokenizer},
+            {"questions": self.questions, "tokenizer": tokenizer},
             self.study.shared_data_seed,
+            {"max_leaked_share": self.study.max_leaked_share},
         )
 
     def cell(self, labels: Labels, inputs: dict[str, Stage]) -> None:
@@ -224,6 +281,8 @@ class _Builder:
                 own = {**inputs, "start": start, "evaluate": base(config.start_step)}
             else:
                 own = {**inputs, "start": made[config.start_from]}
+            if arm in self.documents:
+                own["documents"] = self.documents[arm]
             made[arm] = self.stage(
                 "arm", f"{arm} {where}", {**measure, "arm": _plain(config)}, own, seed, _settings(config)
             )
@@ -258,6 +317,9 @@ def make_plan(studies: Sequence[tuple[str, StudyConfig]]) -> Plan:
     builders = [(label, _Builder(study)) for label, study in studies]
     keys: dict[Labels, set[str]] = {}
     for _, builder in builders:
+        # What may refuse the data comes before anything is trained on it.
+        for stage in (builder.questions, builder.problems, *builder.documents.values()):
+            stages.setdefault(stage.key, stage)
         for item in builder.measured:
             for stage in _with_inputs(item.stage):
                 stages.setdefault(stage.key, stage)

@@ -23,7 +23,7 @@ def first_examples(study: Study, num: int, *, local_only: bool = False) -> dict[
     """
     seed = derive_seed(study.config.shared_data_seed, "sources")
     return {
-        name: list(itertools.islice(corpora.open_source(source, seed=seed, excluded=frozenset()), num))
+        name: list(itertools.islice(corpora.open_source(source, seed=seed), num))
         for name, source in study.config.sources.items()
         if source.is_local or not local_only
     }
@@ -45,7 +45,7 @@ def labelled_examples(path: Path | None, overrides: Sequence[str], num: int) -> 
     return [
         (example.format, example.solution)
         for source in sources
-        for example in itertools.islice(corpora.open_source(source, seed=0, excluded=frozenset()), num)
+        for example in itertools.islice(corpora.open_source(source, seed=0), num)
         if example.format is not None
     ]
 

@@ -8,10 +8,10 @@ interrupted run left behind and must then end with the same bytes.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from pydantic import TypeAdapter
@@ -19,10 +19,6 @@ from pydantic import TypeAdapter
 from echochamber import corpora, evaluation, model, rl, rollout, train, verify
 from echochamber.base import InputError, Problem, derive_seed, write_file, write_json
 from echochamber.study.importing import read_model, write_model
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
 
 TABLES = "completions"
 PROBABILITIES = "format_probabilities"
@@ -62,18 +58,85 @@ def _sources(config: Mapping[str, Any]) -> dict[str, corpora.SourceConfig]:
     return adapter.validate_python(config)
 
 
-def _excluded(problems: Path) -> frozenset[str]:
-    return frozenset(
-        problem.key for path in sorted(problems.glob("*.jsonl")) for problem in corpora.read_problems(path)
+def _tasks(config: Mapping[str, Any]) -> dict[str, corpora.TaskConfig]:
+    adapter: TypeAdapter[dict[str, corpora.TaskConfig]] = TypeAdapter(dict[str, corpora.TaskConfig])
+    return adapter.validate_python(config)
+
+
+def _sets(folder: Path, names: Sequence[str]) -> dict[str, list[Problem]]:
+    return {name: corpora.read_problems(folder / f"{name}.jsonl") for name in names}
+
+
+def _reserved(folder: Path, benchmarks: Sequence[str]) -> corpora.Reserved:
+    """What the problem sets in a folder keep from training documents."""
+    names = sorted(path.stem for path in folder.glob("*.jsonl"))
+    training = _sets(folder, [name for name in names if name not in benchmarks])
+    return corpora.Reserved.of(
+        itertools.chain(*_sets(folder, benchmarks).values()), itertools.chain(*training.values())
     )
 
 
+def run_questions(context: StageContext) -> None:
+    """Draw the questions of every problem set, no two alike by text or structure, evaluation sets first.
+
+    Gold answers are checked and left behind: whatever is trained on documents depends on the questions that
+    it may not hold, not on their answers.
+    """
+    benchmarks = context.config["benchmarks"]
+    tasks = _tasks(context.settings["tasks"])
+    drawn = corpora.reserve_problems(tasks, seed=derive_seed(context.seed, "problems"))
+    index = corpora.OverlapIndex(
+        {name: drawn[name] for name in benchmarks}, limit=context.settings["max_leaked_share"]
+    )
+    described = {}
+    for name, problems in drawn.items():
+        hits = index.empty_hits()
+        if name not in benchmarks:
+            asked = (corpora.text_example(p.question, "", None, p.structure) for p in problems)
+            index.scan(asked, hits, generated=False)
+            index.refuse_leaks(f"the task '{name}'", hits)
+        described[name] = {
+            "problems": len(problems),
+            "left_out": dict(problems.left_out),
+            "overlap": {} if name in benchmarks else index.report(hits),
+        }
+        for reason, count in problems.left_out.items():
+            print(f"note: task '{name}': {count} rows left out: {reason}", flush=True)
+        questions = [replace(problem, gold="", references={}) for problem in problems]
+        corpora.write_problems(context.folder / f"{name}.jsonl", questions)
+    write_json(context.folder / "sets.json", described)
+
+
 def run_problems(context: StageContext) -> None:
-    """Draw every problem set of the study, disjoint by key, evaluation sets first."""
-    adapter: TypeAdapter[dict[str, corpora.TaskConfig]] = TypeAdapter(dict[str, corpora.TaskConfig])
-    tasks = adapter.validate_python(context.config["tasks"])
+    """Draw every problem set with its gold answers and reference solutions."""
+    tasks = _tasks(context.config["tasks"])
     for name, problems in corpora.reserve_problems(tasks, seed=derive_seed(context.seed, "problems")).items():
         corpora.write_problems(context.folder / f"{name}.jsonl", problems)
+
+
+def run_documents(context: StageContext) -> None:
+    """Compare the documents of an arm with the evaluation sets, before anything is trained."""
+    source = TypeAdapter(corpora.SourceConfig).validate_python(context.config["source"])
+    benchmarks = context.config["benchmarks"]
+    reserved = _reserved(context.inputs["questions"], benchmarks)
+    index = corpora.OverlapIndex(
+        _sets(context.inputs["questions"], benchmarks), limit=context.settings["max_leaked_share"]
+    )
+    hits, read, left_out = index.empty_hits(), 0, 0
+    for example in corpora.open_source(source, seed=context.seed):
+        if read == context.config["num_documents"]:
+            break
+        index.scan([example], hits, generated=False)
+        kept = corpora.permitted(source, example, reserved)
+        read, left_out = read + kept, left_out + (not kept)
+    what = f"the source 'arms.{context.config['arm']}.source'"
+    index.refuse_leaks(what, hits)
+    if left_out:
+        print(f"note: {what}: {left_out} documents left out: problems of an evaluation set", flush=True)
+    write_json(
+        context.folder / "overlap.json",
+        {"documents": read, "left_out": left_out, "overlap": index.report(hits)},
+    )
 
 
 def run_tokenizer(context: StageContext) -> None:
@@ -82,7 +145,7 @@ def run_tokenizer(context: StageContext) -> None:
         TypeAdapter(corpora.TokenizerConfig).validate_python(context.config["tokenizer"]),
         _sources(context.config["sources"]),
         seed=derive_seed(context.seed, "sources"),
-        excluded=_excluded(context.inputs["problems"]),
+        reserved=_reserved(context.inputs["questions"], context.config["benchmarks"]),
     )
     tokenizer.save(context.folder / "tokenizer")
 
@@ -97,7 +160,7 @@ def run_check(context: StageContext) -> None:
         what, mend = "the context of the model,", "Lower max_new_tokens, or start from a model with more"
     longest = {}
     for name, new_tokens in context.config["new_tokens"].items():
-        problems = corpora.read_problems(context.inputs["problems"] / f"{name}.jsonl")
+        problems = corpora.read_problems(context.inputs["questions"] / f"{name}.jsonl")
         lengths = [len(ids) for ids in tokenizer.encode_prompts([problem.question for problem in problems])]
         longest[name] = max(lengths)
         needed = longest[name] + new_tokens
@@ -117,11 +180,9 @@ def run_mixture(context: StageContext) -> None:
         corpora.Tokenizer.load(context.inputs["tokenizer"] / "tokenizer"),
         context.folder / "data",
         seed=derive_seed(context.seed, "sources"),
-        excluded=_excluded(context.inputs["problems"]),
-        evaluations={
-            name: corpora.read_problems(context.inputs["problems"] / f"{name}.jsonl")
-            for name in context.config["benchmarks"]
-        },
+        reserved=_reserved(context.inputs["questions"], context.config["benchmarks"]),
+        evaluations=_sets(context.inputs["questions"], context.config["benchmarks"]),
+        max_leaked_share=context.settings["max_leaked_share"],
     )
 
 
@@ -273,16 +334,18 @@ def run_arm(context: StageContext) -> None:
             seed=derive_seed(context.seed, "post-train"),
             evaluation_steps=evaluation.evaluation_steps(config.total_steps, measure.config.num_points),
             on_step=on_step,
-            excluded=_excluded(context.inputs["problems"]),
+            reserved=_reserved(context.inputs["problems"], measure.config.benchmarks),
             engine=_engine(context, policy, tokenizer),
         )
 
 
 STAGES: dict[str, StageKind] = {
-    "problems": StageKind(1, run_problems),
-    "tokenizer": StageKind(1, run_tokenizer),
+    "questions": StageKind(1, run_questions),
+    "problems": StageKind(2, run_problems),
+    "documents": StageKind(1, run_documents),
+    "tokenizer": StageKind(2, run_tokenizer),
     "check": StageKind(1, run_check),
-    "mixture": StageKind(1, run_mixture),
+    "mixture": StageKind(2, run_mixture),
     "pretrain": StageKind(1, run_pretrain),
     "import": StageKind(1, run_import),
     "evaluate": StageKind(2, run_evaluate),
