@@ -1,10 +1,9 @@
-from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from echochamber.analysis import Endpoint, Run, endpoint_results, findings, trajectories
+from echochamber.analysis import Endpoint, Run, endpoint_results, trajectories
 from synthetic import make_run
 
 ENDPOINTS: list[dict[str, Any]] = [
@@ -18,6 +17,29 @@ ENDPOINTS: list[dict[str, Any]] = [
     {"name": "too many", "arm": "grpo", "metric": "pass_at", "k": 64},
     {"name": "no such arm", "arm": "dpo"},
     {"name": "no such format", "arm": "grpo", "metric": "share", "format": "gsm8k"},
+    {"name": "greedily too", "arm": "grpo", "temperature": 0},
+    {"name": "most of it early", "arm": "grpo", "step": 0.1},
+    {"name": "and on from there", "arm": "grpo", "against": {"step": 0.1}},
+    {
+        "name": "more prose than code",
+        "arm": "base",
+        "metric": "share",
+        "format": "boxed",
+        "against": {"format": "none"},
+    },
+    {"name": "gains more than the control", "arm": "grpo", "minus": {"arm": "random"}},
+    {"name": "gains more here than there", "arm": "grpo", "minus": {"benchmark": "deep"}},
+    {"name": "code wins", "arm": "grpo", "metric": "winner", "format": "llm_code"},
+    {"name": "prose wins", "arm": "grpo", "metric": "winner", "format": "boxed"},
+    {"name": "the tilt names it", "arm": "grpo", "metric": "winner", "forecast": "tilt"},
+    {
+        "name": "more code than the tilt expects",
+        "arm": "grpo",
+        "metric": "share",
+        "format": "llm_code",
+        "against": {"forecast": "tilt"},
+    },
+    {"name": "first pass", "arm": "grpo", "step": "first_pass"},
 ]
 
 
@@ -34,16 +56,27 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 def test_outcomes(run: Run) -> None:
     results = {r.endpoint.name: r for r in endpoint_results(run, trajectories(run))}
     assert {name: r.verdict for name, r in results.items()} == {
-        "accuracy rises": "confirmed",
-        "accuracy falls": "refuted",
-        "prose is lost": "confirmed",
-        "the control does nothing": "confirmed",
-        "a tiny effect": "undecided",
-        "code gets better": "confirmed",
-        "grpo beats the control's vote": "confirmed",
+        "accuracy rises": "seen in this run",
+        "accuracy falls": "opposite in this run",
+        "prose is lost": "seen in this run",
+        "the control does nothing": "seen in this run",
+        "a tiny effect": "cannot tell",
+        "code gets better": "seen in this run",
+        "grpo beats the control's vote": "seen in this run",
         "too many": "not measured",
         "no such arm": "not measured",
         "no such format": "not measured",
+        "greedily too": "seen in this run",
+        "most of it early": "seen in this run",
+        "and on from there": "seen in this run",
+        "more prose than code": "seen in this run",
+        "gains more than the control": "seen in this run",
+        "gains more here than there": "cannot tell",
+        "code wins": "seen in this run",
+        "prose wins": "opposite in this run",
+        "the tilt names it": "seen in this run",
+        "more code than the tilt expects": "seen in this run",
+        "first pass": "not measured",
     }
     rise = results["accuracy rises"]
     assert rise.value is not None and rise.reference is not None and rise.difference is not None
@@ -61,40 +94,16 @@ def test_outcomes(run: Run) -> None:
         ({"against": "grpo"}, "compared with itself"),
         ({"expect": "no change"}, "needs a margin above 0"),
         ({"metirc": "share"}, "Extra inputs"),
+        ({"against": {"step": "last"}, "step": "last"}, "compared with itself"),
+        ({"minus": {"arm": "grpo"}}, "subtracted from itself"),
+        ({"metric": "winner"}, "either a format or a forecast"),
+        ({"metric": "winner", "format": "boxed", "against": "ppo"}, "remove against"),
+        ({"forecast": "tilt"}, "metric: share with forecast: tilt"),
+        ({"step": 1.5}, "fraction between 0 and 1"),
+        ({"step": -1}, "0 or more"),
+        ({"step": "final"}, "Input should be"),
     ],
 )
 def test_endpoints_that_make_no_sense_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         Endpoint.model_validate({"name": "x", "arm": "grpo", **changes})
-
-
-def test_findings(run: Run) -> None:
-    answers = {f.statement: f for f in findings(run)}
-    by_start = {statement[:24]: f.answer for statement, f in answers.items()}
-    assert by_start["GRPO converges to the sa"] == "holds"
-    assert by_start["Expert Iteration lags be"] == "holds"
-    assert by_start["A reward without signal "] == "holds"
-    assert by_start["RL does not bring out a "] == "holds"
-    assert by_start["RL on one set of questio"] == "holds"
-    assert by_start["A larger KL coefficient "] == "not tested"
-    assert by_start["The size of the model ch"] == "not tested"
-    assert all(f.evidence for f in answers.values() if f.answer != "not tested")
-
-
-def test_findings_of_a_run_in_which_nothing_happened(tmp_path: Path) -> None:
-    run = Run(make_run(tmp_path / "null", arms=("grpo", "ppo"), num_points=3, num_problems=30, strength=0.0))
-    answers = {f.statement[:24]: f.answer for f in findings(run)}
-    assert answers["One format takes over wi"] != "holds"
-    assert answers["The winner is neither si"] == "not tested"
-    assert answers["Tilting the base model b"] == "not tested"
-
-
-def test_larger_kl_keeps_minorities(tmp_path: Path) -> None:
-    folder = make_run(tmp_path / "kl", arms=("grpo", "ei"), num_points=2, num_problems=50)
-    text = (folder / "study.yaml").read_text()
-    # The milder arm stands for one with a larger coefficient.
-    text = text.replace("algorithm: expert_iteration", "algorithm: grpo\n    kl_coefficient: 0.01")
-    text = text.replace("algorithm: grpo\n    task", "algorithm: grpo\n    kl_coefficient: 0.0\n    task", 1)
-    (folder / "study.yaml").write_text(text)
-    answers = {f.statement[:24]: f.answer for f in findings(Run(folder))}
-    assert answers["A larger KL coefficient "] == "holds"

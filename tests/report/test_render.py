@@ -124,7 +124,7 @@ def test_everything_recorded_beside_has_its_place(folder: Path, tmp_path: Path) 
     (run / "format_probabilities.jsonl").write_text(row + "\n")
     text = without_scripts(render(run, images=False).read_text(encoding="utf-8"))
     for expected in (
-        "Named before the run", "accuracy rises", "confirmed", "the run holds no arm 'dpo'",
+        "Named before the run", "accuracy rises", "seen in this run", "the run holds no arm 'dpo'",
         "the entropy fell to 0.01", "Before anything is sampled", "def simple", "Statements of Zhao et al.",
         "Who was expected to win", "The arms compared", "inside the noise", "pass@8",
     ):  # fmt: skip

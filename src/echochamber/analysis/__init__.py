@@ -1,20 +1,24 @@
 """From the records of a run to tables, intervals, tests and plain-word findings."""
 
-from echochamber.analysis.comparison import (
-    ArmComparison,
-    Cost,
-    EndpointResult,
-    compare_arms,
-    cost,
-    endpoint_results,
-    endpoints_of,
-    verdict,
-)
+from echochamber.analysis.comparison import ArmComparison, compare_arms, verdict
 from echochamber.analysis.controls import Control, controls
 from echochamber.analysis.distributions import count_interval
 from echochamber.analysis.dynamics import rl_curves, training_shares
-from echochamber.analysis.endpoints import Endpoint
-from echochamber.analysis.findings import Finding, arm_configs, findings, unrewarded_arms
+from echochamber.analysis.endpoint_results import (
+    EndpointResult,
+    endpoint_results,
+    endpoints_of,
+    step_at_fraction,
+)
+from echochamber.analysis.endpoints import Endpoint, Place
+from echochamber.analysis.findings import (
+    CLAIMS,
+    Claim,
+    Finding,
+    arm_configs,
+    findings,
+    unrewarded_arms,
+)
 from echochamber.analysis.forecast import (
     Comparison,
     Forecast,
@@ -30,6 +34,7 @@ from echochamber.analysis.headline import FormatChange, Headline, headline, perc
 from echochamber.analysis.runs import Run, distinct, showing_lock
 from echochamber.analysis.second_opinion import second_opinion, write_second_opinion
 from echochamber.analysis.sharpening import Sharpening, greedy_twin, sharpening, temperature
+from echochamber.analysis.spending import Cost, cost
 from echochamber.analysis.statistics import (
     Bands,
     Interval,
@@ -51,12 +56,15 @@ from echochamber.analysis.trajectories import (
     select,
     trajectories,
 )
+from echochamber.analysis.verdicts import verdicts
 
 __all__ = [
     "BASE",
+    "CLAIMS",
     "NOT_A_FORMAT",
     "ArmComparison",
     "Bands",
+    "Claim",
     "Comparison",
     "Control",
     "Cost",
@@ -69,6 +77,7 @@ __all__ = [
     "Headline",
     "Interval",
     "PairedTest",
+    "Place",
     "Ratio",
     "Run",
     "Sharpening",
@@ -108,11 +117,13 @@ __all__ = [
     "select",
     "sharpening",
     "showing_lock",
+    "step_at_fraction",
     "temperature",
     "tilted",
     "training_shares",
     "trajectories",
     "unrewarded_arms",
     "verdict",
+    "verdicts",
     "write_second_opinion",
 ]

@@ -1,32 +1,102 @@
-"""Comparisons named before a run, and their outcomes."""
+"""Comparisons named before a run: what a study commits to."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from echochamber.base import Config
 
+Step = int | float | Literal["first_pass", "last"]
+Forecasted = Literal["tilt", "pooled tilt", "policy gradient", "most frequent", "most accurate"]
+BASE_ARM = "base"
 
-class Endpoint(Config):
+
+class Place(Config):
+    """One cell of a study, or as much of it as differs from another one."""
+
+    arm: str | None = Field(default=None, min_length=1, description="An arm, or base.")
+    size: str | None = Field(default=None, description="Model size; every one of the study if absent.")
+    mixture: str | None = Field(default=None, description="Mixture; every one of the study if absent.")
+    sweep: str | None = Field(
+        default=None,
+        description="Point of the sweep by its label, e.g. kl_coefficient=0.01; every one if absent.",
+    )
+    benchmark: str | None = Field(
+        default=None, description="Task name; the study's first benchmark if absent."
+    )
+    step: Step | None = Field(
+        default=None,
+        description="When: the number of an evaluated step, a fraction of the arm's steps, first_pass (the "
+        "end of "
+        "one pass over the questions) or last, which is the default.",
+    )
+    temperature: float | None = Field(
+        default=None,
+        ge=0.0,
+        description="0 for greedy decoding; the samples at the study's temperature if absent.",
+    )
+    format: str | None = Field(default=None, description="The format of share, accuracy and winner.")
+    k: int | None = Field(default=None, ge=1, description="The k of pass_at and maj_at; 1 if absent.")
+    forecast: Forecasted | None = Field(
+        default=None,
+        description="Instead of a measurement, what a theory expects from the base model alone: the share "
+        "(tilt), "
+        "or the format named as the winner (any theory or rule of thumb).",
+    )
+
+    @field_validator("step")
+    @classmethod
+    def _a_step(cls, step: Step | None) -> Step | None:
+        if isinstance(step, float) and not 0.0 < step < 1.0:
+            raise ValueError(
+                f"step {step}: expected a whole number, a fraction between 0 and 1, first_pass or last"
+            )
+        if isinstance(step, int) and step < 0:
+            raise ValueError(f"step {step}: expected 0 or more")
+        return step
+
+    def moved(self, to: Place) -> Place:
+        """This place with the keys that another one sets."""
+        own = {key: getattr(self, key) for key in Place.model_fields}
+        changes = {key: getattr(to, key) for key in to.model_fields_set & Place.model_fields.keys()}
+        return Place.model_validate(own | changes)
+
+
+def _words(place: Place) -> str:
+    return ", ".join(
+        f"{key} {getattr(place, key)}" for key in Place.model_fields if key in place.model_fields_set
+    )
+
+
+class Endpoint(Place):
     """One comparison that the study commits to before it sees any result.
 
     Everything else in a report is exploration: with enough comparisons some
-    look real by chance. An endpoint fixes arm, benchmark, metric and direction
-    in the study file, and is always taken at the last RL step.
+    look real by chance. An endpoint fixes what is compared, by which number
+    and in which direction, in the study file.
     """
 
     name: str = Field(min_length=1, description="What is claimed, in a few words.")
-    arm: str = Field(min_length=1, description="The arm that is measured, at its last step.")
-    against: str = Field(default="base", description="What it is compared with: base, or another arm.")
-    metric: Literal["pass_at", "maj_at", "share", "accuracy"] = Field(
-        default="pass_at", description="pass@k, majority@k, share of a format, or accuracy within a format."
+    arm: str = Field(min_length=1, description="The arm that is measured.")
+    against: str | Place = Field(
+        default=BASE_ARM,
+        description="What it is compared with: base, another arm, or a mapping of the keys in which the "
+        "other cell "
+        "differs, e.g. {size: 1b} or {step: first_pass}.",
     )
-    k: int = Field(default=1, ge=1, description="The k of pass_at and maj_at.")
-    format: str | None = Field(default=None, description="The format of share and accuracy.")
-    benchmark: str | None = Field(
-        default=None, description="Task name; the study's first benchmark if absent."
+    minus: Place | None = Field(
+        default=None,
+        description="A difference of differences: the same comparison with these keys changed on both sides "
+        "is "
+        "subtracted, e.g. {size: 150m}.",
+    )
+    metric: Literal["pass_at", "maj_at", "share", "accuracy", "winner"] = Field(
+        default="pass_at",
+        description="pass@k, majority@k, share of a format, accuracy within a format, or the lead of a "
+        "format over "
+        "every other one (compared with nothing).",
     )
     expect: Literal["increase", "decrease", "no change"] = Field(
         default="increase", description="The predicted direction of arm minus against."
@@ -37,19 +107,75 @@ class Endpoint(Config):
         description="Smallest change that counts; for 'no change' the largest one that does not.",
     )
 
+    @property
+    def reference(self) -> Place:
+        """The keys in which the other cell differs."""
+        return Place(arm=self.against) if isinstance(self.against, str) else self.against
+
+    @property
+    def against_words(self) -> str:
+        """What it is compared with, for a table."""
+        if self.metric == "winner":
+            return "the closest other format"
+        if isinstance(self.against, str):
+            text = self.against
+        else:
+            text = _words(self.against)
+        return text if self.minus is None else f"{text}, less the same at {_words(self.minus)}"
+
+    @property
+    def own(self) -> Place:
+        """The cell that is measured."""
+        return self.moved(Place())
+
+    @property
+    def places(self) -> list[tuple[str, Place]]:
+        """Every cell that is compared, as far as it is stated, with the key it is stated under."""
+        if self.metric == "winner":
+            return [("", self.own)]
+        found = [("", self.own), ("against", self.own.moved(self.reference))]
+        if self.minus is not None:
+            found += [("minus", place.moved(self.minus)) for _, place in found]
+        return found
+
     @model_validator(mode="after")
     def _consistent(self) -> Endpoint:
-        by_format = self.metric in ("share", "accuracy")
-        if by_format and self.format is None:
-            raise ValueError(f"metric {self.metric} needs a format, e.g. format: boxed")
-        if not by_format and self.format is not None:
-            raise ValueError(f"metric {self.metric} is over all formats; remove format: {self.format}")
-        if by_format and self.k != 1:
-            raise ValueError(f"metric {self.metric} has no k; remove k: {self.k}")
-        if self.arm == self.against:
-            raise ValueError(f"'{self.arm}' is compared with itself; name another arm in against")
+        if self.metric == "winner":
+            self._check_winner()
+        else:
+            for _, place in self.places:
+                self._check_metric(place)
+            if self.own.moved(self.reference) == self.own:
+                raise ValueError(f"'{self.arm}' is compared with itself; name another cell in against")
+            if self.minus is not None and self.own.moved(self.minus) == self.own:
+                raise ValueError("minus: the comparison is subtracted from itself; name what differs")
         if self.expect == "no change" and self.margin == 0.0:
             raise ValueError(
                 "expecting no change needs a margin above 0: no experiment can show a change of exactly 0"
             )
         return self
+
+    def _check_metric(self, place: Place) -> None:
+        by_format = self.metric in ("share", "accuracy")
+        if by_format and place.format is None:
+            raise ValueError(f"metric {self.metric} needs a format, e.g. format: boxed")
+        if not by_format and place.format is not None:
+            raise ValueError(f"metric {self.metric} is over all formats; remove format: {place.format}")
+        if by_format and place.k not in (None, 1):
+            raise ValueError(f"metric {self.metric} has no k; remove k: {place.k}")
+        if place.forecast is not None and (self.metric, place.forecast) != ("share", "tilt"):
+            raise ValueError(
+                f"forecast {place.forecast}: what is expected of {self.metric} is not computed; expected "
+                f"metric: "
+                "share with forecast: tilt, or metric: winner"
+            )
+
+    def _check_winner(self) -> None:
+        if (self.format is None) == (self.forecast is None):
+            raise ValueError(
+                "metric winner needs either a format or a forecast that names one, e.g. forecast: tilt"
+            )
+        if self.model_fields_set & {"against", "minus", "k"} or self.expect != "increase":
+            raise ValueError(
+                "metric winner compares a format with every other one; remove against, minus, k and expect"
+            )

@@ -141,9 +141,14 @@ def tilted(written: Array, rewarded: Array, beta: float) -> Array:
     return shares
 
 
+def tilt_per_problem(t: Trajectory, beta: float) -> list[Array]:
+    """Shares that the tilt expects problem by problem, one (P, F) array a seed."""
+    return [tilted(c.completions[:, 0], c.reward[:, 0], beta) for c in t.counts]
+
+
 def _tilt(t: Trajectory, beta: float) -> Bands:
     """Per problem, then averaged. A problem with few samples gives a coarse tilt; the mean evens it out."""
-    shares = [tilted(c.completions[:, 0], c.reward[:, 0], beta) for c in t.counts]
+    shares = tilt_per_problem(t, beta)
     num_values = sum(len(s) for s in shares)
     estimate = np.sum([s.sum(axis=0) for s in shares], axis=0) / num_values
     return percentile_bands(estimate, t.bootstrap.totals(shares) / num_values)

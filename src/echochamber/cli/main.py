@@ -16,7 +16,7 @@ import typer
 
 from echochamber import __version__
 from echochamber.base import EchoError, printable
-from echochamber.cli import benching, config_commands, data_commands, grading, models, runs
+from echochamber.cli import benching, config_commands, data_commands, grading, models, runs, verdicts
 
 app = typer.Typer(
     name="echochamber",
@@ -47,6 +47,7 @@ def _options(
 
 
 runs.add_to(app)
+verdicts.add_to(app)
 models.add_to(app)
 grading.add_to(app)
 data_commands.add_to(app)

@@ -272,9 +272,9 @@ def _by_source(found: list[Finding]) -> list[dict[str, Any]]:
     """Statements under the name of whoever made them, those that this run can test apart from the others."""
     groups: dict[str, dict[str, Any]] = {}
     for f in found:
-        source = getattr(f, "source", "Statements of Zhao et al. 2025 (arXiv:2504.07912)")
-        group = groups.setdefault(source, {"title": source, "tested": [], "untested": []})
-        group["untested" if f.answer.startswith("not test") else "tested"].append(f)
+        title = f"Statements of {f.source}"
+        group = groups.setdefault(title, {"title": title, "tested": [], "untested": []})
+        group["tested" if f.evidence else "untested"].append(f)
     return list(groups.values())
 
 

@@ -30,7 +30,9 @@ from echochamber.evaluation import EvaluationConfig
 from echochamber.model import SIZES
 from echochamber.rl import AlgorithmConfig
 from echochamber.rollout import AUTO, ENGINES
+from echochamber.study.endpoint_checks import check_endpoints
 from echochamber.study.modules import import_modules
+from echochamber.study.references import must_exist
 from echochamber.study.resources import Resources, SlurmConfig
 from echochamber.train import PretrainConfig
 
@@ -172,17 +174,6 @@ class StudyConfig(Config):
         return self.seeds[0] if self.data_seed is None else self.data_seed
 
 
-def _must_exist(
-    document: Document, key: tuple[str | int, ...], name: str, known: Sequence[str], kind: str
-) -> None:
-    if name not in known:
-        listed = ", ".join(known) or "none"
-        raise InputError(
-            f"{document.place(key)}: {'.'.join(map(str, key))}: no {kind} is named '{name}'; "
-            f"this study has {listed}.{did_you_mean(name, known)}"
-        )
-
-
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 
 
@@ -217,7 +208,7 @@ def _check_start(study: StudyConfig, document: Document, label: str) -> None:
     arm = study.arms[label]
     if arm.start_from is not None:
         others = [other for other in study.arms if other != label]
-        _must_exist(document, ("arms", label, "start_from"), arm.start_from, others, "other arm")
+        must_exist(document, ("arms", label, "start_from"), arm.start_from, others, "other arm")
     if arm.start_step is None:
         return
     place = f"{document.place(('arms', label, 'start_step'))}: arms.{label}.start_step: {arm.start_step}"
@@ -236,7 +227,7 @@ def _check_references(study: StudyConfig, document: Document) -> None:
     """Names that point at other parts of the file point at something."""
     tasks = list(study.tasks)
     for i, name in enumerate(study.evaluation.benchmarks):
-        _must_exist(document, ("evaluation", "benchmarks", i), name, tasks, "task")
+        must_exist(document, ("evaluation", "benchmarks", i), name, tasks, "task")
     for label, arm in study.arms.items():
         if not re.fullmatch(_NAME, label) or label == "base":
             raise InputError(
@@ -244,24 +235,17 @@ def _check_references(study: StudyConfig, document: Document) -> None:
                 "'.', '_' or '-' other than 'base'"
             )
         if arm.task:
-            _must_exist(document, ("arms", label, "task"), arm.task, tasks, "task")
+            must_exist(document, ("arms", label, "task"), arm.task, tasks, "task")
         if arm.task in study.evaluation.benchmarks:
             raise InputError(
                 f"{document.place(('arms', label, 'task'))}: arms.{label}.task: '{arm.task}' is an "
                 "evaluation set; post-training on it would measure memory. Name another task"
             )
         _check_start(study, document, label)
-    arms = ["base", *study.arms]
-    for i, endpoint in enumerate(study.endpoints):
-        _must_exist(document, ("endpoints", i, "arm"), endpoint.arm, arms, "arm")
-        _must_exist(document, ("endpoints", i, "against"), endpoint.against, arms, "arm")
-        if endpoint.benchmark is not None:
-            measured = study.evaluation.benchmarks
-            _must_exist(document, ("endpoints", i, "benchmark"), endpoint.benchmark, measured, "benchmark")
     for label, mixture in study.mixtures.items():
         for source in mixture.source_names:
             key = ("mixtures", label, "shares" if mixture.kind == "controlled" else "passes", source)
-            _must_exist(document, key, source, list(study.sources), "source")
+            must_exist(document, key, source, list(study.sources), "source")
     if len(set(study.seeds)) != len(study.seeds) or not study.seeds:
         raise InputError(
             f"{document.place(('seed',))}: seed: {study.seed}: expected one seed or a list of different ones"
@@ -293,7 +277,7 @@ def _substitute(document: Document) -> None:
         if not isinstance(value, str) or key[:1] == ("variables",):
             return value
         for name in re.findall(r"\$\{([^${}]*+)\}", value):
-            _must_exist(document, key, name, list(variables), "variable")
+            must_exist(document, key, name, list(variables), "variable")
             value = value.replace(f"${{{name}}}", str(variables[name]))
         return value
 
@@ -381,9 +365,11 @@ def load_study(path: Path, overrides: Sequence[str] = ()) -> list[tuple[str, Stu
         document.data["modules"] = resolved
         import_modules(resolved)
     studies = []
-    for label, point in expand_sweep(document):
+    points = expand_sweep(document)
+    for label, point in points:
         study = validate(point, StudyConfig)
         _check_halves(study, point)
         _check_references(study, point)
+        check_endpoints(study, point, [label for label, _ in points])
         studies.append((label, study))
     return studies

@@ -77,11 +77,34 @@ def gather(
         folder / "summary.json",
         {
             "study": study,
+            "questions": _questions(plan, store),
             "rows": rows,
             "seconds": {title: seconds for title, seconds in times if seconds is not None},
         },
     )
     return rows
+
+
+def add_verdicts(folder: Path) -> None:
+    """Add the outcomes of endpoints and claims to `summary.json`, as the report states them.
+
+    Raises:
+        EchoError: the records of the run are damaged.
+    """
+    from echochamber.analysis import Run, verdicts
+
+    run = Run(folder)
+    write_json(folder / "summary.json", {**run.summary, **verdicts(run)})
+
+
+def _questions(plan: Plan, store: Store) -> dict[str, int]:
+    """Questions of each task, as drawn."""
+    found: dict[str, int] = {}
+    for stage in plan.stages:
+        if stage.kind == "problems" and store.state(stage) == "done":
+            for path in sorted(store.path(stage).glob("*.jsonl")):
+                found.setdefault(path.stem, len(path.read_text(encoding="utf-8").splitlines()))
+    return found
 
 
 def done(plan: Plan, store: Store) -> list[Stage]:

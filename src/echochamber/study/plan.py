@@ -19,10 +19,10 @@ from echochamber.rl import SFTConfig
 from echochamber.study.config import StudyConfig
 from echochamber.study.importing import fingerprint
 from echochamber.study.modules import module_digests
+from echochamber.study.references import IMPORTED
 from echochamber.study.stages import STAGES
 from echochamber.study.store import Stage
 
-IMPORTED = "its own data"
 """What stands in place of a mixture where the base model was made elsewhere."""
 
 

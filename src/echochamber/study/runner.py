@@ -30,7 +30,7 @@ from echochamber.study.config import StudyConfig, load_study
 from echochamber.study.driving import DAMAGED, Driver, Say
 from echochamber.study.executing import run_stage
 from echochamber.study.executors import Executor, ExecutorOptions, make_executor
-from echochamber.study.gather import done, gather
+from echochamber.study.gather import add_verdicts, done, gather
 from echochamber.study.plan import Plan, make_plan
 from echochamber.study.ranks import check_processes, follow, leading
 from echochamber.study.shown import (
@@ -296,6 +296,7 @@ def _show(study: Study, say: Say) -> list[dict[str, Any]]:
     (folder / STAMP).unlink(missing_ok=True)
     with showing_lock(folder):
         rows = gather(study.name, study.plan, study.store, folder, study.config.evaluation)
+        add_verdicts(folder)
     if study.config.verify.as_published:
         write_second_opinion(folder, tiers=study.config.verify.tiers)
     say(f"report: {render(folder)}")

@@ -1,0 +1,107 @@
+"""What a claim is, and what becomes of it in a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from echochamber.analysis.contrasts import Statement
+from echochamber.analysis.findings.evidence import Evidence, Lacking
+from echochamber.base import Registry
+
+Verdict = Literal["reproduced", "contradicted", "inconclusive", "not testable"]
+
+ZHAO = "Zhao et al. 2025 (arXiv:2504.07912)"
+OURS = "this project"
+
+Test = Callable[[Evidence], Statement | Lacking]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One statement that a run can test.
+
+    Attributes:
+        key: a short name.
+        statement: the claim in one sentence.
+        source: whose statement it is.
+        needs: what a run must have for it to be tested.
+        null: what is true if the claim is not.
+        method: how the two are told apart.
+        test: does it; says what is lacking where the run cannot.
+    """
+
+    key: str
+    statement: str
+    source: str
+    needs: str
+    null: str
+    method: str
+    test: Test
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One claim and what this run says about it.
+
+    Attributes:
+        key, statement, source, null: of the claim.
+        verdict: `reproduced` or `contradicted` when the data exclude the opposite at the 5 % level,
+            `inconclusive` when they exclude neither, `not testable` when the run cannot tell.
+        evidence: the numbers behind the verdict; of the one run where there is one seed.
+        reason: why it is not testable, otherwise empty.
+        p_value: of the null that the verdict excludes, or the smaller of the two; None if not testable.
+        num_seeds: trainings behind the numbers.
+    """
+
+    key: str
+    statement: str
+    source: str
+    null: str
+    verdict: Verdict
+    evidence: str
+    reason: str = ""
+    p_value: float | None = None
+    num_seeds: int = 0
+
+
+CLAIMS: Registry[Claim] = Registry("claim")
+
+_VERDICTS: dict[str, Verdict] = {
+    "supported": "reproduced",
+    "contradicted": "contradicted",
+    "open": "inconclusive",
+}
+ONE_SEED = "seeds: one seed says nothing about algorithms or mixtures"
+
+
+def claim(
+    key: str, statement: str, *, source: str, needs: str, null: str, method: str
+) -> Callable[[Test], Test]:
+    """Register the function below as the test of a claim."""
+
+    def register(test: Test) -> Test:
+        CLAIMS.register(key, Claim(key, statement, source, needs, null, method, test))
+        return test
+
+    return register
+
+
+def judge(claimed: Claim, evidence: Evidence) -> Finding:
+    """What the evidence says about one claim."""
+    found = claimed.test(evidence)
+    about = (claimed.key, claimed.statement, claimed.source, claimed.null)
+    if isinstance(found, Lacking):
+        return Finding(*about, "not testable", "", found.reason)
+    if found.num_seeds < 2:
+        return Finding(
+            *about, "not testable", f"In this run: {found.evidence}", ONE_SEED, None, found.num_seeds
+        )
+    return Finding(
+        *about,
+        _VERDICTS[found.outcome],
+        found.evidence,
+        p_value=min(found.support, found.against),
+        num_seeds=found.num_seeds,
+    )

@@ -1,0 +1,179 @@
+"""What findings are tested on: a run's arms, sorted, with what they had seen at each evaluated step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from echochamber.analysis.runs import Run
+from echochamber.analysis.spending import samples_seen
+from echochamber.analysis.statistics import Array
+from echochamber.analysis.trajectories import Trajectory, majority_per_problem, select, trajectories
+
+CONTROLS = ("random", "always_one")
+NO_POLICY_GRADIENT = ("expert_iteration", "sft")
+ONE_SPACING = 1.5
+"""How far from a wanted point an evaluated step may lie, as a factor; usual grids have steps 1.41 apart."""
+
+Majority = Callable[[Trajectory, int, int], list[Array]]
+
+
+@dataclass(frozen=True)
+class Lacking:
+    """What a run would need for a statement to be tested."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The measurements and configs of a study, as findings need them.
+
+    Attributes:
+        primary: arms and base models on the study's first benchmark, sampled.
+        others: the paid arms on the other benchmarks, sampled.
+        controls: arms on the first benchmark whose reward carries no signal.
+        configs: the study's config of each arm.
+        mixtures, sources: the study's configs of its mixtures and sources.
+        questions: how many questions each task has.
+        samples: completions an arm had been trained on at each evaluated step, by (arm, size, mixture).
+        majority: maj@k of each problem at an evaluated step.
+    """
+
+    primary: tuple[Trajectory, ...]
+    others: tuple[Trajectory, ...]
+    controls: tuple[Trajectory, ...]
+    configs: Mapping[str, Mapping[str, Any]]
+    mixtures: Mapping[str, Mapping[str, Any]]
+    sources: Mapping[str, Mapping[str, Any]]
+    questions: Mapping[str, int]
+    samples: Mapping[tuple[str, str, str], Sequence[float | None]]
+    majority: Majority
+    arms: tuple[Trajectory, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        without = {t.arm for t in self.controls}
+        paid = tuple(t for t in self.primary if not t.is_base and t.arm not in without)
+        object.__setattr__(self, "arms", paid)
+
+    def algorithm(self, t: Trajectory) -> str:
+        """The algorithm of an arm."""
+        return str(self.configs.get(t.arm, {}).get("algorithm", t.arm))
+
+    def of(self, *algorithms: str) -> list[Trajectory]:
+        """The paid arms of some algorithms."""
+        return [t for t in self.arms if self.algorithm(t) in algorithms]
+
+    @property
+    def policy_gradient(self) -> list[Trajectory]:
+        """The paid arms that follow a policy gradient: PPO, GRPO and their kind."""
+        return [t for t in self.arms if self.algorithm(t) not in NO_POLICY_GRADIENT]
+
+    def pairs(self, first: str, second: str) -> list[tuple[Trajectory, Trajectory]]:
+        """Arms of two algorithms at the same size and mixture."""
+        return [
+            (a, b)
+            for a in self.of(first)
+            for b in self.of(second)
+            if (a.size, a.mixture) == (b.size, b.mixture)
+        ]
+
+    def name(self, t: Trajectory) -> str:
+        """An arm, with its size and mixture where the run has several."""
+        cells = {(a.size, a.mixture) for a in self.primary}
+        return t.arm if len(cells) == 1 else f"{t.arm} ({t.size} on {t.mixture})"
+
+    def samples_at(self, t: Trajectory) -> list[float] | None:
+        """Completions an arm had been trained on at each evaluated step; None where that is not known."""
+        found = self.samples.get((t.arm, t.size, t.mixture))
+        per_step = _product(self.configs.get(t.arm, {}), "prompts_per_step", "samples_per_prompt")
+        if (found is None or None in found) and per_step:
+            return [step * per_step for step in t.steps]
+        return None if found is None or None in found else [float(value or 0.0) for value in found]
+
+    def passes_at(self, t: Trajectory) -> list[float] | None:
+        """How often an arm had seen each question of its task at each evaluated step, on average."""
+        config = self.configs.get(t.arm, {})
+        samples, per_prompt = self.samples_at(t), config.get("samples_per_prompt")
+        questions = self.questions.get(str(config.get("task")))
+        if samples is None or not per_prompt or not questions:
+            return None
+        return [value / per_prompt / questions for value in samples]
+
+    def first_pass(self, t: Trajectory) -> int | Lacking:
+        """Index of the evaluated step at the end of the first pass over the questions, or just before it."""
+        passes = self.passes_at(t)
+        if passes is None:
+            return Lacking("steps: the run does not say how many questions an arm had seen")
+        return step_near(t, passes, 1.0, "one pass over the questions")
+
+
+def step_near(t: Trajectory, amount: Sequence[float], wanted: float, what: str) -> int | Lacking:
+    """Index of the last evaluated step at which an amount is not above a wanted one, and within reach of it.
+
+    The first and the last step do not count: what is said of a step in between would be trivial there.
+    """
+    inside = [
+        i
+        for i, value in enumerate(amount)
+        if 0 < i < len(t.steps) - 1 and wanted / ONE_SPACING <= value <= wanted * (1 + 1e-9)
+    ]
+    return (
+        inside[-1]
+        if inside
+        else Lacking(f"steps: {t.arm} has no evaluated step near {what}, before its last")
+    )
+
+
+def _product(config: Mapping[str, Any], *keys: str) -> float | None:
+    values = [config.get(key) for key in keys]
+    return float(values[0] * values[1]) if values[0] and values[1] else None
+
+
+def arm_configs(run: Run) -> dict[str, dict[str, Any]]:
+    """The study's config of every arm that the run holds, sweep points told apart by their labels."""
+    known = {row["arm"] for row in run.rows}
+    found: dict[str, dict[str, Any]] = {}
+    for study in run.study:
+        label = study.get("sweep") or ""
+        for name, config in (study.get("arms") or {}).items():
+            swept = f"{name}[{label}]"
+            found[swept if swept in known else name] = config
+    return found
+
+
+def unrewarded_arms(run: Run) -> set[str]:
+    """Arms whose reward carries no signal about correctness."""
+    return {name for name, config in arm_configs(run).items() if config.get("reward") in CONTROLS}
+
+
+def task_sizes(run: Run) -> dict[str, int]:
+    """Questions of each task: as drawn, or, in a run that did not record it, as the study asks for."""
+    stated = {
+        name: task["num_problems"]
+        for study in run.study
+        for name, task in (study.get("tasks") or {}).items()
+        if task.get("num_problems")
+    }
+    return {**stated, **run.summary.get("questions", {})}
+
+
+def gather_evidence(run: Run) -> Evidence:
+    """Sort a run's arms into those that learn from correctness and controls that cannot."""
+    sampled = [t for t in trajectories(run) if not t.greedy]
+    primary = select(sampled) if sampled else []
+    without = unrewarded_arms(run)
+    first = primary[0].benchmark if primary else ""
+    study = run.study[0] if run.study else {}
+    return Evidence(
+        primary=tuple(primary),
+        others=tuple(t for t in sampled if t.benchmark != first and not t.is_base and t.arm not in without),
+        controls=tuple(t for t in primary if t.arm in without),
+        configs=arm_configs(run),
+        mixtures=study.get("mixtures") or {},
+        sources=study.get("sources") or {},
+        questions=task_sizes(run),
+        samples={(t.arm, t.size, t.mixture): samples_seen(run, t) for t in primary if not t.is_base},
+        majority=lambda t, index, k: majority_per_problem(run, t, index, k)[0],
+    )
