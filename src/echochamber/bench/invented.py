@@ -50,7 +50,7 @@ class InventedStudy:
         mixture: str = "mixed",
         benchmark: str = "test",
     ) -> Trajectory:
-        """An arm with given expected shares (T rows over FORMATS) and accuracies (T, of all or of each format).
+        """An arm with given shares (T rows over FORMATS) and accuracies (T, of all or of each format).
 
         The first row is the base model's; arms of one size, mixture and benchmark draw it once.
         """
