@@ -25,7 +25,7 @@ needs_confinement = pytest.mark.skipif(bool(confinement.refusal()), reason=f"{co
 O = Outcome  # noqa: E741
 FAILED = {O.runtime_error, O.timeout, O.memory, O.unsupported, O.syntax_error, O.no_answer}
 
-# name: (program, outcomes in tier 1, outcomes in tier 2); {victim} and {pid} are filled in.
+# name: (program, outcomes in tier 1, outcomes in tier 2); {victim}, {pid}, {port} and {owner} are filled in.
 HOSTILE: dict[str, tuple[str, set[Outcome], set[Outcome]]] = {
     "infinite loop": ("while True:\n    pass\n18", {O.timeout}, {O.timeout}),
     "loop that swallows exceptions": ("while True:\n    try:\n        while True:\n            pass\n    except BaseException:\n        pass\n18", {O.timeout, O.unsupported}, {O.timeout}),
@@ -53,7 +53,7 @@ HOSTILE: dict[str, tuple[str, set[Outcome], set[Outcome]]] = {
     "make a folder": ("import os\nos.mkdir('{victim}d')\n18", {O.unsupported}, {O.runtime_error}),
     "tcp": ("import socket\nsocket.create_connection(('127.0.0.1', {port}), 1)\n18", {O.unsupported}, {O.runtime_error}),
     "udp": ("import socket\nsocket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n18", {O.unsupported}, {O.runtime_error}),
-    "abstract socket": ("import socket\ns = socket.socket(socket.AF_UNIX)\ns.connect('\\0echochamber')\n18", {O.unsupported}, {O.runtime_error}),
+    "abstract socket": ("import socket\ns = socket.socket(socket.AF_UNIX)\ns.connect('\\0echochamber-{owner}')\n18", {O.unsupported}, {O.runtime_error}),
     "socket pair": ("import socket\nsocket.socketpair()\n18", {O.unsupported}, {O.runtime_error}),
     "fork": ("import os\nos.fork()\n18", {O.unsupported}, {O.runtime_error}),
     "fork bomb": ("import os\nwhile True:\n    os.fork()", {O.unsupported}, {O.runtime_error}),
@@ -125,10 +125,10 @@ def victim(tmp_path: Path) -> Iterator[dict[str, object]]:
         server.listen()
         server.settimeout(0.01)
         if sys.platform == "linux":
-            abstract.bind("\0echochamber")
+            abstract.bind(f"\0echochamber-{os.getpid()}")
             abstract.listen()
         try:
-            yield {"victim": path, "pid": process.pid, "port": server.getsockname()[1]}
+            yield {"victim": path, "pid": process.pid, "port": server.getsockname()[1], "owner": os.getpid()}
             assert process.poll() is None, "the victim process is gone"
             assert path.read_text() == "18"
             assert (path.stat().st_mode, path.stat().st_mtime_ns) == (before.st_mode, before.st_mtime_ns)
