@@ -45,6 +45,8 @@ _COMMA_RUN = re.compile(r"(?<![0-9.,])[0-9][0-9,]*+")
 _SPACE_RUN = re.compile(r"(?<![0-9.,])(?<![0-9] )[0-9][0-9 ]*+")
 _BY_COMMAS = re.compile(r"[1-9][0-9]{0,2}(?:,[0-9]{3})++")
 _BY_SPACES = re.compile(r"[1-9][0-9]{0,2}(?: [0-9]{3})++")
+# A line or a dollar sign between digits parts two numbers; a space may part thousands.
+_SEPARATES = re.compile(r"(?<=[0-9])(?= *+[$\n\r\t])[ $\n\r\t]++(?=[0-9])")
 _THIN_THOUSANDS = re.compile(r"(?<=[0-9])\\[,;:] ?(?=[0-9]{3}(?![0-9]))")
 _FRACTION = re.compile(
     r"\\[dtc]?frac ?"
@@ -136,7 +138,8 @@ def _parse(text: str) -> Number | None:
 def _cleaned(text: str) -> str:
     """LaTeX markup that carries no value removed, a name or label before the number too."""
     text = unwrapped(ascii_signs(text)).replace("\\%", "%").replace("\\$", "$")
-    text = text.replace("{,}", ",").replace(",\\! ", ",").replace("\\!", "").replace("$", " ")
+    text = text.replace("{,}", ",").replace(",\\! ", ",").replace("\\!", "")
+    text = _SEPARATES.sub(" | ", text).replace("$", " ")
     if "\\" in text:
         # `1\,234` separates thousands.
         text = _SPACING.sub(" ", thin_thousands(text))

@@ -22,6 +22,8 @@ from echochamber.verify.outcomes import Execution
 from echochamber.verify.spelling import MAX_CHARACTERS
 
 _WHOLE = re.compile(r"-?[0-9]{1,400}")
+# `print(1, 234)` prints two numbers, where `1 234` in prose is one.
+_TWO_PRINTED = re.compile(r"[0-9] [0-9]")
 _WHITE = re.compile(r"\s++")
 # No gold answers: what a missing value becomes as text, and what is said instead of an answer.
 _NO_ANSWER = re.compile(r"(?:nan|none|null|n/a|na|-?inf|tbd|todo|unknown|\?+|-+)", re.IGNORECASE)
@@ -56,6 +58,8 @@ def value_of(execution: Execution) -> Number | None:
     kind, text = execution.kind, execution.value
     if kind == "none":
         kind, text = "str", execution.output
+        if _TWO_PRINTED.search(text):
+            return None
     if len(text) > MAX_CHARACTERS:
         return None
     if kind == "int":
