@@ -129,12 +129,23 @@ def _substitutions(*values: Any) -> list[dict[Any, Any]]:
 def _at(value: Any, point: dict[Any, Any]) -> Any:
     """The value at a point: exact if rational, else to many digits; None if it is not finite there."""
     with contextlib.suppress(Exception):
-        found = value.subs(point)
+        found = value.subs(point).replace(_is_odd_root, _real_root)
         if not found.is_Rational:
             found = found.evalf(_DIGITS)
         if found.is_number and found.is_finite and (found.is_Rational or not found.free_symbols):
             return found
     return None
+
+
+def _is_odd_root(part: Any) -> bool:
+    """Whether a part is an odd root of a negative number, for which sympy takes a complex one."""
+    return bool(
+        part.is_Pow and part.base.is_negative and part.exp.is_Rational and part.exp.q > 1 and part.exp.q % 2
+    )
+
+
+def _real_root(part: Any) -> Any:
+    return (-1) ** part.exp.p * (-part.base) ** part.exp
 
 
 def _is_real(value: Any) -> bool:
