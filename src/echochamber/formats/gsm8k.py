@@ -17,7 +17,10 @@ _BEFORE = (
 )
 _NUMBER = rf"(?P<answer>{_BEFORE}(?:\d|[¼-¾⅐-⅞√]|(?<=\\)[a-zA-Z])[^\n]{{0,120}})"
 _HEADING = r"(?!\d+[.)][ \t]+[^\W\d])"
-_ANSWER = re.compile(rf"^[ \t>*]*+####:?[ \t]*+{_HEADING}{_NUMBER}$", re.MULTILINE)
+_MARK = "####"
+# From the mark on, which is found faster than the beginning of its line.
+_ANSWER = re.compile(rf"{_MARK}:?[ \t]*+{_HEADING}{_NUMBER}$", re.MULTILINE)
+_BEFORE_MARK = " \t>*"
 # How the model solutions that were published with the dataset end.
 _LAST_LINE = re.compile(rf"^A:[ \t]*+{_NUMBER}\Z", re.MULTILINE)
 _ANNOTATION = re.compile(r"<<[-+*/().,%$\d \t]*+=[-+.,%$/\d \t]*+>>")
@@ -40,14 +43,26 @@ class Gsm8k:
 
     def detect(self, completion: str) -> bool:
         """An answer line or a calculator annotation, outside code."""
-        if "####" not in completion and "<<" not in completion and "A:" not in completion:
+        if _MARK not in completion and "<<" not in completion and "A:" not in completion:
             return False
         prose = layout(completion).prose
-        found = any(pattern.search(prose) for pattern in (_ANSWER, _ANNOTATION, _OPEN_ANNOTATION))
-        return found or _LAST_LINE.search(prose.rstrip()) is not None
+        return any(pattern.search(prose) for pattern in (_ANNOTATION, _OPEN_ANNOTATION)) or bool(
+            _answers(prose)
+        )
 
     def extract(self, completion: str) -> Extracted:
         """What stands after `####` on its last such line, or after `A:` on the last line of all."""
-        prose = layout(completion).prose
-        answers = _ANSWER.findall(prose) or _LAST_LINE.findall(prose.rstrip())
+        answers = _answers(layout(completion).prose)
         return Extracted(answer=answers[-1].strip() if answers else None)
+
+
+def _answers(prose: str) -> list[str]:
+    """What stands behind the mark at the beginning of a line, or else behind `A:` on the last line."""
+    marked = [
+        found["answer"]
+        for found in _ANSWER.finditer(prose)
+        if not prose[prose.rfind("\n", 0, found.start()) + 1 : found.start()].strip(_BEFORE_MARK)
+    ]
+    if marked or "A:" not in prose:
+        return marked
+    return [found["answer"] for found in _LAST_LINE.finditer(prose.rstrip())]
