@@ -64,12 +64,6 @@ class Place(Config):
         return Place.model_validate(own | changes)
 
 
-def _words(place: Place) -> str:
-    return ", ".join(
-        f"{key} {getattr(place, key)}" for key in Place.model_fields if key in place.model_fields_set
-    )
-
-
 class Endpoint(Place):
     """One comparison that the study commits to before it sees any result.
 
@@ -111,17 +105,6 @@ class Endpoint(Place):
     def reference(self) -> Place:
         """The keys in which the other cell differs."""
         return Place(arm=self.against) if isinstance(self.against, str) else self.against
-
-    @property
-    def against_words(self) -> str:
-        """What it is compared with, for a table."""
-        if self.metric == "winner":
-            return "the closest other format"
-        if isinstance(self.against, str):
-            text = self.against
-        else:
-            text = _words(self.against)
-        return text if self.minus is None else f"{text}, less the same at {_words(self.minus)}"
 
     @property
     def own(self) -> Place:

@@ -11,7 +11,6 @@ from typing import Any
 from echochamber.analysis import (
     NOT_A_FORMAT,
     Control,
-    Finding,
     Run,
     Trajectory,
     compare_arms,
@@ -28,6 +27,7 @@ from echochamber.analysis import (
 from echochamber.base import explained_write, write_file
 from echochamber.report import build, compare, setup
 from echochamber.report.build import Group
+from echochamber.report.claims import endpoint_rows, findings_by_source
 from echochamber.report.examples import examples
 from echochamber.report.figures import Figure
 from echochamber.report.images import write_images
@@ -113,14 +113,14 @@ def _render(run: Run, *, images: bool) -> Path:
         numbers=[_number_rows(run, group) for group in every],
         formats=first.formats,
         no_formats=NOT_A_FORMAT,
-        endpoints=endpoint_results(run, found),
+        endpoints=endpoint_rows(endpoint_results(run, found)),
         pairs=[{"title": g.title, "rows": _pair_rows(g)} for g in every if len(g.arms) > 1],
         forecasts=[t.table() for t in theories if t.arms],
         probabilities=_ends(run),
         alarms=run.alarms,
         opinion=run.second_opinion,
         num_seeds=first.num_seeds,
-        findings=_by_source(findings(run)) if arms else [],
+        findings=findings_by_source(findings(run)) if arms else [],
         facts=setup.facts(run),
         environment=setup.flat(run.environment),
         seconds=[(title, f"{value:,.1f}") for title, value in run.summary.get("seconds", {}).items()],
@@ -266,16 +266,6 @@ def _control_line(control: Control, primary: list[Group]) -> str:
             text += f" {group.title}: {c.first} minus {c.second} {change} points of pass@1"
             text += f", decoded greedily {change_text(greedy[0].test.difference)}." if greedy else "."
     return text
-
-
-def _by_source(found: list[Finding]) -> list[dict[str, Any]]:
-    """Statements under the name of whoever made them, those that this run can test apart from the others."""
-    groups: dict[str, dict[str, Any]] = {}
-    for f in found:
-        title = f"Statements of {f.source}"
-        group = groups.setdefault(title, {"title": title, "tested": [], "untested": []})
-        group["tested" if f.evidence else "untested"].append(f)
-    return list(groups.values())
 
 
 def _pair_rows(group: Group) -> list[dict[str, Any]]:
