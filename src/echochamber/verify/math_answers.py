@@ -18,9 +18,10 @@ _WORD_COMMANDS = r"\\(?:text[a-z]{0,8}|math(?:rm|bf|it|sf)|mbox|hbox|operatornam
 _BASE_WORDS = ("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "twelve", "sixteen")
 _BASES = dict(zip(_BASE_WORDS, ("2", "3", "4", "5", "6", "7", "8", "9", "10", "12", "16"), strict=True))
 _BASE = rf"(?:[0-9]{{1,2}}|{'|'.join(_BASES)})"
+# One spelling for each thing, in this order: later rows rely on the ones before them.
 _COMMANDS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?<=[0-9])(?:\{,\}|,\\!) ?(?=[0-9]{3}(?![0-9]))"), ""),
-    (re.compile(r"\\(?:left|right|displaystyle|limits|bigl?|bigr?|Bigl?|Bigr?|tfrac(?=\\))(?![a-zA-Z])"), ""),
+    (re.compile(r"\\(?:left|right|displaystyle|limits|bigl?|bigr?|Bigl?|Bigr?)(?![a-zA-Z])"), ""),
     (re.compile(r"\\[dtc]frac(?![a-zA-Z])"), r"\\frac"),
     (re.compile(r"(?<!\\)\\[!,;: ]|\\(?:quad|qquad)(?![a-zA-Z])|~"), " "),
     (re.compile(r"\^ ?\{? ?\\circ ?\}?|\\degrees?(?![a-zA-Z])"), ""),
@@ -72,40 +73,11 @@ _IMAGINARY_J = re.compile(r"[0-9] ?j(?![a-zA-Z])")
 # A power of a power of numbers, or one of many digits: working it out may take for ever.
 _TOWER = re.compile(r"\^ ?\{ ?[0-9]{1,12} ?\^|\^ ?[0-9] ?\^|\^ ?\{? ?-?[0-9]{5}|[0-9]{5} ?!|! ?!")
 _MAX_NESTING = 16
-_FUNCTIONS = frozenset(
-    [
-        *(
-            "sin",
-            "cos",
-            "tan",
-            "cot",
-            "sec",
-            "csc",
-            "log",
-            "exp",
-            "max",
-            "min",
-            "gcd",
-            "lcm",
-            "mod",
-            "abs",
-            "det",
-        ),
-        *(
-            "arcsin",
-            "arccos",
-            "arctan",
-            "begin",
-            "end",
-            "pmatrix",
-            "bmatrix",
-            "vmatrix",
-            "array",
-            "matrix",
-            "ccc",
-        ),
-    ]
-)
+# Words that algebra knows, or that build a matrix.
+_FUNCTIONS = frozenset((
+    "sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "log", "exp", "max", "min",
+    "gcd", "lcm", "mod", "abs", "det", "begin", "end", "pmatrix", "bmatrix", "vmatrix", "array", "matrix", "ccc",
+))  # fmt: skip
 
 
 @lru_cache(maxsize=16384)

@@ -18,8 +18,6 @@ _SPELT = {
     "\\cdot ": "·⋅∙",
     "/": "÷⁄∕",
     "-": "−–—‒‐‑﹣",
-    "\\pi ": "π",
-    "\\theta ": "θ",
     "\\infty ": "∞",
     "\\leq ": "≤≦⩽",
     "\\geq ": "≥≧⩾",
@@ -38,6 +36,10 @@ _SPELT = {
     ".": "。٫",
     "$": "£€¥₹￥￡",
 }
+_GREEK = {
+    "α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "θ": "theta", "λ": "lambda", "μ": "mu", "π": "pi",
+    "ρ": "rho", "σ": "sigma", "φ": "phi", "ϕ": "phi", "ω": "omega",
+}  # fmt: skip
 _FRACTIONS = {
     "½": (1, 2), "⅓": (1, 3), "⅔": (2, 3), "¼": (1, 4), "¾": (3, 4), "⅕": (1, 5), "⅖": (2, 5), "⅗": (3, 5),
     "⅘": (4, 5), "⅙": (1, 6), "⅚": (5, 6), "⅛": (1, 8), "⅜": (3, 8), "⅝": (5, 8), "⅞": (7, 8),
@@ -67,11 +69,14 @@ class _Signs(dict[int, str]):
             return chr(code - 0xFEE0)
         if (digit := unicodedata.decimal(sign, None)) is not None:
             return str(digit)
+        if 0x1D400 <= code <= 0x1D7FF:
+            return unicodedata.normalize("NFKC", sign)
         category = unicodedata.category(sign)
         return "" if category == "Cf" else " " if category == "Zs" else sign
 
 
 _SIGNS = _Signs({ord(sign): spelling for spelling, signs in _SPELT.items() for sign in signs})
+_SIGNS |= {ord(sign): f"\\{name} " for sign, name in _GREEK.items()}
 _SIGNS |= {ord(sign): f"\\frac{{{top}}}{{{bottom}}}" for sign, (top, bottom) in _FRACTIONS.items()}
 
 
@@ -103,7 +108,7 @@ def unwrapped(text: str) -> str:
 
 
 def _without_wrapper(text: str) -> str:
-    if text[-1:] in (">", "]") and "<[".find(text[:1]) != 0:
+    if text[-1:] in (">", "]"):
         *_, last = [None, *_END_TOKEN.finditer(text)]
         if last is not None and last.end() == len(text):
             return text[: last.start()].rstrip()
