@@ -76,7 +76,8 @@ _MAX_NESTING = 16
 # Words that algebra knows, or that build a matrix.
 _FUNCTIONS = frozenset((
     "sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "log", "exp", "max", "min",
-    "gcd", "lcm", "mod", "abs", "det", "begin", "end", "pmatrix", "bmatrix", "vmatrix", "array", "matrix", "ccc",
+    "gcd", "lcm", "mod",
+    "abs", "det", "begin", "end", "pmatrix", "bmatrix", "vmatrix", "array", "matrix", "ccc",
 ))  # fmt: skip
 
 
