@@ -18,6 +18,7 @@ from echochamber.corpora import (
     ControlledMixture,
     JsonlSource,
     PassesMixture,
+    Quota,
     Reserved,
     TokenData,
     Tokenizer,
@@ -70,8 +71,13 @@ def _documents(data: TokenData, name: str) -> list[tuple[int, ...]]:
 
 def test_quotas_sum_to_the_budget() -> None:
     mixture = ControlledMixture(tokens=1000, shares={"a": 0.333, "b": 0.333, "c": 0.333, "none": 0})
-    assert mixture.quotas() == {"a": 334, "b": 333, "c": 333}
+    assert mixture.quotas() == {"a": Quota(334), "b": Quota(333), "c": Quota(333)}
     assert mixture.source_names == ("a", "b", "c")
+    by_documents = ControlledMixture(documents=10, shares={"a": 0.34, "b": 0.66})
+    assert by_documents.quotas() == {"a": Quota(3, "documents"), "b": Quota(7, "documents")}
+    counted = ControlledMixture(documents={"a": 5, "b": 0, "c": 2})
+    assert counted.quotas() == {"a": Quota(5, "documents"), "c": Quota(2, "documents")}
+    assert counted.source_names == ("a", "c") and counted.unit == "documents"
 
 
 def test_achieved_tokens_miss_the_quota_by_less_than_a_document(tokenizer: Tokenizer, built: Path) -> None:
@@ -88,6 +94,64 @@ def test_achieved_tokens_miss_the_quota_by_less_than_a_document(tokenizer: Token
     assert data.num_tokens == total
     assert manifest["sources"]["prose"]["wrong_solutions"] > 100
     assert manifest["sources"]["code"]["formats"] == {"tinygsm": manifest["sources"]["code"]["documents"]}
+
+
+@pytest.mark.parametrize(
+    "mixture",
+    [
+        ControlledMixture(documents=3000, shares={"prose": 0.5, "code": 0.3, "facts": 0.2}),
+        ControlledMixture(documents={"prose": 1500, "code": 900, "facts": 600}),
+    ],
+)
+def test_a_mixture_by_documents_has_exactly_as_many(
+    tokenizer: Tokenizer, built: Path, tmp_path: Path, mixture: ControlledMixture
+) -> None:
+    manifest = _build(tokenizer, tmp_path / "data", mixture)
+    counts = {"prose": 1500, "code": 900, "facts": 600}
+    by_tokens = TokenData(built)
+    data = TokenData(tmp_path / "data")
+    for name, count in counts.items():
+        facts = manifest["sources"][name]
+        assert (facts["documents"], facts["quota"], facts["quota_unit"]) == (count, count, "documents")
+        # The same prefix of the same stream as the mixture by tokens.
+        few, many = sorted((_documents(by_tokens, name), _documents(data, name)), key=len)
+        assert many[: len(few)] == few
+    assert manifest["mixture"]["kind"] == "controlled"
+    planned = {source.name: source for source in plan_mixture(mixture, SOURCES).sources}
+    for name in counts:
+        assert planned[name].estimated
+        assert planned[name].tokens == pytest.approx(manifest["sources"][name]["tokens"], rel=1)
+
+
+def test_documents_on_the_edge_of_a_chunk_are_counted_exactly(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    for count in (1, 999, 1000, 1001):
+        small = ControlledMixture(documents={"code": count})
+        manifest = _build(tokenizer, tmp_path / str(count), small)
+        assert manifest["sources"]["code"]["documents"] == count
+    finite = {"code": WordProblemsSource(format="tinygsm", documents=100)}
+    with pytest.raises(InputError, match=r"wants 100 documents of 'code', which holds only \d+ beside"):
+        _build(tokenizer, tmp_path / "much", ControlledMixture(documents={"code": 100}), finite)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"shares": {"a": 1}}, "expected either tokens or documents, found neither"),
+        (
+            {"tokens": 5, "documents": 5, "shares": {"a": 1}},
+            "expected either tokens or documents, found both",
+        ),
+        ({"tokens": 5}, "shares: missing"),
+        ({"documents": 5}, "shares: missing"),
+        ({"documents": {"a": 5}, "shares": {"a": 1}}, "remove shares"),
+        ({"documents": {"a": 0}}, "documents sum to 0"),
+        ({"documents": {"a": -1}}, "greater than or equal to 0"),
+        ({"documents": 0, "shares": {"a": 1}}, "greater than or equal to 1"),
+    ],
+)
+def test_a_total_is_in_tokens_or_in_documents(options: dict, message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        ControlledMixture(**options)
 
 
 def test_a_larger_budget_and_another_recipe_share_the_same_prefix(

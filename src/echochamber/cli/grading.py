@@ -10,7 +10,8 @@ import typer
 
 def grade(
     file: Annotated[
-        Path, typer.Argument(help="JSONL or Parquet file, one completion a row.", show_default=False)
+        Path,
+        typer.Argument(help="JSON Lines, JSON, CSV or Parquet, one completion per row.", show_default=False),
     ],
     completion: Annotated[str, typer.Option(help="Key of the completion.")] = "completion",
     gold: Annotated[str, typer.Option(help="Key of the correct answer.")] = "gold",

@@ -16,6 +16,7 @@ from echochamber.corpora.mixtures import (
     MixturePlan,
     PassesMixture,
     PlannedSource,
+    Quota,
     plan_mixture,
 )
 from echochamber.corpora.overlap import LEAKED_SHARE, OverlapIndex
@@ -69,6 +70,7 @@ __all__ = [
     "PassesMixture",
     "PlannedSource",
     "ProblemSet",
+    "Quota",
     "Reserved",
     "SourceConfig",
     "TaskConfig",

@@ -20,7 +20,7 @@ from echochamber.base import (
     write_json,
 )
 from echochamber.corpora.identity import NOTHING_RESERVED, Reserved
-from echochamber.corpora.mixtures import ControlledMixture, Mixture, check_sources, plan_mixture
+from echochamber.corpora.mixtures import ControlledMixture, Mixture, Quota, check_sources, plan_mixture
 from echochamber.corpora.overlap import LEAKED_SHARE, OverlapIndex
 from echochamber.corpora.shards import LAYOUT_VERSION, MANIFEST, describe_shards, read_manifest, token_dtype
 from echochamber.corpora.sources import BaseSource
@@ -88,7 +88,7 @@ def build_mixture(
         name: SourceBuilder(name, source, tokenizer, folder, identity=identity, overlap=overlap)
         for name, source in chosen.items()
     }
-    quotas = config.quotas() if isinstance(config, ControlledMixture) else dict.fromkeys(chosen, None)
+    quotas = config.quotas() if isinstance(config, ControlledMixture) else dict.fromkeys(chosen, Quota())
     _run(builders, quotas, seed=seed, reserved=reserved, show=show)
     together = overlap.empty_hits()
     for builder in builders.values():
@@ -116,13 +116,13 @@ def build_mixture(
 
 def _run(
     builders: Mapping[str, SourceBuilder],
-    quotas: Mapping[str, int | None],
+    quotas: Mapping[str, Quota],
     *,
     seed: int,
     reserved: Reserved,
     show: Show,
 ) -> None:
-    known = [quota for quota in quotas.values() if quota is not None]
+    known = [quota.amount for quota in quotas.values() if quota.amount is not None and quota.unit == "tokens"]
     guesses = [builder.source.estimated_tokens() or 0 for builder in builders.values()]
     total = sum(known) if len(known) == len(quotas) else max(1, sum(guesses))
     with show("tokenise", total) as bar:
@@ -136,26 +136,28 @@ def _run(
             _check_amount(builder, quotas[name])
 
 
-def _check_amount(builder: SourceBuilder, quota: int | None) -> None:
+def _check_amount(builder: SourceBuilder, quota: Quota) -> None:
     state = builder.state
-    if quota is not None and not state.full and state.written.tokens < quota:
+    has = quota.of(state.written)
+    if quota.amount is not None and not state.full and has < quota.amount:
         raise InputError(
-            f"the mixture wants {quota:,} tokens of '{builder.name}', which holds only "
-            f"{state.written.tokens:,} beside its {state.heldout_written.documents} held-out documents; "
-            "lower tokens or its share, or add data"
+            f"the mixture wants {quota} of '{builder.name}', which holds only {has:,} beside its "
+            f"{state.heldout_written.documents} held-out documents; lower {quota.unit} or its share, or "
+            "add data"
         )
     if state.written.documents == 0:
         raise InputError(
-            f"the source '{builder.name}' has no document that fits its quota of {quota} tokens; raise it"
+            f"the source '{builder.name}' has no document that fits its quota of {quota}; raise it"
         )
 
 
-def _describe(builder: SourceBuilder, quota: int | None, config: Mixture, folder: Path) -> dict[str, Any]:
+def _describe(builder: SourceBuilder, quota: Quota, config: Mixture, folder: Path) -> dict[str, Any]:
     state = builder.state
     return {
         "documents": state.written.documents,
         "tokens": state.written.tokens,
-        "quota": quota,
+        "quota": quota.amount,
+        "quota_unit": quota.unit,
         "passes": 1.0 if isinstance(config, ControlledMixture) else config.passes[builder.name],
         "mean_document_tokens": round(state.written.tokens / state.written.documents, 3),
         "formats": dict(sorted(state.formats.items())),

@@ -13,6 +13,7 @@ from typing import Generic, TypeVar
 
 from echochamber.base import fault_point, read_json, write_json
 from echochamber.corpora.identity import Reserved
+from echochamber.corpora.mixtures import Quota
 from echochamber.corpora.overlap import Hits, OverlapIndex
 from echochamber.corpora.shards import ShardWriter, Written, token_dtype
 from echochamber.corpora.sources import BaseSource, Example, limited_chunks, permitted
@@ -117,13 +118,11 @@ class SourceBuilder:
         self._training = ShardWriter(folder, name, dtype, self.state.written)
         self._heldout = ShardWriter(folder, f"{name}.heldout", dtype, self.state.heldout_written)
 
-    def build(
-        self, quota: int | None, *, seed: int, reserved: Reserved, shown: Callable[[int], None]
-    ) -> None:
+    def build(self, quota: Quota, *, seed: int, reserved: Reserved, shown: Callable[[int], None]) -> None:
         """Read and tokenise until the quota is reached or the source ends.
 
         Args:
-            quota: training tokens; None reads the whole source.
+            quota: how much to write.
             shown: told the training tokens written so far, after every chunk.
 
         Raises:
@@ -162,7 +161,7 @@ class SourceBuilder:
         self.state.save(self.path)
         fault_point("mixture.after_save")
 
-    def _add(self, chunk: Sequence[Example], quota: int | None, reserved: Reserved) -> bool:
+    def _add(self, chunk: Sequence[Example], quota: Quota, reserved: Reserved) -> bool:
         """Append a chunk's documents; True once the quota is reached."""
         training: list[Example] = []
         heldout: list[Example] = []
@@ -177,11 +176,11 @@ class SourceBuilder:
         self._heldout.append(encode_documents(self.tokenizer, heldout))
         documents = encode_documents(self.tokenizer, training)
         count = len(documents)
-        if quota is not None:
+        if quota.amount is not None:
             # A prefix, even if a shorter document further on would fit: quotas nest.
-            room, count = quota - self.state.written.tokens, 0
-            while count < len(documents) and len(documents[count]) <= room:
-                room -= len(documents[count])
+            room, count = quota.amount - quota.of(self.state.written), 0
+            while count < len(documents) and (size := quota.size(documents[count])) <= room:
+                room -= size
                 count += 1
         self._training.append(documents[:count])
         self.state.left_out += len(barred)
@@ -192,7 +191,7 @@ class SourceBuilder:
             label = example.format or "text"
             self.state.formats[label] = self.state.formats.get(label, 0) + 1
             self.state.wrong += not example.correct
-        return count < len(documents)
+        return count < len(documents) or quota.of(self.state.written) == quota.amount
 
     def _hold_out(self, key: str) -> bool:
         if zlib.crc32(key.encode()) % _HELDOUT_ONE_IN:

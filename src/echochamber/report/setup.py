@@ -58,6 +58,8 @@ def _mixture(mixture: dict[str, Any]) -> str:
     shares = mixture.get("shares") or {}
     total = sum(shares.values()) or 1.0
     parts = ", ".join(f"{source} {share / total:.0%}" for source, share in shares.items())
+    if isinstance(documents := mixture.get("documents"), dict):
+        return "documents: " + ", ".join(f"{source} {count:,}" for source, count in documents.items())
     unit = next((unit for unit in ("tokens", "documents") if mixture.get(unit)), None)
     return f"{mixture[unit]:,} {unit}, of which {parts}" if unit else parts
 

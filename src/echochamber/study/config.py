@@ -244,7 +244,7 @@ def _check_references(study: StudyConfig, document: Document) -> None:
         _check_start(study, document, label)
     for label, mixture in study.mixtures.items():
         for source in mixture.source_names:
-            key = ("mixtures", label, "shares" if mixture.kind == "controlled" else "passes", source)
+            key = ("mixtures", label, mixture.parts_key, source)
             must_exist(document, key, source, list(study.sources), "source")
     if len(set(study.seeds)) != len(study.seeds) or not study.seeds:
         raise InputError(
