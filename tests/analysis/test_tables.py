@@ -75,6 +75,7 @@ def test_base_and_final(run: Run) -> None:
     assert set(rows) == {"grpo", "ei", "random"}
     assert rows["grpo"]["difference_low"] > 0.2
     assert rows["grpo"]["p_value"] < 0.001
+    assert rows["grpo"]["about"] == "runs"
     assert rows["random"]["difference_low"] < 0 < rows["random"]["difference_high"]
     assert rows["grpo"]["share_after_boxed"] < 0.05 < rows["grpo"]["share_before_boxed"]
 

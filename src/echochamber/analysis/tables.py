@@ -52,7 +52,10 @@ def accuracy_by_format(run: Run, *, benchmark: str | None = None, greedy: bool =
 
 
 def base_and_final(run: Run, *, benchmark: str | None = None, greedy: bool = False) -> pa.Table:
-    """One row per arm: pass@1 before and after RL with intervals, their paired difference and its test."""
+    """One row per arm: pass@1 before and after RL with intervals, their paired difference and its test.
+
+    `about` is `trainings`, or `runs` with one seed, whose test says nothing about training again.
+    """
     rows = []
     for t in select(trajectories(run), benchmark=benchmark, greedy=greedy):
         if t.is_base:
@@ -62,7 +65,11 @@ def base_and_final(run: Run, *, benchmark: str | None = None, greedy: bool = Fal
         row |= {"num_problems": t.num_problems, "num_samples": t.num_samples}
         row |= _named("before", t.pass_at_1.at(0)) | _named("after", t.pass_at_1.at(-1))
         row |= _named("difference", test.difference)
-        row |= {"p_value": test.p_value, "minimum_detectable": finite(test.minimum_detectable)}
+        row |= {
+            "about": test.about,
+            "p_value": test.p_value,
+            "minimum_detectable": finite(test.minimum_detectable),
+        }
         row |= {f"share_before_{name}": value for name, value in t.share_at(0).items()}
         row |= {f"share_after_{name}": value for name, value in t.share_at(-1).items()}
         rows.append(row)
