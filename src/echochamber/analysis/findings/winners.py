@@ -67,7 +67,7 @@ def _breaks(e: Evidence, t: Trajectory, rule: str, base: Versus) -> Statement:
 
 
 def _sure(found: Statement) -> str:
-    return f"(p = {found.support:.2g})"
+    return "(p < 0.001)" if found.support < 0.001 else f"(p = {found.support:.2g})"
 
 
 @claim(
