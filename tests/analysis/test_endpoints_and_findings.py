@@ -1,10 +1,17 @@
+"""Endpoints on runs laid out as a study writes them: any cell, any direction, one seed and several."""
+
+import json
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from echochamber.analysis import Endpoint, Run, endpoint_results, trajectories
-from synthetic import make_run
+from echochamber.analysis import Endpoint, Ratio, Run, endpoint_results, ratio_test, trajectories, verdicts
+from echochamber.analysis.contrasts import Term, sum_of
+from echochamber.analysis.endpoint_results import _nothing_varies, _statement
+from synthetic import MOVES, make_run
 
 ENDPOINTS: list[dict[str, Any]] = [
     {"name": "accuracy rises", "arm": "grpo"},
@@ -85,6 +92,13 @@ def test_outcomes(run: Run) -> None:
     assert "k 64 exceeds the 8 samples" in results["too many"].reason
 
 
+@pytest.mark.parametrize("stated", ENDPOINTS, ids=lambda stated: stated["name"])
+def test_an_endpoint_survives_the_resolved_study(stated: dict[str, Any]) -> None:
+    endpoint = Endpoint.model_validate(stated)
+    again = Endpoint.model_validate(endpoint.model_dump(mode="json"))
+    assert again == endpoint and again.places == endpoint.places
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -96,6 +110,7 @@ def test_outcomes(run: Run) -> None:
         ({"metirc": "share"}, "Extra inputs"),
         ({"against": {"step": "last"}, "step": "last"}, "compared with itself"),
         ({"minus": {"arm": "grpo"}}, "subtracted from itself"),
+        ({"minus": {"arm": "base"}}, "compared with itself"),
         ({"metric": "winner"}, "either a format or a forecast"),
         ({"metric": "winner", "format": "boxed", "against": "ppo"}, "remove against"),
         ({"forecast": "tilt"}, "metric: share with forecast: tilt"),
@@ -107,3 +122,73 @@ def test_outcomes(run: Run) -> None:
 def test_endpoints_that_make_no_sense_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         Endpoint.model_validate({"name": "x", "arm": "grpo", **changes})
+
+
+def test_several_seeds_give_verdicts_corrected_for_their_number(tmp_path: Path) -> None:
+    stated = [
+        {"name": "rises", "arm": "grpo"},
+        {"name": "falls", "arm": "grpo", "expect": "decrease"},
+        {"name": "a control moves", "arm": "random"},
+        {"name": "of each size", "arm": "grpo", "minus": {"arm": "random"}},
+    ]
+    folder = make_run(
+        tmp_path / "seeds", arms=("grpo", "random"), seeds=(0, 1, 2), num_points=2, num_problems=50,
+        endpoints=stated,
+    )  # fmt: skip
+    run = Run(folder)
+    results = endpoint_results(run, trajectories(run))
+    assert [r.verdict for r in results] == ["confirmed", "refuted", "undecided", "confirmed"]
+    for r in results:
+        assert r.num_seeds == 3 and r.p_value is not None and r.adjusted_p is not None
+        assert r.adjusted_p >= r.p_value
+    last = results[-1]
+    assert last.difference is not None and last.value is not None and last.reference is not None
+    gain = last.value.estimate - last.reference.estimate
+    control = results[2].difference
+    assert control is not None and last.difference.estimate == pytest.approx(gain - control.estimate)
+    plain = verdicts(run)
+    assert json.loads(json.dumps(plain, allow_nan=False)) == plain
+
+
+def test_an_endpoint_of_a_swept_arm_has_one_outcome_per_point(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    points = ("kl=0", "kl=0.1")
+    for point in points:
+        monkeypatch.setitem(MOVES, f"grpo[{point}]", MOVES["grpo"])
+    arms = tuple(f"grpo[{p}]" for p in points)
+    stated = [
+        {"name": "all", "arm": "grpo"},
+        {"name": "one", "arm": "grpo", "sweep": "kl=0.1", "against": {"sweep": "kl=0"}},
+    ]
+    folder = make_run(tmp_path / "swept", arms=arms, num_points=2, num_problems=10, endpoints=stated)
+    run = Run(folder)
+    found = [(r.endpoint.name, r.where) for r in endpoint_results(run, trajectories(run))]
+    assert found == [(n, f"pico on three, {p}, test") for n, p in
+                     (("all", "kl=0"), ("all", "kl=0.1"), ("one", "kl=0.1"))]  # fmt: skip
+
+
+@pytest.mark.parametrize("num_seeds", [1, 3])
+@pytest.mark.parametrize("expect", ["increase", "decrease"])
+@pytest.mark.parametrize("margin", [0.0, 0.2])
+def test_nothing_against_nothing_is_undecided(num_seeds: int, expect: str, margin: float) -> None:
+    endpoint = Endpoint.model_validate({"name": "x", "arm": "grpo", "expect": expect, "margin": margin})
+    zero = Ratio.mean([np.zeros((160, 1)) for _ in range(num_seeds)])
+    test = ratio_test(zero, zero, crossed=True)
+    found = _statement(endpoint, test, nothing_varied=_nothing_varies([zero, zero]))
+    assert found.outcome == "open"
+    assert test.difference.low < 0.0 < test.difference.high
+
+
+def test_a_sum_over_other_problems_is_wider_than_a_paired_one() -> None:
+    rng = np.random.default_rng(0)
+    ease = rng.normal(size=100)
+    values = [
+        Ratio.mean([1 / (1 + np.exp(-ease - rng.normal(0, 0.2, 100)))[:, None] for _ in range(3)])
+        for _ in range(2)
+    ]
+    same = [Term(sign, r, (("a",) * 100,) * 3) for sign, r in zip((1, -1), values, strict=True)]
+    other = [same[0], Term(-1, values[1], (("b",) * 100,) * 3)]
+    paired, apart = sum_of(same).difference, sum_of(other).difference
+    assert paired.estimate == pytest.approx(apart.estimate)
+    assert paired.high - paired.low < 0.5 * (apart.high - apart.low)

@@ -76,7 +76,7 @@ def endpoints_of(run: Run) -> list[Endpoint]:
     for study in run.study:
         for plain in study.get("endpoints") or []:
             try:
-                endpoint = Endpoint.model_validate({k: v for k, v in plain.items() if v is not None})
+                endpoint = Endpoint.model_validate(plain)
             except ValidationError as error:
                 raise EchoError(f"{run.folder / 'study.yaml'}: damaged endpoint {plain}: {error}") from error
             if endpoint not in found:
@@ -154,7 +154,8 @@ class _Search:
         if endpoint.metric != "winner":
             places.append(own.moved(endpoint.reference))
         if endpoint.minus is not None:
-            places += [place.moved(endpoint.minus) for place in places]
+            other = own.moved(endpoint.minus)
+            places += [other, other.moved(endpoint.reference)]
         cells: list[_Measured] = []
         for place in places:
             cell = self.locate(place)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -57,11 +57,15 @@ class Place(Config):
             raise ValueError(f"step {step}: expected 0 or more")
         return step
 
+    @property
+    def stated(self) -> dict[str, Any]:
+        """The keys that are given, with their values."""
+        values = {key: getattr(self, key) for key in Place.model_fields}
+        return {key: value for key, value in values.items() if value is not None}
+
     def moved(self, to: Place) -> Place:
-        """This place with the keys that another one sets."""
-        own = {key: getattr(self, key) for key in Place.model_fields}
-        changes = {key: getattr(to, key) for key in to.model_fields_set & Place.model_fields.keys()}
-        return Place.model_validate(own | changes)
+        """This place with the keys that another one gives."""
+        return Place.model_validate(self.stated | to.stated)
 
 
 class Endpoint(Place):
@@ -82,8 +86,7 @@ class Endpoint(Place):
     )
     minus: Place | None = Field(
         default=None,
-        description="A difference of differences: the same comparison with these keys changed on both sides "
-        "is "
+        description="A difference of differences: the same comparison, made where these keys differ, is "
         "subtracted, e.g. {size: 150m}.",
     )
     metric: Literal["pass_at", "maj_at", "share", "accuracy", "winner"] = Field(
@@ -118,7 +121,8 @@ class Endpoint(Place):
             return [("", self.own)]
         found = [("", self.own), ("against", self.own.moved(self.reference))]
         if self.minus is not None:
-            found += [("minus", place.moved(self.minus)) for _, place in found]
+            other = self.own.moved(self.minus)
+            found += [("minus", other), ("against", other.moved(self.reference))]
         return found
 
     @model_validator(mode="after")
@@ -128,9 +132,10 @@ class Endpoint(Place):
         else:
             for _, place in self.places:
                 self._check_metric(place)
-            if self.own.moved(self.reference) == self.own:
+            cells = [place for _, place in self.places]
+            if any(cells[i] == cells[i + 1] for i in range(0, len(cells), 2)):
                 raise ValueError(f"'{self.arm}' is compared with itself; name another cell in against")
-            if self.minus is not None and self.own.moved(self.minus) == self.own:
+            if self.minus is not None and cells[0] == cells[2]:
                 raise ValueError("minus: the comparison is subtracted from itself; name what differs")
         if self.expect == "no change" and self.margin == 0.0:
             raise ValueError(
@@ -158,7 +163,8 @@ class Endpoint(Place):
             raise ValueError(
                 "metric winner needs either a format or a forecast that names one, e.g. forecast: tilt"
             )
-        if self.model_fields_set & {"against", "minus", "k"} or self.expect != "increase":
+        changed = self.against != BASE_ARM or self.minus is not None or self.k is not None
+        if changed or self.expect != "increase":
             raise ValueError(
                 "metric winner compares a format with every other one; remove against, minus, k and expect"
             )

@@ -16,7 +16,8 @@ import numpy.typing as npt
 
 from echochamber.analysis.distributions import t_quantile
 from echochamber.analysis.statistics import LEVEL, Bands, Ratio, compare, ratio_bands, spread
-from echochamber.base import Registry, derive_seed
+from echochamber.base import derive_seed
+from echochamber.bench.finding_nulls import NULLS, NUM_SEEDS, false_positive_rate
 from echochamber.bench.measure import Settings
 from echochamber.bench.simulated import (
     NUM_SAMPLES,
@@ -29,11 +30,6 @@ from echochamber.bench.simulated import (
 )
 
 CHUNK = 500
-
-# Findings by name: how often each "holds" where its null is true. A function gets a random generator and a
-# number of repetitions and returns a rate between 0 and 1; whoever adds a finding registers its null here,
-# and the calibration has a row for it, which should not exceed 5 %.
-FINDINGS_UNDER_THE_NULL: Registry[Callable[[np.random.Generator, int], float]] = Registry("finding's null")
 
 Outcome = tuple[npt.NDArray[np.bool_], Array | None]
 """For each repetition whether the thing happened, and half the width of the interval if there is one."""
@@ -61,6 +57,7 @@ class Cell:
 FALSE_ALARM, FAMILY = "equal arms called different", "any of 6 pairs of 4 equal arms called different"
 COVERED, FOUND = "interval holds the truth", "a difference of the stated detectable size is found"
 OTHERWISE = "equal arms called different by other methods"
+REPRODUCED = "a claim is called reproduced where it is just not true"
 FOUND_AT_MEAN = "a difference of the average stated size is found"
 
 
@@ -69,14 +66,18 @@ def bench_calibration(settings: Settings) -> dict[str, Any]:
     repetitions = 40 if settings.quick else settings.repetitions
     cells = list(all_cells())
     rows = []
-    with settings.show("calibration", len(cells) + len(FINDINGS_UNDER_THE_NULL)) as progress:
+    with settings.show("calibration", len(cells) + len(NULLS)) as progress:
         for cell in cells:
             rows.append(_measured(cell, repetitions, settings.seed))
             progress.update(len(rows))
-        for name in FINDINGS_UNDER_THE_NULL:
+        for name in NULLS:
             rng = np.random.default_rng(derive_seed(settings.seed, "finding under its null", len(rows)))
-            rate = 100.0 * FINDINGS_UNDER_THE_NULL.get(name)(rng, repetitions)
-            rows.append(_row("a finding holds where it is false", name, None, rate, None, (0.0, 6.5)))
+            rate = 100.0 * false_positive_rate(name, rng, 5 if settings.quick else repetitions)
+            rows.append(
+                _row(
+                    "a claim is called reproduced where it is false", name, NUM_SEEDS, rate, None, (0.0, 6.5)
+                )
+            )
             progress.update(len(rows))
     return {"name": "calibration", "repetitions": repetitions, "seed": settings.seed, "cells": rows}
 

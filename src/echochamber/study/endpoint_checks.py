@@ -40,7 +40,7 @@ def _key(endpoint: Endpoint, start: Key, prefix: str, name: str) -> Key:
     mapping = {"against": endpoint.against, "minus": endpoint.minus}.get(prefix)
     if isinstance(mapping, str):
         return (*start, prefix) if name == "arm" else (*start, name)
-    stated = isinstance(mapping, Place) and name in mapping.model_fields_set
+    stated = isinstance(mapping, Place) and name in mapping.stated
     return (*start, prefix, name) if stated else (*start, name)
 
 
