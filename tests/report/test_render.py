@@ -8,10 +8,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from echochamber.analysis import Run
 from echochamber.base import EchoError, InputError
 from echochamber.report import render
 from echochamber.report.figures import Panel, Series
 from echochamber.report.plotly import panel_json
+from echochamber.report.setup import facts
 from echochamber.report.texts import end_text
 from synthetic import make_run
 
@@ -214,3 +216,11 @@ def test_the_pointer_shows_the_words_of_the_tables() -> None:
 
 def page_of(run: Path) -> str:
     return render(run, images=False).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("unit", ["tokens", "documents"])
+def test_a_mixture_says_what_its_shares_are_shares_of(tmp_path: Path, unit: str) -> None:
+    run = make_run(tmp_path / unit, arms=("grpo",), num_points=2, num_problems=5)
+    text = (run / "study.yaml").read_text()
+    (run / "study.yaml").write_text(text.replace("tokens: 3000000", f"{unit}: 3000000"))
+    assert f"3,000,000 {unit}, of which tinygsm 30%" in dict(facts(Run(run)))["Mixture three"]
