@@ -32,7 +32,7 @@ def test_run_folder_explains_itself(finished: Study) -> None:
 
 def test_summary_rows(finished: Study) -> None:
     summary = read_json(finished.folder / "summary.json")
-    assert set(summary) == {"study", "rows", "seconds"}
+    assert set(summary) == {"study", "questions", "rows", "seconds", "endpoints", "findings"}
     assert summary["study"] == "tiny"
     for row in summary["rows"]:
         assert set(row) >= ROW_KEYS
