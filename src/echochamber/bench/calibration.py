@@ -8,7 +8,7 @@ docs/statistics.md holds the table and says what it means.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -155,6 +155,8 @@ def _coverage_target(num_seeds: int) -> tuple[float, float] | None:
 
 RUN_POINTS = (0.0, 1.4, 2.6, 5.4, 6.0)
 RARE = (0.005, 0.01, 0.03)
+# Problems and samples of other studies: greedy decoding, small sets, many samples.
+OTHER_DESIGNS = ((200, 1), (50, 1), (40, 4), (30, 64))
 
 
 def _pass_at_1(run_points: float) -> World:
@@ -163,6 +165,13 @@ def _pass_at_1(run_points: float) -> World:
 
 def _share(share: float, relative: float) -> World:
     return world_of(share, 100.0 * share * relative, ease=1.0, model=0.3)
+
+
+def _other_designs() -> Iterator[tuple[World, str]]:
+    for num_problems, num_samples in OTHER_DESIGNS:
+        world = replace(_pass_at_1(2.6), num_problems=num_problems, num_samples=num_samples)
+        samples = "1 sample" if num_samples == 1 else f"{num_samples} samples"
+        yield world, f"pass@1 76 %, run sd 2.6 points, {num_problems} problems, {samples}"
 
 
 def _false_alarms() -> Iterator[Cell]:
@@ -185,6 +194,10 @@ def _false_alarms() -> Iterator[Cell]:
     for num_seeds in (3, 5, 10):
         case = "accuracy 60 % within a format of share 10 %, run sd 3 points"
         yield Cell(FALSE_ALARM, case, num_seeds, _ratios_differ(num_seeds), _alarm_target(num_seeds))
+    for world, case in _other_designs():
+        for num_seeds in (3, 5, 10):
+            draw = _two(world, num_seeds)
+            yield Cell(FALSE_ALARM, case, num_seeds, _called_different(draw), _alarm_target(num_seeds))
     for run_points in (0.0, 2.6, 6.0):
         for num_seeds in (3, 5, 10):
             case = f"pass@1 76 %, run sd {run_points:g} points, after Holm"
@@ -204,6 +217,9 @@ def _coverage() -> Iterator[Cell]:
                 case = f"share {100 * share:g} %, run sd {100 * rare * relative:.2g} points"
                 world = world_of(share, 100.0 * rare * relative, ease=1.0, model=0.3)
                 yield Cell(COVERED, case, num_seeds, _covers(world, num_seeds), _coverage_target(num_seeds))
+    for world, case in _other_designs():
+        for num_seeds in (3, 5, 10):
+            yield Cell(COVERED, case, num_seeds, _covers(world, num_seeds), _coverage_target(num_seeds))
     for chance in (0.5, 0.3):
         for num_seeds in (3, 5, 10):
             case = f"share 95 % with chance {chance:g}, else 2 %"

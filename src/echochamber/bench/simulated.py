@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +37,7 @@ class World:
         arm: standard deviation of what a problem is to one arm, in all its trainings.
         base: standard deviation of what the base model of a seed adds to all problems and all arms.
         run: standard deviation of what a training adds to all problems.
+        num_problems, num_samples: of the measurement.
     """
 
     centre: float = 1.5
@@ -44,6 +46,8 @@ class World:
     arm: float = 0.35
     base: float = 0.0
     run: float = 0.0
+    num_problems: int = NUM_PROBLEMS
+    num_samples: int = NUM_SAMPLES
 
     @property
     def truth(self) -> float:
@@ -63,7 +67,7 @@ class World:
     ) -> list[Measurement]:
         """Measured shares of arms that start from the same base models and are equal in expectation."""
         return [
-            [rng.binomial(NUM_SAMPLES, chance) / NUM_SAMPLES for chance in arm]
+            [rng.binomial(self.num_samples, chance) / self.num_samples for chance in arm]
             for arm in self.chances(rng, num_arms, num_seeds, repetitions)
         ]
 
@@ -71,7 +75,7 @@ class World:
         self, rng: np.random.Generator, num_arms: int, num_seeds: int, repetitions: int
     ) -> list[Measurement]:
         """The chances behind the shares of `arms`."""
-        shape = (NUM_PROBLEMS, repetitions)
+        shape = (self.num_problems, repetitions)
         ease = rng.normal(self.centre, self.ease, shape)
         own = [ease + rng.normal(0.0, self.arm, shape) for _ in range(num_arms)]
         found: list[Measurement] = [[] for _ in range(num_arms)]
@@ -82,10 +86,10 @@ class World:
         return found
 
 
-def world_of(share: float, run_points: float = 0.0, **deviations: float) -> World:
+def world_of(share: float, run_points: float = 0.0, **deviations: Any) -> World:
     """A world with this expected share, whose trainings differ by a standard deviation of `run_points`."""
     low, high = 0.0, 8.0 if run_points else 0.0
-    world = World(**deviations)
+    world = replace(World(), **deviations)
     for _ in range(30):
         world = _centred(replace(world, run=(low + high) / 2.0), share)
         low, high = (world.run, high) if 100.0 * world.spread_of_runs < run_points else (low, world.run)
