@@ -99,11 +99,9 @@ def test_what_no_reader_would_call_a_difference(first: str, second: str) -> None
 
 
 @given(st.text())
-def test_a_key_is_total_and_does_not_change_when_it_is_taken_of_its_own_words(text: str) -> None:
+def test_every_text_has_a_key(text: str) -> None:
     assert text_key(text).startswith("text:")
-    words = words_of(text)
-    if not any(word in "!'-" for word in words):  # these are signs only beside the right characters
-        assert words_of(" ".join(words)) == words or any("!" in word for word in words)
+    assert text_key(f"  {text}\n") == text_key(text) or not words_of(text)
 
 
 @given(st.text(st.characters(codec="utf-8"), min_size=1, max_size=30), st.sampled_from("+-*/^=<>%"))
