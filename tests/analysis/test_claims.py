@@ -1,6 +1,7 @@
 """Every claim on invented studies in which it is true, false, and unknowable."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -243,3 +244,12 @@ def test_a_format_that_no_source_has_says_nothing_about_nothing() -> None:
         sources={"code": {"format": "tinygsm"}},
     )
     assert _reasons(make, "nothing-from-nothing").startswith("mixtures")
+
+
+def test_the_page_of_claims_says_what_the_code_does() -> None:
+    path = Path(__file__).parents[2] / "docs" / "findings.md"
+    text = " ".join(path.read_text(encoding="utf-8").split())
+    for key in CLAIMS:
+        claimed = CLAIMS.get(key)
+        for part in (claimed.statement, claimed.source, claimed.needs, claimed.null, claimed.method):
+            assert part in text, (key, part)
