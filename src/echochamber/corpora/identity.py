@@ -26,8 +26,20 @@ from dataclasses import dataclass
 
 from echochamber.base import Problem, digest
 
-_RAISED = str.maketrans(dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹ⁿⁱ", ("^" + c for c in "0123456789ni"), strict=True)))
-_LOWERED = str.maketrans(dict(zip("₀₁₂₃₄₅₆₇₈₉", ("_" + c for c in "0123456789"), strict=True)))
+
+class _Numerals(dict[int, str]):
+    """What becomes of characters that NFKC would run into the number before them: `x²`, `3½`, `3①`."""
+
+    def __missing__(self, code: int) -> str:
+        character = chr(code)
+        self[code] = f" {character} " if unicodedata.category(character) == "No" else character
+        return self[code]
+
+
+_NUMERALS = _Numerals(
+    {ord(raised): f"^{plain}" for raised, plain in zip("⁰¹²³⁴⁵⁶⁷⁸⁹ⁿⁱ", "0123456789ni", strict=True)}
+    | {ord(lowered): f"_{plain}" for lowered, plain in zip("₀₁₂₃₄₅₆₇₈₉", "0123456789", strict=True)}
+)
 # One sign in several shapes. NFKC knows those of full width, not these.
 _SIGNS = {
     "−": "-", "‐": "-", "‒": "-", "–": "-", "×": "*", "⋅": "*", "·": "*", "∙": "*", "∗": "*", "÷": "/",
@@ -84,8 +96,7 @@ def words_of(text: str) -> list[str]:
     if text.isascii():
         text = text.lower()
     else:
-        text = text.translate(_RAISED).translate(_LOWERED).replace("½", " ½")
-        folded = unicodedata.normalize("NFKC", text).casefold()
+        folded = unicodedata.normalize("NFKC", text.translate(_NUMERALS)).casefold()
         text = unicodedata.normalize("NFKC", folded).translate(_FOLDING)
     words = _WORD.findall(text)
     return [word.replace(",", "") if "," in word and _THOUSANDS.fullmatch(word) else word for word in words]
