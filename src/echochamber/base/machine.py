@@ -11,7 +11,7 @@ def _current() -> frozenset[int]:
     return frozenset(range(os.cpu_count() or 1))
 
 
-# Taken when the package is imported, before training pins its threads to processors of their own.
+# Taken when the package is imported, before OpenMP (`OMP_PROC_BIND`) or anybody else pins threads.
 _AT_START = _current()
 
 
