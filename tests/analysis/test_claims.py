@@ -1,5 +1,6 @@
 """Every claim on invented studies in which it is true, false, and unknowable."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -189,6 +190,7 @@ def test_one_seed_gives_numbers_and_no_verdict(key: str) -> None:
     found = judge(CLAIMS.get(key), CASES[key][0](InventedStudy(np.random.default_rng(0), num_seeds=1)))
     assert (found.verdict, found.reason, found.p_value) == ("not testable", ONE_SEED, None)
     assert found.evidence.startswith("In this run: ")
+    assert not re.search(r"[+-]\d{3}\.\d", found.evidence), "an interval wider than everything there is"
 
 
 @pytest.mark.parametrize("key", CASES)

@@ -64,6 +64,8 @@ def mean(values_P: Sequence[Array]) -> float:
 
 
 def difference(test: PairedTest) -> str:
-    """A difference in points with its interval."""
+    """A difference in points with its interval; alone where it is one number of one run."""
     d = test.difference
+    if test.num_problems == test.num_seeds == 1:
+        return points(d.estimate)
     return f"{points(d.estimate)} [{points(d.low, '')}, {points(d.high, '')}]"
