@@ -36,7 +36,7 @@ def _validated(text: str) -> RLConfig:
         ("{algorithm: grpo, task: t, reference: none, kl_coefficient: 0}", "measure_kl needs a reference"),
         ("{algorithm: grpo, task: t, kl_estimator: k1}", "k1 as a loss has an expected gradient of 0"),
         ("{algorithm: grpo, task: t, kl_coefficient: 0, kl_target: 0.1}", "would stay 0"),
-        ("{algorithm: grpo, task: t, temperature: 0}", "greater than 0"),
+        ("{algorithm: grpo, task: t, temperature: 0}", "greater than or equal to 0.000001"),
         ("{algorithm: grpo, task: t, reward: corect}", "Did you mean 'correct'"),
         ("{algorithm: grpo, task: t, format_bonus: {tinygms: 1}}", "Did you mean 'tinygsm'"),
         ("{algorithm: grpo, task: t, stpes: 3}", "Did you mean 'steps'"),

@@ -37,7 +37,7 @@ def test_other_settings(finished: Study) -> None:
         ("grop", {}, "has no arm 'grop'"),
         ("grpo", {"benchmarks": ("tset",)}, "has no task 'tset'.*Did you mean 'test'"),
         ("grpo", {"num_samples": 2, "pass_at": (8,)}, "pass_at 8 needs at least as many samples"),
-        ("grpo", {"temperature": -1.0}, "temperature: .*greater than 0"),
+        ("grpo", {"temperature": -1.0}, "temperature: .*greater than or equal to 0"),
         ("grpo", {"max_new_tokens": 500}, "the context is 96; set max-new-tokens to at most"),
     ],
 )
