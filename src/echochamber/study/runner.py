@@ -241,9 +241,9 @@ def _lead(
                 follower.results(rows)
                 return rows
     except InputError:
-        # A study that cannot be used as written leaves nothing behind, empty folders included; trained
-        # models stay, whatever is wrong with a later stage.
-        trained = [stage for stage in study.plan.stages if stage.kind in MEASURED]
+        # A study that cannot be used as written leaves nothing behind, empty folders included; what was
+        # trained or measured stays, whatever is wrong with a later stage. A model's import is quickly redone.
+        trained = [stage for stage in study.plan.stages if stage.kind in MEASURED and stage.kind != "import"]
         if all(study.store.state(stage) == "waiting" for stage in trained):
             for path in made:
                 if path == study.folder or not any(path.iterdir()):
