@@ -94,9 +94,8 @@ class Headline:
 
     def _accuracy(self) -> str:
         difference = self.gain.difference
-        head = "In this run pass@1" if self.trajectory.num_seeds == 1 else "pass@1"
         text = (
-            f"{head} went from {percent(self.before.estimate)} to {percent(self.after.estimate)} "
+            f"pass@1 went from {percent(self.before.estimate)} to {percent(self.after.estimate)} "
             f"({points(difference.estimate)}, 95 % interval {points(difference.low, '')} "
             f"to {points(difference.high)})"
         )
