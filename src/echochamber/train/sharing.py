@@ -30,8 +30,8 @@ WATCH_SECONDS = 0.5
 # Part of the time that the thread stands in line; on an idle machine it is under 3 %.
 BUSY, QUIET = 0.15, 0.08
 # So many quiet looks in a row end the giving way.
-PATIENCE = 4
-SLICE_NANOSECONDS = 500_000
+PATIENCE = 3
+SLICE_NANOSECONDS = 1_000_000
 
 # Numbers of sched_setattr and sched_getattr; struct sched_attr of Linux 3.14 (linux/sched/types.h): size,
 # policy, flags, nice, priority, runtime, deadline, period.
