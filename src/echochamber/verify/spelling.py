@@ -51,7 +51,7 @@ _ROOT = re.compile(r"(?P<degree>[√∛]) ?(?:\((?P<group>[^()√∛]*)\)|(?P<to
 # What a tokenizer may leave behind the last word.
 _END_TOKEN = re.compile(r"</?(?:s|eos|bos|pad|end_of_turn|unk)>|<\|[a-z_]{1,24}\|>|\[/?(?:INST|EOS)\]")
 _PAIRS = (
-    ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]"), ("__", "__"), ('"', '"'), ("“", "”"),
+    ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]"), ("__", "__"), ("_", "_"), ('"', '"'), ("“", "”"),
 )  # fmt: skip
 # Marks of emphasis, also where the answer line cuts off their other half.
 _MARKS = "*`#"
