@@ -8,6 +8,7 @@ of a GPU over NCCL.
 
 from __future__ import annotations
 
+import atexit
 import functools
 import os
 import time
@@ -159,4 +160,11 @@ def start_world() -> World:
         torch.cuda.set_device(device)
     if not dist.is_initialized():
         dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo", timeout=_PATIENCE)
+        atexit.register(_leave)
     return World(rank, size, device)
+
+
+def _leave() -> None:
+    """End the threads of the process group: one that still runs while Python ends aborts the process."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
