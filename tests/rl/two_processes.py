@@ -10,7 +10,7 @@ from rl_toy import toy_policy, train_toy
 
 from echochamber.base import EchoError
 from echochamber.rl import ALGORITHMS
-from echochamber.train import start_world
+from echochamber.train import leave_world, start_world
 
 
 def run_job(job: dict[str, Any]) -> None:
@@ -39,5 +39,4 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     for job in json.loads(sys.argv[1]):
         run_job(job)
-    if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
+    leave_world(0)

@@ -8,7 +8,7 @@ import torch
 from test_pretrain import CountingCorpus, tiny_model
 
 from echochamber.base import EchoError, stopping
-from echochamber.train import PretrainConfig, fit, pretrain, start_world
+from echochamber.train import PretrainConfig, fit, leave_world, pretrain, start_world
 
 
 def run_job(job: dict[str, object]) -> None:
@@ -41,5 +41,4 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     for job in json.loads(sys.argv[1]):
         run_job(job)
-    if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
+    leave_world(0)

@@ -60,7 +60,12 @@ def main(arguments: list[str] | None = None) -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A terminal that lacks a character shows its number.
         sys.stdout.reconfigure(errors="backslashreplace")
-    sys.exit(run_cli(sys.argv[1:] if arguments is None else arguments))
+    status = run_cli(sys.argv[1:] if arguments is None else arguments)
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        from echochamber.train import leave_world
+
+        leave_world(status)
+    sys.exit(status)
 
 
 def _ends_first() -> bool:

@@ -27,7 +27,7 @@ from echochamber.train.pretrain import (
 from echochamber.train.run import Run
 from echochamber.train.sharing import give_way_when_busy
 from echochamber.train.step import Collective, NonFiniteError, StepStats, train_step
-from echochamber.train.world import World, all_left, another_ended, ends_first, start_world
+from echochamber.train.world import World, all_left, another_ended, ends_first, leave_world, start_world
 
 __all__ = [
     "GIB",
@@ -63,6 +63,7 @@ __all__ = [
     "heldout_loss",
     "keep_freed_memory",
     "learning_rate_at",
+    "leave_world",
     "linear_cross_entropy",
     "make_optimizer",
     "matmul_flops_per_second",

@@ -11,11 +11,12 @@ from __future__ import annotations
 import atexit
 import functools
 import os
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, TypeVar, cast
+from typing import Any, NoReturn, TypeVar, cast
 
 import torch
 import torch.distributed as dist
@@ -160,11 +161,17 @@ def start_world() -> World:
         torch.cuda.set_device(device)
     if not dist.is_initialized():
         dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo", timeout=_PATIENCE)
-        atexit.register(_leave)
     return World(rank, size, device)
 
 
-def _leave() -> None:
-    """End the threads of the process group: one that still runs while Python ends aborts the process."""
-    if dist.is_initialized():
-        dist.destroy_process_group()
+def leave_world(status: int) -> NoReturn:
+    """End a process that torchrun started, with that exit status.
+
+    What Python registered for its end is done; what C++ does after that is not: a thread of the process
+    group that is still there then aborts the process now and then (PyTorch 2.13), and torchrun
+    takes that for a failure of the work.
+    """
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
