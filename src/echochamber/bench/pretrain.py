@@ -118,6 +118,7 @@ def _autocast(place: Place) -> contextlib.AbstractContextManager[Any]:
 
 
 def training_steps(model: Transformer, tokens: torch.Tensor, steps: int, place: Place) -> Any:
+    """Work of so many optimiser steps on the same tokens; called with the number of the repetition."""
     config = OptimizerConfig(learning_rate=1e-4)
     optimizer = make_optimizer(model, config)
 
