@@ -85,7 +85,7 @@ def test_every_benchmark_is_read_from_a_mirror(tmp_path: Path, name: str) -> Non
     write_rows(tmp_path / card.repo / FILES[name], rows)
     problems = reserve_problems({"t": HubTask(problems=name, mirror=tmp_path, num_problems=4)}, seed=0)["t"]
     assert [p.gold for p in problems] == ["10", "11", "12", "13"]
-    assert problems[0].question == 'P 0, "why"?' and problems[0].benchmark == card.benchmark
+    assert problems[0].question == 'P 0, "why"?' and problems[0].rules == card.rules
     assert problems[0].level == (4 if card.level else 0) and problems[0].family == (
         "Algebra" if card.family else ""
     )

@@ -121,7 +121,7 @@ def test_tasks_read_problems_and_keep_them_apart(tmp_path: Path) -> None:
     path = _jsonl(tmp_path / "a.jsonl", rows)
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "a.parquet")
     options: dict = {
-        "question": "problem", "answer_pattern": r"boxed\{(.+)\}", "benchmark": "math", "level": "level",
+        "question": "problem", "answer_pattern": r"boxed\{(.+)\}", "rules": "math", "level": "level",
     }  # fmt: skip
     first = JsonlTask(path=path, num_problems=3, **options)
     reserved = reserve_problems(
@@ -129,7 +129,7 @@ def test_tasks_read_problems_and_keep_them_apart(tmp_path: Path) -> None:
     )
     assert [p.gold for p in reserved["test"]] == ["0", "1", "2"]
     assert [p.gold for p in reserved["rl"]] == ["3", "4", "5", "6", "7"]
-    assert (reserved["test"][0].benchmark, reserved["test"][0].level) == ("math", 3)
+    assert (reserved["test"][0].rules, reserved["test"][0].level) == ("math", 3)
     parquet = ParquetTask(path=tmp_path / "a.parquet", num_problems=3, **options)
     assert reserve_problems({"test": parquet}, seed=0)["test"] == reserved["test"]
     too_many = JsonlTask(path=path, num_problems=6, **options)

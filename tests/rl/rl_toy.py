@@ -48,7 +48,7 @@ class ToyGrader:
         completions: Sequence[str],
         golds: Sequence[str],
         *,
-        benchmark: str = "gsm8k",
+        rules: str = "gsm8k",
         truncated: Sequence[bool] | None = None,
     ) -> list[Verdict]:
         self.calls += 1

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from echochamber.base import InputError
-from echochamber.verify import Grader, get_benchmark
+from echochamber.verify import Grader, get_rules
 
 
 @pytest.fixture(scope="module")
@@ -32,10 +32,10 @@ UNPAID_ENDINGS = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("benchmark", ["gsm8k", "aime"])
-def test_endings(grader: Grader, benchmark: str) -> None:
+@pytest.mark.parametrize("rules", ["gsm8k", "aime"])
+def test_endings(grader: Grader, rules: str) -> None:
     for texts, reward in ((PAID_ENDINGS, 1.0), (UNPAID_ENDINGS, 0.0)):
-        verdicts = grader.grade(texts, ["72"] * len(texts), benchmark=benchmark)
+        verdicts = grader.grade(texts, ["72"] * len(texts), rules=rules)
         assert [text for text, v in zip(texts, verdicts, strict=True) if v.reward != reward] == []
 
 
@@ -86,7 +86,7 @@ def test_a_program_s_list_is_what_the_gold_answer_is(grader: Grader) -> None:
         ("'sqrt(12)'", "2\\sqrt3"): 1.0,
     }
     texts = [f"<llm-code>\n{program}\n</llm-code>" for program, _ in pairs]
-    verdicts = grader.grade(texts, [gold for _, gold in pairs], benchmark="math")
+    verdicts = grader.grade(texts, [gold for _, gold in pairs], rules="math")
     assert {pair: v.reward for pair, v in zip(pairs, verdicts, strict=True)} == pairs
 
 
@@ -156,7 +156,7 @@ DIFFERENT = {
 def test_mathematics_by_kind(grader: Grader, kind: str) -> None:
     for pairs, reward in ((EQUAL[kind], 1.0), (DIFFERENT[kind], 0.0)):
         texts, golds = [f"\\boxed{{{answer}}}" for answer, _ in pairs], [gold for _, gold in pairs]
-        verdicts = grader.grade(texts, golds, benchmark="math")
+        verdicts = grader.grade(texts, golds, rules="math")
         assert [pair for pair, v in zip(pairs, verdicts, strict=True) if v.reward != reward] == []
 
 
@@ -172,16 +172,16 @@ GOLDS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("benchmark", GOLDS)
-def test_golds_that_cannot_be_graded_are_refused_in_one_sentence(benchmark: str) -> None:
-    rules = get_benchmark(benchmark)
-    for gold in GOLDS[benchmark]:
-        rules.check_gold(gold)
-    for gold in NO_GOLDS[benchmark]:
+@pytest.mark.parametrize("rules", GOLDS)
+def test_golds_that_cannot_be_graded_are_refused_in_one_sentence(rules: str) -> None:
+    comparison = get_rules(rules)
+    for gold in GOLDS[rules]:
+        comparison.check_gold(gold)
+    for gold in NO_GOLDS[rules]:
         with pytest.raises(
             InputError, match="^the gold answer '.*expected .* such as|expected a whole number"
         ) as caught:
-            rules.check_gold(gold)
+            comparison.check_gold(gold)
         assert len(str(caught.value)) < 200
 
 
@@ -190,4 +190,4 @@ def test_a_gold_answer_may_come_with_its_solution(grader: Grader) -> None:
         ["\\boxed{\\frac12}", "#### 7"],
         ["Adding gives $\\boxed{\\frac{1}{2}}$.", "3+4=<<3+4=7>>7\n#### 7"],
     )
-    assert all(v.reward for v in grader.grade(texts, golds, benchmark="math"))
+    assert all(v.reward for v in grader.grade(texts, golds, rules="math"))

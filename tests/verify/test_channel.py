@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from echochamber.verify import Benchmark, Execution, Grader, Limits, Outcome, get_benchmark
+from echochamber.verify import Execution, Grader, Limits, Outcome, Rules, get_rules
 from echochamber.verify.channel import STATUSES, answer_of, checked, message_of, result_of
 from echochamber.verify.journal import Journal
 
@@ -85,11 +85,11 @@ class MathAlone:
     name = "math"
 
     def __init__(self) -> None:
-        self._rules: Benchmark = get_benchmark("math")
+        self._rules: Rules = get_rules("math")
         self.check_gold, self.value_equals = self._rules.check_gold, self._rules.value_equals
 
     def text_equals(self, answers: Sequence[str], golds: Sequence[str]) -> list[bool]:
-        from echochamber.verify.benchmarks import _decided
+        from echochamber.verify.rules import _decided
 
         return [bool(_decided(answer, gold)) for answer, gold in zip(answers, golds, strict=True)]
 
@@ -98,8 +98,8 @@ class MathAlone:
 def puppet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Grader, Puppet]]:
     rules = MathAlone()
     monkeypatch.setattr(
-        "echochamber.verify.grader.get_benchmark",
-        lambda name: rules if name == "math" else get_benchmark(name),
+        "echochamber.verify.grader.get_rules",
+        lambda name: rules if name == "math" else get_rules(name),
     )
     with Grader() as grader:
         grader._interpreters = Puppet()  # type: ignore[assignment]
@@ -125,9 +125,9 @@ def test_any_payload_becomes_a_verdict_that_can_be_stored(
         line = json.dumps({"key": "k", **asdict(result)}).encode()
         assert checked(message_of(line)) == result
     programs = [f"def f():\n    return {number}" for number in range(len(pool.results))]
-    for benchmark, gold in (("gsm8k", "18"), ("math", "\\frac{1}{2}"), ("aime", "7")):
+    for rules, gold in (("gsm8k", "18"), ("math", "\\frac{1}{2}"), ("aime", "7")):
         grader._journal._known.clear()
-        verdicts = grader.grade(programs, [gold] * len(programs), benchmark=benchmark)
+        verdicts = grader.grade(programs, [gold] * len(programs), rules=rules)
         json.dumps([asdict(verdict) for verdict in verdicts], ensure_ascii=False).encode()
         pa.array([verdict.answer for verdict in verdicts], pa.string())
         assert all(verdict.outcome in Outcome and verdict.reward in (0.0, 1.0) for verdict in verdicts)

@@ -79,12 +79,12 @@ def test_a_forged_result_is_data(tmp_path: Path, tiers: tuple[int, ...]) -> None
     golds, journal = ["18"] * len(texts), tmp_path / "verdicts.jsonl"
     with Grader(tiers=tiers, limits=LIMITS, journal=journal) as grader:
         verdicts = grader.grade(texts, golds)
-        by_algebra = grader.grade(texts, golds, benchmark="math")
+        by_algebra = grader.grade(texts, golds, rules="math")
     outcomes = dict(zip(FORGED, (verdict.outcome for verdict in verdicts[::2]), strict=True))
     assert all(verdict.reward == 0.0 for verdict in verdicts[::2]), outcomes
     assert all(outcome is not Outcome.no_answer for outcome in outcomes.values())
     assert all(verdict.outcome is Outcome.correct for verdict in verdicts[1::2])
     with Grader(tiers=tiers, limits=LIMITS, journal=journal) as grader:
         assert grader.grade(texts, golds) == verdicts
-        assert grader.grade(texts, golds, benchmark="math") == by_algebra
+        assert grader.grade(texts, golds, rules="math") == by_algebra
         assert not grader._interpreters._children, "a restart ran programs again"  # type: ignore[union-attr]

@@ -8,7 +8,7 @@ import pytest
 
 from echochamber.corpora.gsm8k import NotConvertible, convert
 from echochamber.formats import ALL_LABELS, classify
-from echochamber.verify import Grader, get_benchmark, parse_number, vote_key
+from echochamber.verify import Grader, get_rules, parse_number, vote_key
 from echochamber.verify.math_answers import normalized
 from echochamber.verify.math_equality import Undecided, equal_answers
 from echochamber.verify.outcomes import Execution
@@ -45,8 +45,8 @@ def test_every_text_is_read_in_bounded_time(before: str) -> None:
         assert time.perf_counter() - start < SECONDS, (before, piece)
 
 
-@pytest.mark.parametrize("benchmark", ["gsm8k", "math", "aime"])
-def test_hostile_answers_are_graded(grader: Grader, benchmark: str) -> None:
+@pytest.mark.parametrize("rules", ["gsm8k", "math", "aime"])
+def test_hostile_answers_are_graded(grader: Grader, rules: str) -> None:
     texts = [f"#### {piece * 60}" for piece in PIECES] + [f"\\boxed{{{repeated(piece)}}}" for piece in PIECES]
     texts += [
         "#### " + MARKET,
@@ -55,7 +55,7 @@ def test_hostile_answers_are_graded(grader: Grader, benchmark: str) -> None:
         "\\boxed{" + "7" * 60_000 + "}",
     ]
     start = time.perf_counter()
-    verdicts = grader.grade(texts, ["5"] * len(texts), benchmark=benchmark)
+    verdicts = grader.grade(texts, ["5"] * len(texts), rules=rules)
     assert not any(verdict.reward for verdict in verdicts)
     assert time.perf_counter() - start < 3 * SECONDS
 
@@ -72,10 +72,10 @@ def test_answers_are_total(piece: str) -> None:
         parse_number(text)
         normalized(text)
         vote_key(text)
-        for benchmark in ("gsm8k", "math", "aime"):
-            rules = get_benchmark(benchmark)
+        for rules in ("gsm8k", "math", "aime"):
+            comparison = get_rules(rules)
             for kind in ("int", "float", "decimal", "ratio", "str", "none", "other", "latex", "bool"):
-                rules.value_equals(Execution("ok", kind, text, text), "5")
+                comparison.value_equals(Execution("ok", kind, text, text), "5")
 
 
 @pytest.mark.parametrize(

@@ -86,13 +86,13 @@ DIFFERENT = [
 
 
 def test_equal_answers(grader: Grader) -> None:
-    verdicts = grader.grade([f"\\boxed{{{a}}}" for _, a in EQUAL], [g for g, _ in EQUAL], benchmark="math")
+    verdicts = grader.grade([f"\\boxed{{{a}}}" for _, a in EQUAL], [g for g, _ in EQUAL], rules="math")
     assert [pair for pair, verdict in zip(EQUAL, verdicts, strict=True) if not verdict.reward] == []
 
 
 def test_different_answers(grader: Grader) -> None:
     verdicts = grader.grade(
-        [f"\\boxed{{{a}}}" for _, a in DIFFERENT], [g for g, _ in DIFFERENT], benchmark="math"
+        [f"\\boxed{{{a}}}" for _, a in DIFFERENT], [g for g, _ in DIFFERENT], rules="math"
     )
     assert [pair for pair, verdict in zip(DIFFERENT, verdicts, strict=True) if verdict.reward] == []
 
@@ -100,7 +100,7 @@ def test_different_answers(grader: Grader) -> None:
 def test_programs_are_compared_by_value(grader: Grader) -> None:
     programs = ["1 / 2", "'1/2'", "0.25 * 2", "'\\\\sqrt{12}'", "'x'"]
     golds = ["\\frac{1}{2}", "\\frac{1}{2}", "0.5", "2\\sqrt{3}", "y"]
-    verdicts = grader.grade([f"<llm-code>\n{p}\n</llm-code>" for p in programs], golds, benchmark="math")
+    verdicts = grader.grade([f"<llm-code>\n{p}\n</llm-code>" for p in programs], golds, rules="math")
     assert [verdict.reward for verdict in verdicts] == [1.0, 1.0, 1.0, 1.0, 0.0]
 
 
@@ -119,7 +119,7 @@ def test_a_comparison_without_end_costs_only_itself() -> None:
 
 def test_an_empty_gold_is_refused(grader: Grader) -> None:
     with pytest.raises(InputError, match="the gold answer ' ' is empty"):
-        grader.grade(["\\boxed{1}"], [" "], benchmark="math")
+        grader.grade(["\\boxed{1}"], [" "], rules="math")
 
 
 def data(name: str) -> list[dict[str, str]]:
@@ -131,9 +131,7 @@ def data(name: str) -> list[dict[str, str]]:
 
 def test_reference_solutions_of_math_500_are_paid(grader: Grader) -> None:
     rows = data("math500/test.jsonl")
-    verdicts = grader.grade(
-        [row["solution"] for row in rows], [row["answer"] for row in rows], benchmark="math"
-    )
+    verdicts = grader.grade([row["solution"] for row in rows], [row["answer"] for row in rows], rules="math")
     assert sum(verdict.reward for verdict in verdicts) == len(rows) == 500
 
 

@@ -60,8 +60,8 @@ def test_threads_share_a_grader(tiers: tuple[int, ...]) -> None:
 
         def work(number: int) -> None:
             for time_ in range(3):
-                benchmark = "math" if time_ == 1 else "gsm8k"
-                found[number, time_] = shared.grade(batch(number), ["7"] * 8, benchmark=benchmark)
+                rules = "math" if time_ == 1 else "gsm8k"
+                found[number, time_] = shared.grade(batch(number), ["7"] * 8, rules=rules)
 
         in_threads(8, work)
     for (number, _), verdicts in found.items():

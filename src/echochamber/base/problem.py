@@ -14,7 +14,7 @@ class Problem:
         key: names the problem in records; two problems of a study never share one.
         question: text shown to the model, without the blank line that follows it.
         gold: the correct answer as text, already free of its solution (`"72"`).
-        benchmark: rules its answers are graded by, e.g. `"gsm8k"`.
+        rules: by which its answers are compared with the gold, e.g. `"gsm8k"`.
         level: difficulty (number of operations for generated problems), 0 if unknown.
         family: story family or subject, empty if unknown.
         structure: operations and numbers of its solution, empty if unknown (see `corpora.identity`).
@@ -24,7 +24,7 @@ class Problem:
     key: str
     question: str
     gold: str
-    benchmark: str = "gsm8k"
+    rules: str = "gsm8k"
     level: int = 0
     family: str = ""
     structure: str = ""

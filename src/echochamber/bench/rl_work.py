@@ -50,13 +50,13 @@ class SolutionGrader(Grader):
         completions: Sequence[str],
         golds: Sequence[str],
         *,
-        benchmark: str = "gsm8k",
+        rules: str = "gsm8k",
         truncated: Sequence[bool] | None = None,
     ) -> list[Verdict]:
         """Verdicts of the next solutions, as many as completions."""
         first, self._used = self._used, self._used + len(completions)
         chosen = [self._solutions[i % len(self._solutions)] for i in range(first, self._used)]
-        return super().grade([text for text, _ in chosen], [gold for _, gold in chosen], benchmark=benchmark)
+        return super().grade([text for text, _ in chosen], [gold for _, gold in chosen], rules=rules)
 
 
 class _Counting:

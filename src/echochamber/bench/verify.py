@@ -21,7 +21,7 @@ from echochamber.bench.measure import (
     timed,
 )
 from echochamber.corpora import TaskConfig, reserve_problems
-from echochamber.verify import Grader, get_benchmark
+from echochamber.verify import Grader, get_rules
 
 NUM_ANSWERS, NUM_PROGRAMS, NUM_SYMPY = 512, 4096, 128
 
@@ -55,7 +55,7 @@ def _numeric(settings: Settings) -> list[Row]:
     """
     count = _count(NUM_ANSWERS, settings)
     solved = _solved(count * (settings.repeats + 1), "boxed")
-    rules = get_benchmark("gsm8k")
+    rules = get_rules("gsm8k")
     math_verify = peer_library("math_verify")
     answers = [(gold, gold) for _, gold in solved]
 

@@ -15,7 +15,9 @@ def grade(
     ],
     completion: Annotated[str, typer.Option(help="Key of the completion.")] = "completion",
     gold: Annotated[str, typer.Option(help="Key of the correct answer.")] = "gold",
-    benchmark: Annotated[str, typer.Option(help="Rules of comparison.")] = "gsm8k",
+    rules: Annotated[
+        str, typer.Option(help="How answers are compared with the gold: gsm8k, math or aime.")
+    ] = "gsm8k",
     out: Annotated[
         Path | None, typer.Option(help="Write one JSON line a row: format, outcome, answer, reward.")
     ] = None,
@@ -40,7 +42,7 @@ def grade(
     from echochamber.verify import grade_file
 
     summary = grade_file(
-        file, completion=completion, gold=gold, benchmark=benchmark, out=out, tiers=tuple(tier or (1,)),
+        file, completion=completion, gold=gold, rules=rules, out=out, tiers=tuple(tier or (1,)),
         reward_stated=reward_stated, unsafe_unconfined=unsafe_unconfined,
     )  # fmt: skip
     rows = [

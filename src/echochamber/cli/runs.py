@@ -230,7 +230,9 @@ def sample(
     gold: Annotated[
         str | None, typer.Option(help="The correct answer, to say which completions are right.")
     ] = None,
-    benchmark: Annotated[str, typer.Option(help="Rules of comparison with it.")] = "gsm8k",
+    rules: Annotated[
+        str, typer.Option(help="How answers are compared with it: gsm8k, math or aime.")
+    ] = "gsm8k",
     overrides: Annotated[list[str] | None, SET] = None,
     runs: Annotated[Path, RUNS] = Path("runs"),
 ) -> None:
@@ -243,7 +245,7 @@ def sample(
 
     sampled = sample_completions(
         open_study(study, overrides or [], runs), question, arm=arm, num_samples=num_samples,
-        temperature=temperature, seed=seed, gold=gold, benchmark=benchmark,
+        temperature=temperature, seed=seed, gold=gold, rules=rules,
     )  # fmt: skip
     for item in sampled:
         answer, outcome = item.verdict.answer, item.verdict.outcome

@@ -38,7 +38,7 @@ class Benchmark:
 
     Attributes:
         answer_pattern: regular expression whose group is the gold answer inside its field.
-        benchmark: rules of grading.
+        rules: by which answers are compared with the gold.
         level, family: fields of difficulty and subject.
     """
 
@@ -46,7 +46,7 @@ class Benchmark:
     files: tuple[str, ...]
     question: str
     answer: str
-    benchmark: str
+    rules: str
     licence: str
     answer_pattern: str | None = None
     level: str | None = None
@@ -126,26 +126,26 @@ CORPORA: Mapping[str, Corpus] = {
 BENCHMARKS: Mapping[str, Benchmark] = {
     "gsm8k-train": Benchmark(
         repo="openai/gsm8k", files=("main/train-*.parquet",), question="question", answer="answer",
-        answer_pattern=r"#### *(.+)", benchmark="gsm8k", licence="MIT",
+        answer_pattern=r"#### *(.+)", rules="gsm8k", licence="MIT",
     ),
     "gsm8k-test": Benchmark(
         repo="openai/gsm8k", files=("main/test-*.parquet",), question="question", answer="answer",
-        answer_pattern=r"#### *(.+)", benchmark="gsm8k", licence="MIT",
+        answer_pattern=r"#### *(.+)", rules="gsm8k", licence="MIT",
     ),
     "math-500": Benchmark(
         repo="HuggingFaceH4/MATH-500", files=("test.jsonl",), question="problem", answer="answer",
-        benchmark="math", licence="MIT", level="level", family="subject",
+        rules="math", licence="MIT", level="level", family="subject",
     ),
     "aime-2022-2024": Benchmark(
         repo="AI-MO/aimo-validation-aime", files=("data/train-*.parquet",), question="problem",
-        answer="answer", benchmark="aime", licence="Apache-2.0",
+        answer="answer", rules="aime", licence="Apache-2.0",
     ),
     "aime-1983-2024": Benchmark(
         repo="gneubig/aime-1983-2024", files=("*.csv",), question="Question", answer="Answer",
-        benchmark="aime", licence="CC0-1.0",
+        rules="aime", licence="CC0-1.0",
     ),
     "aime-2024": Benchmark(
         repo="Maxwell-Jia/AIME_2024", files=("*.parquet", "*.jsonl"), question="Problem", answer="Answer",
-        benchmark="aime", licence="MIT",
+        rules="aime", licence="MIT",
     ),
 }  # fmt: skip

@@ -44,7 +44,7 @@ class ProblemFields:
     question: str
     answer: str
     answer_pattern: str | None
-    benchmark: str
+    rules: str
     level: str | None
     family: str | None
 
@@ -75,7 +75,7 @@ class ProblemFields:
                 raise InputError(f"{place}: field '{self.answer}' does not match {self.answer_pattern!r}")
             gold = found[-1] if isinstance(found[-1], str) else found[-1][0]
         gold = gold.strip()
-        check_gold(self.benchmark, gold, place)
+        check_gold(self.rules, gold, place)
         return gold
 
     def problem(self, row: Row, place: str) -> Problem:
@@ -90,7 +90,7 @@ class ProblemFields:
             key=text_key(asked),
             question=asked,
             gold=self.gold(row, place),
-            benchmark=self.benchmark,
+            rules=self.rules,
             level=int(digits[:_MOST_LEVEL_DIGITS] or 0),
             family=text_field(row, self.family, place) if self.family else "",
         )
@@ -208,7 +208,7 @@ class FileTask(RowTask):
         answer: field of the gold answer.
         answer_pattern: regular expression whose first group, in its last match, is the gold answer
             inside the field; the whole field if unset.
-        benchmark: rules of grading.
+        rules: by which answers are compared with the gold.
         level, family: fields of difficulty and subject, if there are any.
     """
 
@@ -216,7 +216,7 @@ class FileTask(RowTask):
     question: str = "question"
     answer: str = "answer"
     answer_pattern: str | None = None
-    benchmark: str = "gsm8k"
+    rules: str = "gsm8k"
     level: str | None = None
     family: str | None = None
 
@@ -234,7 +234,7 @@ class FileTask(RowTask):
     def fields(self) -> ProblemFields:
         """See `RowTask.fields`."""
         return ProblemFields(
-            self.question, self.answer, self.answer_pattern, self.benchmark, self.level, self.family
+            self.question, self.answer, self.answer_pattern, self.rules, self.level, self.family
         )
 
     def inputs(self) -> tuple[Path, ...]:

@@ -195,7 +195,7 @@ class HubTask(RowTask):
     Attributes:
         problems: name in the catalogue; the fields below override its entries.
         repo, revision, files, mirror: as for a source.
-        question, answer, answer_pattern, benchmark, level, family: as for a file.
+        question, answer, answer_pattern, rules, level, family: as for a file.
     """
 
     kind: Literal["hub"] = "hub"
@@ -206,7 +206,7 @@ class HubTask(RowTask):
     question: str | None = None
     answer: str | None = None
     answer_pattern: str | None = None
-    benchmark: str | None = None
+    rules: str | None = None
     level: str | None = None
     family: str | None = None
     mirror: Path | None = None
@@ -229,7 +229,7 @@ class HubTask(RowTask):
             question=self.question or (base.question if base else ""),
             answer=self.answer or (base.answer if base else ""),
             answer_pattern=self.answer_pattern or (base.answer_pattern if base else None),
-            benchmark=self.benchmark or (base.benchmark if base else "gsm8k"),
+            rules=self.rules or (base.rules if base else "gsm8k"),
             licence=base.licence if base else "",
             level=self.level or (base.level if base else None),
             family=self.family or (base.family if base else None),
@@ -253,7 +253,7 @@ class HubTask(RowTask):
         """See `RowTask.fields`."""
         card = self.card
         return ProblemFields(
-            card.question, card.answer, card.answer_pattern, card.benchmark, card.level, card.family
+            card.question, card.answer, card.answer_pattern, card.rules, card.level, card.family
         )
 
     def rows(self) -> Iterator[tuple[str, Row]]:

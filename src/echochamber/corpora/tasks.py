@@ -17,7 +17,7 @@ from echochamber.base import Config, InputError, Problem, Registry, Row, Variant
 from echochamber.base.reading import unreadable
 from echochamber.corpora.identity import identities, text_key
 from echochamber.corpora.sources import digest_files
-from echochamber.verify import get_benchmark
+from echochamber.verify import get_rules
 
 # A plan is made whenever a study is looked at: files up to this size are read for it.
 _MOST_BYTES_WHILE_PLANNING = 64 << 20
@@ -170,15 +170,15 @@ class References(Mapping[str, str]):
         return len(self._solutions)
 
 
-def check_gold(benchmark: str, gold: str, place: str) -> None:
+def check_gold(rules: str, gold: str, place: str) -> None:
     """Refuse a gold answer that no completion could be found equal to.
 
     Raises:
         InputError: with the place of the row, or there are no such rules of grading.
     """
-    rules = get_benchmark(benchmark)
+    comparison = get_rules(rules)
     try:
-        rules.check_gold(gold)
+        comparison.check_gold(gold)
     except InputError as error:
         raise InputError(f"{place}: {error}") from error
 

@@ -1,5 +1,6 @@
 """Measure a model: sample benchmarks, grade, record every completion, reduce to pass@k, maj@k and shares."""
 
+from echochamber.evaluation.cells import BASE, SCHEMA, Cell
 from echochamber.evaluation.config import EvaluationConfig, Labels, evaluation_steps
 from echochamber.evaluation.evaluate import evaluate, evaluate_batches
 from echochamber.evaluation.metrics import Majority, Votes, count_votes, maj_at_k, pass_at_k
@@ -13,8 +14,11 @@ from echochamber.evaluation.summary import majority_ties, summarise
 from echochamber.evaluation.teacher_forced import FormatProbability, format_probabilities
 
 __all__ = [
+    "BASE",
     "COMPLETION_SCHEMA",
+    "SCHEMA",
     "SUMMARY_COLUMNS",
+    "Cell",
     "EvaluationConfig",
     "FormatProbability",
     "Labels",

@@ -154,12 +154,12 @@ def _verdicts(
 ) -> list[Verdict]:
     """Grade by each problem's own rules, in the order of `rows`."""
     verdicts: dict[int, Verdict] = {}
-    for rules in dict.fromkeys(problem.benchmark for problem, _, _ in rows):
-        places = [i for i, (problem, _, _) in enumerate(rows) if problem.benchmark == rules]
+    for rules in dict.fromkeys(problem.rules for problem, _, _ in rows):
+        places = [i for i, (problem, _, _) in enumerate(rows) if problem.rules == rules]
         graded = grader.grade(
             [texts[i] for i in places],
             [rows[i][0].gold for i in places],
-            benchmark=rules,
+            rules=rules,
             truncated=[rows[i][2].finish_reason == "length" for i in places],
         )
         verdicts.update(zip(places, graded, strict=True))

@@ -139,7 +139,7 @@ def post_train(
         fingerprints={
             "config": digest(config.model_dump(mode="json", exclude={"checkpoint_every"})),
             "seed": str(seed),
-            "problems": digest([(p.key, p.question, p.gold, p.benchmark) for p in problems]),
+            "problems": digest([(p.key, p.question, p.gold, p.rules) for p in problems]),
         },
         checkpoint_every=config.checkpoint_every,
         logs=(ALARMS,),

@@ -220,12 +220,12 @@ def _grade(
     asked = [problem for problem in problems for _ in range(config.samples_per_prompt)]
     cut = [item.finish_reason == "length" for item in completions]
     verdicts: dict[int, Verdict] = {}
-    for benchmark in sorted({problem.benchmark for problem in asked}):
-        chosen = [i for i, problem in enumerate(asked) if problem.benchmark == benchmark]
+    for rules in sorted({problem.rules for problem in asked}):
+        chosen = [i for i, problem in enumerate(asked) if problem.rules == rules]
         found = context.grader.grade(
             [texts[i] for i in chosen],
             [asked[i].gold for i in chosen],
-            benchmark=benchmark,
+            rules=rules,
             truncated=[cut[i] for i in chosen],
         )
         verdicts.update(zip(chosen, found, strict=True))

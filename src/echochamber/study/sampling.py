@@ -50,7 +50,7 @@ def labelled_examples(path: Path | None, overrides: Sequence[str], num: int) -> 
     ]
 
 
-# Reads as a gold answer under every benchmark's rules: where none is known, only the answers count.
+# Reads as a gold answer under all rules: where none is known, only the answers count.
 _ANY_GOLD = "0"
 # Below, logits over the temperature leave the range of float32.
 _LOWEST_TEMPERATURE = 1e-6
@@ -78,18 +78,18 @@ def sample_completions(
     temperature: float,
     seed: int,
     gold: str | None = None,
-    benchmark: str = "gsm8k",
+    rules: str = "gsm8k",
 ) -> list[Sampled]:
     """Completions of `question` by the first model of the study whose arm has that name, graded.
 
     Args:
         gold: the correct answer, if it is known.
-        benchmark: rules by which answers are compared with it.
+        rules: by which answers are compared with it.
 
     Raises:
         InputError: no such arm, it is not trained yet, or a gold answer that the rules cannot read.
     """
-    verify.get_benchmark(benchmark).check_gold(_ANY_GOLD if gold is None else gold)
+    verify.get_rules(rules).check_gold(_ANY_GOLD if gold is None else gold)
     if temperature != 0 and not (math.isfinite(temperature) and temperature >= _LOWEST_TEMPERATURE):
         raise InputError(
             f"temperature {temperature:g}: expected 0 (greedy) or a number from {_LOWEST_TEMPERATURE:g} up"
@@ -109,14 +109,14 @@ def sample_completions(
     )
     completions = engine.generate([prompt], sampling, num_samples=num_samples, seed=seed, step=0)[0]
     texts = [tokenizer.decode(completion.token_ids.tolist()) for completion in completions]
-    rules = study.config.verify
+    sandbox = study.config.verify
     with verify.Grader(
-        tiers=rules.tiers, reward_stated=rules.reward_stated, unsafe_unconfined=rules.unsafe_unconfined
+        tiers=sandbox.tiers, reward_stated=sandbox.reward_stated, unsafe_unconfined=sandbox.unsafe_unconfined
     ) as grader:
         verdicts = grader.grade(
             texts,
             [_ANY_GOLD if gold is None else gold] * len(texts),
-            benchmark=benchmark,
+            rules=rules,
             truncated=[completion.finish_reason == "length" for completion in completions],
         )
     return [Sampled(text, verdict) for text, verdict in zip(texts, verdicts, strict=True)]

@@ -6,27 +6,27 @@ that fails, times out or is unsupported is worth 0; there is no fallback to text
 """
 
 from echochamber.verify.answers import Number, parse_number
-from echochamber.verify.benchmarks import Benchmark, get_benchmark, register_benchmark
 from echochamber.verify.confined import require_confinement
 from echochamber.verify.files import GradeSummary, grade_file
 from echochamber.verify.grader import Grader, grade
 from echochamber.verify.math_equality import vote_key
 from echochamber.verify.outcomes import Execution, Limits, Outcome, Verdict
+from echochamber.verify.rules import Rules, get_rules, register_rules
 
 __all__ = [
-    "Benchmark",
     "Execution",
     "GradeSummary",
     "Grader",
     "Limits",
     "Number",
     "Outcome",
+    "Rules",
     "Verdict",
-    "get_benchmark",
+    "get_rules",
     "grade",
     "grade_file",
     "parse_number",
-    "register_benchmark",
+    "register_rules",
     "require_confinement",
     "vote_key",
 ]

@@ -59,7 +59,7 @@ def grade_file(
     *,
     completion: str,
     gold: str,
-    benchmark: str = "gsm8k",
+    rules: str = "gsm8k",
     out: Path | None = None,
     tiers: Sequence[int] = (1,),
     workers: int | None = None,
@@ -71,6 +71,7 @@ def grade_file(
     Args:
         path: JSON Lines, JSON, CSV or Parquet, as its name says; what it may hold stands in `base.tables`.
         completion, gold: keys of the two fields.
+        rules: by which answers are compared: `gsm8k`, `math`, `aime` or a registered name.
         out: written atomically, one JSON object a row in order: `format`, `outcome`, `answer`, `reward`
             and, for code with an answer stated in the text, both answers and whether each is right.
         reward_stated: for tagged code, pay for the stated answer instead of the value of the code.
@@ -88,7 +89,7 @@ def grade_file(
         ) as grader,
     ):
         for places, completions, golds in _chunks(path, completion, gold):
-            verdicts = _graded(grader, places, completions, golds, benchmark)
+            verdicts = _graded(grader, places, completions, golds, rules)
             totals.add(verdicts)
             write(verdicts)
     return totals.summary()
@@ -127,18 +128,18 @@ def _writer(out: Path | None) -> Iterator[Callable[[Sequence[Verdict]], None]]:
 
 
 def _graded(
-    grader: Grader, places: Sequence[str], completions: Sequence[str], golds: Sequence[str], benchmark: str
+    grader: Grader, places: Sequence[str], completions: Sequence[str], golds: Sequence[str], rules: str
 ) -> list[Verdict]:
     try:
-        return grader.grade(completions, golds, benchmark=benchmark)
+        return grader.grade(completions, golds, rules=rules)
     except InputError:
         # Find the row to blame, so that the message can name its line.
-        from echochamber.verify.benchmarks import get_benchmark
+        from echochamber.verify.rules import get_rules
 
-        rules = get_benchmark(benchmark)
+        comparison = get_rules(rules)
         for place, gold in zip(places, golds, strict=True):
             try:
-                rules.check_gold(gold)
+                comparison.check_gold(gold)
             except InputError as error:
                 raise InputError(f"{place}: {error}") from error
         raise

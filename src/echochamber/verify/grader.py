@@ -16,13 +16,13 @@ from typing import Any
 from echochamber.base import InputError, machine_cpus, storable
 from echochamber.formats import Extracted, detected, format_names, get_format
 from echochamber.formats.registry import AMBIGUOUS, NONE
-from echochamber.verify.benchmarks import Benchmark, get_benchmark
 from echochamber.verify.confined import ConfinedPool
 from echochamber.verify.journal import Journal
 from echochamber.verify.outcomes import Execution, Limits, Outcome, Verdict
 from echochamber.verify.pool import Pool
 from echochamber.verify.processes import Shared
 from echochamber.verify.programs import Prepared, prepare, single_function
+from echochamber.verify.rules import Rules, get_rules
 
 TIERS = (1, 2)
 _FUNCTIONS = "tinygsm"
@@ -88,7 +88,7 @@ def _collector_paused() -> Iterator[None]:
 class Grader(Shared):
     """Grades completions; owns the processes that run their programs. Threads may share one: they take turns.
 
-    A verdict depends on the completion's text, the gold answer, the benchmark,
+    A verdict depends on the completion's text, the gold answer, the rules,
     the tiers and the limits; never on the batch it came in or on `workers`.
 
     Args:
@@ -133,37 +133,37 @@ class Grader(Shared):
         completions: Sequence[str],
         golds: Sequence[str],
         *,
-        benchmark: str = "gsm8k",
+        rules: str = "gsm8k",
         truncated: Sequence[bool] | None = None,
     ) -> list[Verdict]:
         """Grade a batch, one verdict a completion, in order.
 
         Args:
             golds: correct answers, as many as completions.
-            benchmark: rules of comparison: `gsm8k`, `math`, `aime` or a registered name.
+            rules: by which answers are compared: `gsm8k`, `math`, `aime` or a registered name.
             truncated: which completions the length limit ended; renames the outcome of those that
                 offer no answer for that reason, and changes nothing else.
 
         Raises:
-            InputError: unknown benchmark, a gold answer it cannot read, something that is no text, or
+            InputError: unknown rules, a gold answer it cannot read, something that is no text, or
                 lengths that differ.
         """
         if len(completions) != len(golds) or (truncated is not None and len(truncated) != len(golds)):
             raise InputError(f"{len(completions)} completions for {len(golds)} gold answers: give one each")
-        rules = get_benchmark(benchmark)
+        comparison = get_rules(rules)
         completions = _texts(completions, "completion")
         golds = _texts(golds, "gold answer")
         for gold in dict.fromkeys(golds):
-            rules.check_gold(gold)
+            comparison.check_gold(gold)
         with self.turn:
-            verdicts = self._verdicts(completions, golds, rules)
+            verdicts = self._verdicts(completions, golds, comparison)
         if truncated is None:
             return verdicts
         return [
             _relabelled(verdict) if cut else verdict for verdict, cut in zip(verdicts, truncated, strict=True)
         ]
 
-    def _verdicts(self, completions: Sequence[str], golds: Sequence[str], rules: Benchmark) -> list[Verdict]:
+    def _verdicts(self, completions: Sequence[str], golds: Sequence[str], rules: Rules) -> list[Verdict]:
         readings: list[_Reading] = []
 
         def found() -> Iterator[Prepared | None]:
@@ -271,9 +271,9 @@ def _texts(items: Sequence[str], what: str) -> list[str]:
 
 
 class _TextComparisons:
-    """Comparisons of texts, gathered so that a benchmark can answer them in one go."""
+    """Comparisons of texts, gathered so that the rules can answer them in one go."""
 
-    def __init__(self, rules: Benchmark) -> None:
+    def __init__(self, rules: Rules) -> None:
         self._rules = rules
         self._asked: dict[tuple[str, str], bool] = {}
 
@@ -306,7 +306,7 @@ def shown_value(execution: Execution) -> str:
 class _Judge:
     """Turns readings into verdicts once programs have run and texts are compared."""
 
-    rules: Benchmark
+    rules: Rules
     executions: dict[Prepared, Execution]
     texts: _TextComparisons
     reward_stated: bool
@@ -360,10 +360,10 @@ def _shared() -> Grader:
     return grader
 
 
-def grade(completion: str, gold: str, benchmark: str = "gsm8k") -> Verdict:
+def grade(completion: str, gold: str, rules: str = "gsm8k") -> Verdict:
     """Grade one completion with tier 1; for many use a `Grader`.
 
     >>> grade("The answer is \\\\boxed{7}.", "7").reward
     1.0
     """
-    return _shared().grade([completion], [gold], benchmark=benchmark)[0]
+    return _shared().grade([completion], [gold], rules=rules)[0]

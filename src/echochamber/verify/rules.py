@@ -1,4 +1,4 @@
-"""The rules by which an answer counts as the gold answer, one class a benchmark."""
+"""The rules by which an answer counts as the gold answer, one class for each."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ _VAGUE = re.compile(
 _UNDECIDED = Undecided()
 
 
-class Benchmark(Protocol):
-    """How one benchmark compares."""
+class Rules(Protocol):
+    """How an answer is compared with the gold answer."""
 
     name: str
 
     def check_gold(self, gold: str) -> None:
-        """Raise `InputError` if `gold` cannot be a gold answer of this benchmark."""
+        """Raise `InputError` if `gold` cannot be a gold answer under these rules."""
 
     def text_equals(self, answers: Sequence[str], golds: Sequence[str]) -> list[bool]:
         """Whether each answer written as text is its gold answer."""
@@ -102,7 +102,7 @@ def gold_number(gold: str) -> Number | None:
     return parse_number(gold_text(gold))
 
 
-class Gsm8k:
+class Gsm8kRules:
     """Numbers only, compared exactly."""
 
     name = "gsm8k"
@@ -131,7 +131,7 @@ def _is_final(answer: Number, gold: Number) -> bool:
     return not answer.unevaluated and same_number(answer, gold)
 
 
-class Aime(Gsm8k):
+class AimeRules(Gsm8kRules):
     """Whole numbers from 0 to 999."""
 
     name = "aime"
@@ -158,7 +158,7 @@ def _short(text: str) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-class Math:
+class MathRules:
     """Numbers exactly, typesetting by rule, the rest by algebra in confined processes of its own."""
 
     name = "math"
@@ -254,24 +254,24 @@ def _decided(answer: str, gold: str) -> bool | None:
     return equal_answers(answer, gold_text(gold), _UNDECIDED)
 
 
-_benchmarks: Registry[Benchmark] = Registry("benchmark")
-for _benchmark in (Gsm8k(), Math(), Aime()):
-    _benchmarks.register(_benchmark.name, _benchmark)
+_rules: Registry[Rules] = Registry("rules")
+for _named in (Gsm8kRules(), MathRules(), AimeRules()):
+    _rules.register(_named.name, _named)
 
 
-def register_benchmark(benchmark: Benchmark) -> Benchmark:
+def register_rules(rules: Rules) -> Rules:
     """Add rules of comparison under their `name`.
 
     Raises:
         InputError: the name is taken.
     """
-    return _benchmarks.register(benchmark.name, benchmark)
+    return _rules.register(rules.name, rules)
 
 
-def get_benchmark(name: str) -> Benchmark:
+def get_rules(name: str) -> Rules:
     """The rules of that name.
 
     Raises:
         InputError: unknown name; the message lists the known ones.
     """
-    return _benchmarks.get(name)
+    return _rules.get(name)

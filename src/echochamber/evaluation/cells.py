@@ -1,0 +1,52 @@
+"""A cell of a study: which model a measurement is about, as data, from the plan to the report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+BASE = "base"
+"""Stands in place of an arm and of its algorithm where a base model is measured."""
+
+SCHEMA = 2
+"""Version of the records of a run folder; raised when columns or keys change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One arm on one base model, measured on one benchmark, at one point of the sweep.
+
+    Attributes:
+        arm: name of the arm in the study file, `BASE` for the base model itself.
+        algorithm: of that arm, e.g. `grpo`; `BASE` for a base model.
+        size: of the model, or the name of a model made elsewhere.
+        mixture: that it was pretrained on.
+        seed: root seed; None where a thing covers all seeds.
+        sweep: label of the point of the sweep, empty where all points share the result.
+        benchmark: problem set that was asked; None where a thing covers all of them.
+    """
+
+    arm: str
+    algorithm: str
+    size: str
+    mixture: str
+    seed: int | None
+    sweep: str = ""
+    benchmark: str | None = None
+
+    @property
+    def is_base(self) -> bool:
+        """Whether it is the base model, before any post-training."""
+        return self.arm == BASE
+
+    @property
+    def name(self) -> str:
+        """The arm as people read it, with its point of the sweep: `grpo`, or `grpo [learning_rate=0.001]`."""
+        return f"{self.arm} [{self.sweep}]" if self.sweep else self.arm
+
+    def on(self, benchmark: str) -> Cell:
+        """The same cell, measured on one benchmark."""
+        return replace(self, benchmark=benchmark)
+
+    def over_seeds(self) -> Cell:
+        """The same cell without its seed: what belongs together over seeds."""
+        return replace(self, seed=None)
