@@ -154,7 +154,7 @@ def test_running_out_of_memory_names_the_setting(tmp_path: Path, monkeypatch: py
     def exhausted(*args: object, **kwargs: object) -> object:
         raise torch.OutOfMemoryError
 
-    monkeypatch.setattr(pretrain, "train_step", exhausted)
+    monkeypatch.setattr(pretrain, "optimizer_step", exhausted)
     with pytest.raises(
         EchoError, match=r"out of memory at step 0; set pretrain.microbatch_size to 2 \(now 4"
     ):

@@ -191,7 +191,7 @@ def test_another_config_data_or_seed_is_refused(tmp_path: Path) -> None:
 def test_a_non_finite_loss_names_step_batch_and_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = pretrain.train_step
+    original = pretrain.optimizer_step
     calls = []
 
     def poisoned(model: torch.nn.Module, *args: object, **kwargs: object) -> object:
@@ -200,7 +200,7 @@ def test_a_non_finite_loss_names_step_batch_and_checkpoint(
             next(model.parameters()).data[:] = math.nan
         return original(model, *args, **kwargs)
 
-    monkeypatch.setattr(pretrain, "train_step", poisoned)
+    monkeypatch.setattr(pretrain, "optimizer_step", poisoned)
     with pytest.raises(NonFiniteError) as caught:
         fit(tiny_model(), CountingCorpus(), tiny_config(), tmp_path, seed=1)
     message = str(caught.value)

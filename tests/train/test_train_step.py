@@ -13,6 +13,7 @@ from echochamber.train import (
     cross_entropy,
     learning_rate_at,
     make_optimizer,
+    optimizer_step,
     set_learning_rate,
     train_step,
 )
@@ -159,6 +160,27 @@ def test_learning_rate_is_set_in_every_group() -> None:
     optimizer = make_optimizer(model, OptimizerConfig())
     set_learning_rate(optimizer, 0.25)
     assert {group["lr"] for group in optimizer.param_groups} == {0.25}
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_an_optimizer_step_takes_rate_and_clip_from_its_config(number: int) -> None:
+    config = OptimizerConfig(learning_rate=0.4, warmup_fraction=0.5, max_grad_norm=1e-3)
+    model, plain = tiny_model(), tiny_model()
+    optimizer = make_optimizer(model, config)
+    optimizer_step(
+        model, optimizer, config, [1.0], lambda scale: squares(model, scale), number=number, total=4,
+        normalizer=1.0,
+    )  # fmt: skip
+    rate = 0.2 * (number + 1)
+    assert optimizer.param_groups[0]["lr"] == rate
+    other = make_optimizer(plain, config.model_copy(update={"learning_rate": rate}))
+    train_step(plain, other, [1.0], lambda scale: squares(plain, scale), normalizer=1.0, max_grad_norm=1e-3)
+    assert all(a.equal(b) for a, b in zip(model.parameters(), plain.parameters(), strict=True))
+    assert not next(model.parameters()).equal(next(tiny_model().parameters()))
+
+
+def squares(model: nn.Module, scale: float) -> LossSum:
+    return LossSum(scale * torch.stack([p.square().sum() for p in model.parameters()]).sum())
 
 
 def test_bad_betas_are_refused() -> None:

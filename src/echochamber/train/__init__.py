@@ -26,7 +26,7 @@ from echochamber.train.pretrain import (
 )
 from echochamber.train.run import Run
 from echochamber.train.sharing import give_way_when_busy
-from echochamber.train.step import Collective, NonFiniteError, StepStats, train_step
+from echochamber.train.step import Collective, NonFiniteError, StepStats, optimizer_step, train_step
 from echochamber.train.world import World, all_left, another_ended, ends_first, leave_world, start_world
 
 __all__ = [
@@ -71,6 +71,7 @@ __all__ = [
     "model_flops_utilisation",
     "newest",
     "next_token_loss",
+    "optimizer_step",
     "peak_flops",
     "pretraining_bytes",
     "restore",

@@ -23,10 +23,10 @@ from echochamber.train.hardware import best_flops, model_flops_utilisation
 from echochamber.train.logs import total_seconds
 from echochamber.train.next_token import Batch, document_mask, mean_loss, next_token_loss
 from echochamber.train.objectives import LossSum
-from echochamber.train.optimizer import OptimizerConfig, learning_rate_at, make_optimizer, set_learning_rate
+from echochamber.train.optimizer import OptimizerConfig, make_optimizer
 from echochamber.train.parallel import ParallelConfig, ParallelModel, gather_tensors
 from echochamber.train.run import METRICS, TIMING, Run
-from echochamber.train.step import train_step
+from echochamber.train.step import optimizer_step
 from echochamber.train.world import World, start_world
 
 # Steps between updates of the progress display; each costs a fraction of a millisecond.
@@ -316,17 +316,17 @@ class _Trainer:
     def step(self, step: int, rows: np.ndarray) -> dict[str, Any]:
         """Train on this process's rows of one batch; returns the row to log."""
         config = self.config
-        learning_rate = learning_rate_at(step, config.optimizer, self.total_steps)
-        set_learning_rate(self.optimizer, learning_rate)
         size = config.microbatch_size or self.local_batch
         tokens_BT = torch.from_numpy(rows).to(self.device, non_blocking=True)
-        stats = train_step(
+        stats = optimizer_step(
             self.parallel.trained,
             self.optimizer,
+            config.optimizer,
             [self._microbatch(tokens_BT[i : i + size]) for i in range(0, self.local_batch, size)],
             self.parallel.loss,
+            number=step,
+            total=self.total_steps,
             normalizer=self.tokens_per_step,
-            max_grad_norm=config.optimizer.clip,
             collective=self.parallel if self.world.size > 1 else None,
         )
         done = step + 1
@@ -334,7 +334,7 @@ class _Trainer:
             "step": done,
             "tokens": done * self.tokens_per_step,
             "loss": stats.loss,
-            "learning_rate": learning_rate,
+            "learning_rate": self.optimizer.param_groups[0]["lr"],
             "grad_norm": stats.grad_norm,
         }
         if done % config.evaluate_every == 0 or done == self.total_steps:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from echochamber.base import EchoError
 from echochamber.train.objectives import LossSum
+from echochamber.train.optimizer import OptimizerConfig, learning_rate_at, set_learning_rate
 from echochamber.train.parallel import full_tensor
 
 M = TypeVar("M")
@@ -153,6 +154,35 @@ def train_step(
     optimizer.zero_grad(set_to_none=True)
     return StepStats(
         math.fsum(loss_values) / normalizer, grad_norm, dict(zip(sums, metric_values, strict=True))
+    )
+
+
+def optimizer_step(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    config: OptimizerConfig,
+    microbatches: Iterable[M],
+    loss_fn: Callable[[M], LossSum],
+    *,
+    number: int,
+    total: int,
+    normalizer: float,
+    collective: Collective | None = None,
+) -> StepStats:
+    """`train_step` number `number` of `total`, with the learning rate and the clipping that `config` states.
+
+    Raises:
+        NonFiniteError: loss or gradient is not finite; nothing was updated, gradients are cleared.
+    """
+    set_learning_rate(optimizer, learning_rate_at(number, config, total))
+    return train_step(
+        model,
+        optimizer,
+        microbatches,
+        loss_fn,
+        normalizer=normalizer,
+        max_grad_norm=config.clip,
+        collective=collective,
     )
 
 
