@@ -1,4 +1,4 @@
-"""What every room stands on: errors, configs, digests, seeds, problems, files, tables, text, progress."""
+"""What every room stands on: errors, configs, digests, seeds, problems, files, tables, text, messages."""
 
 from echochamber.base.config import (
     Config,
@@ -28,6 +28,14 @@ from echochamber.base.files import (
 from echochamber.base.json_rows import Row
 from echochamber.base.lock import RunLock
 from echochamber.base.machine import machine_cpus
+from echochamber.base.messages import (
+    listening,
+    mute_messages,
+    note,
+    say,
+    say_error,
+    warn,
+)
 from echochamber.base.problem import Problem
 from echochamber.base.progress import Progress, progress
 from echochamber.base.registry import Registry
@@ -60,8 +68,11 @@ __all__ = [
     "explained_write",
     "fault_point",
     "fsync_folder",
+    "listening",
     "load_config",
     "machine_cpus",
+    "mute_messages",
+    "note",
     "open_alone",
     "parse_yaml",
     "printable",
@@ -71,6 +82,8 @@ __all__ = [
     "read_json",
     "read_rows",
     "read_yaml",
+    "say",
+    "say_error",
     "set_aside",
     "set_value",
     "stop_requested",
@@ -78,6 +91,7 @@ __all__ = [
     "storable",
     "text_field",
     "validate",
+    "warn",
     "write_file",
     "write_json",
 ]

@@ -16,6 +16,7 @@ from typing import Any, Self
 
 from echochamber.base.errors import InputError, Interrupted
 from echochamber.base.files import explained_write, fault_point
+from echochamber.base.messages import note
 from echochamber.base.stopping import stop_requested
 
 _WAIT_SECONDS = 0.5
@@ -73,7 +74,7 @@ class RunLock:
     Args:
         path: the lock file, e.g. `runs/<study>/lock`. It is removed on leaving.
         what: what it guards, as messages name it; the folder it lies in by default.
-        wait: wait, aloud, for another holder to end instead of refusing.
+        wait: wait for another holder to end, which is announced, instead of refusing.
 
     Raises:
         InputError: another living process holds it (the message has its pid and host), or the file
@@ -106,7 +107,7 @@ class RunLock:
         return self
 
     def _in_turn(self, attempt: Callable[[], bool]) -> None:
-        said = False
+        announced = False
         while True:
             try:
                 if attempt():
@@ -116,9 +117,9 @@ class RunLock:
                     raise InputError(str(refusal)) from None
                 if stop_requested():
                     raise Interrupted(f"{stop_requested()}: stopped while waiting; {refusal}") from None
-                if not said:
-                    print(f"waiting: {refusal}", flush=True)
-                    said = True
+                if not announced:
+                    note(f"waiting: {refusal}")
+                    announced = True
                 time.sleep(_WAIT_SECONDS)
 
     def _claim(self) -> bool:

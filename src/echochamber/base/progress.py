@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
+
+from echochamber.base.messages import draws_progress, say
 
 PLAIN_LINE_SECONDS = 10.0
 
@@ -43,7 +44,7 @@ class _PlainProgress:
         self.last = now
         done = completed - self.first
         left = (now - self.start) / done * (self.total - completed) if done > 0 else float("nan")
-        print(f"{self.label}: {completed}/{self.total}  {_shown(fields)}  {left:.0f} s left", flush=True)
+        say(f"{self.label}: {completed}/{self.total}  {_shown(fields)}  {left:.0f} s left")
 
 
 class _RichProgress:
@@ -57,7 +58,7 @@ class _RichProgress:
 @contextmanager
 def progress(label: str, total: int) -> Iterator[Progress]:
     """Report work of `total` units under `label` for the length of the block."""
-    if not sys.stdout.isatty():
+    if not draws_progress():
         yield _PlainProgress(label, total)
         return
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn

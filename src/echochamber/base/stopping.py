@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,13 +10,13 @@ from pathlib import Path
 from types import FrameType
 
 from echochamber.base.errors import Interrupted
+from echochamber.base.messages import warn
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class _State:
     installed = False
-    quiet = False
     requested = ""
     flag: Path | None = None
 
@@ -36,14 +35,11 @@ def _on_signal(number: int, frame: FrameType | None) -> None:
             f"stopped at once by a second {name}; the same command resumes from the last checkpoint"
         )
     _State.requested = name
-    if not _State.quiet:
-        print(f"\n{name}: finishing this step first; once more to stop now", file=sys.stderr, flush=True)
+    warn(f"{name}: finishing this step first; a second one stops now")
 
 
 @contextmanager
-def stop_signals(
-    *, also: Sequence[signal.Signals] = (), flag: Path | None = None, quiet: bool = False
-) -> Iterator[None]:
+def stop_signals(*, also: Sequence[signal.Signals] = (), flag: Path | None = None) -> Iterator[None]:
     """Turn SIGINT and SIGTERM into a request that loops poll with `stop_requested`.
 
     A second signal raises `Interrupted` wherever the program is. Blocks may be nested: only the
@@ -53,14 +49,13 @@ def stop_signals(
     Args:
         also: further signals that ask for the same, e.g. a scheduler's warning before it ends a job.
         flag: a file whose appearance asks for the same, for processes that no signal reaches.
-        quiet: say nothing when a signal comes, because another process of the same job does.
     """
     if _State.installed or threading.current_thread() is not threading.main_thread():
         yield
         return
     numbers = (*_STOP_SIGNALS, *also)
     previous = {number: signal.getsignal(number) for number in numbers}
-    _State.installed, _State.requested, _State.flag, _State.quiet = True, "", flag, quiet
+    _State.installed, _State.requested, _State.flag = True, "", flag
     try:
         for number in numbers:
             signal.signal(number, _on_signal)

@@ -8,7 +8,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from echochamber.base import InputError
+from echochamber.base import InputError, listening, say
 from echochamber.bench.measure import Settings, alone, machine, seconds_of, target
 from echochamber.study import open_study, run_study, status_rows
 
@@ -39,14 +39,15 @@ def bench_study(settings: Settings) -> dict[str, Any]:
         with settings.show(f"study {study.name}", len(study.plan.stages)) as bar:
             done = 0
 
-            def say(line: str) -> None:
+            def hear(line: str) -> None:
                 nonlocal done
                 finished = ": done in" in line
                 done += finished
                 if finished:
                     bar.update(done, stage=line)
 
-            seconds = seconds_of(lambda: run_study(study, say=say), settings.place)
+            with listening(hear):
+                seconds = seconds_of(lambda: run_study(study, say=say), settings.place)
         stages = {row["stage"]: row["seconds"] for row in status_rows(study) if row["seconds"]}
         shares = split(study.folder / "timing.jsonl")
     shares["other"] = seconds - sum(shares.values())

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from echochamber.base import say
 from echochamber.cli.runs import SET, STUDY
 
 app = typer.Typer(help="Show a study's resolved config, or the schema of study files.", no_args_is_help=True)
@@ -21,8 +22,8 @@ def show(study: Annotated[Path, STUDY], overrides: Annotated[list[str] | None, S
 
     for label, config in load_study(study, overrides or []):
         if label:
-            typer.echo(f"# sweep: {label}")
-        typer.echo(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+            say(f"# sweep: {label}")
+        say(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
 
 
 @app.command()
@@ -32,7 +33,7 @@ def schema() -> None:
 
     from echochamber.study import StudyConfig
 
-    typer.echo(json.dumps(StudyConfig.model_json_schema(), indent=2))
+    say(json.dumps(StudyConfig.model_json_schema(), indent=2))
 
 
 def add_to(parent: typer.Typer) -> None:

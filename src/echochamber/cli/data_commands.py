@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from echochamber.base import say
 from echochamber.cli.runs import RUNS, SET, STUDY
-from echochamber.cli.tables import say
 
 app = typer.Typer(help="Prepare and look at training data.", no_args_is_help=True)
 
@@ -71,7 +71,7 @@ def formats(
         ]
         print_rows(rows, title=f"{title}: {found.correct} of {found.total} recognised")
         for expected, given, text in found.mistakes:
-            typer.echo(f"expected {expected}, found {given}: {text[:200]!r}")
+            say(f"expected {expected}, found {given}: {text[:200]!r}")
 
 
 @app.command("stand-in")
@@ -88,8 +88,8 @@ def stand_in(
     from echochamber.corpora import write_stand_ins
 
     for path in write_stand_ins(folder, documents=documents, problems=problems, seed=seed):
-        typer.echo(path)
-    typer.echo(f"use it with: ECHOCHAMBER_HUB_MIRROR={folder} echochamber run STUDY.yaml")
+        say(str(path))
+    say(f"use it with: ECHOCHAMBER_HUB_MIRROR={folder} echochamber run STUDY.yaml")
 
 
 def add_to(parent: typer.Typer) -> None:

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from echochamber.base import say
+
 
 def grade(
     file: Annotated[
@@ -67,12 +69,12 @@ def grade(
     print_rows([{"outcome": k, "completions": v} for k, v in summary.outcomes.items() if v], title="Outcomes")
     unsupported = summary.outcomes["unsupported"]
     if unsupported and 2 not in (tier or (1,)):
-        typer.echo(
+        say(
             f"{unsupported} of {summary.total} completions hold a program that tier 1 cannot run and earn 0. "
             f"{_way_to_tier_2()}"
         )
     if summary.stated:
-        typer.echo(
+        say(
             f"{summary.stated} completions with code state an answer in their text too; in "
             f"{summary.disagreements} of them code and text differ in being right"
         )

@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from echochamber import __version__
-from echochamber.base import EchoError, printable
+from echochamber.base import EchoError, say, say_error
 from echochamber.cli import benching, config_commands, data_commands, grading, models, runs, verdicts
 
 app = typer.Typer(
@@ -33,7 +33,7 @@ app = typer.Typer(
 
 def _version(value: bool) -> None:
     if value:
-        typer.echo(__version__)
+        say(__version__)
         raise typer.Exit
 
 
@@ -97,11 +97,11 @@ def run_cli(arguments: list[str]) -> int:
         return stop.exit_code
     except EchoError as error:
         if _ends_first():
-            print(printable(f"error: {error}"), file=sys.stderr)
+            say_error(str(error))
         return error.exit_code
     except KeyboardInterrupt:
-        _ends_first()
-        print("interrupted; run the same command again to go on", file=sys.stderr)
+        if _ends_first():
+            say_error("interrupted; run the same command again to go on")
         return 130
     except BrokenPipeError:
         return 1
@@ -112,17 +112,17 @@ def run_cli(arguments: list[str]) -> int:
             raise
         if _ends_first():
             reason = f"{error.strerror}. Check its rights and what it is, or give another path"
-            print(printable(f"error: cannot use {error.filename}: {reason}"), file=sys.stderr)
+            say_error(f"cannot use {error.filename}: {reason}")
         return 2
     except Exception as error:
         if type(error).__name__ == "NoArgsIsHelpError":
-            typer.echo(getattr(error, "ctx").get_help())  # noqa: B009 - of a class that may not exist
+            say(getattr(error, "ctx").get_help())  # noqa: B009 - of a class that may not exist
             return 0
         # Typer vendors or imports click, depending on its version; usage errors carry code and context.
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):
             context = getattr(error, "ctx", None)
             command = context.command_path if context is not None else "echochamber"
-            print(printable(f"error: {error.format_message()} (see {command} --help)"), file=sys.stderr)
+            say_error(f"{error.format_message()} (see {command} --help)")
             return int(error.exit_code)
         if not _ends_first():
             return 1

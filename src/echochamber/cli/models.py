@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from echochamber.base import say
 from echochamber.cli.runs import RUNS, SET, STUDY
 
 TO = typer.Option("--to", metavar="FOLDER", help="New folder to write.", show_default=False)
@@ -30,7 +31,7 @@ def export(
 
     opened = open_study(study, overrides or [], runs)
     item = export_model(opened, to, arm=arm, size=size, mixture=mixture, seed=seed, dtype=dtype)
-    typer.echo(
+    say(
         f"{to}: {item.stage.title}; load it with AutoModelForCausalLM.from_pretrained and "
         "AutoTokenizer.from_pretrained. Prompts are question.rstrip() + a blank line"
     )
@@ -47,7 +48,7 @@ def import_folder(
     from echochamber.study import import_model
 
     print_rows([import_model(folder, to)], title=f"{folder} as {to}")
-    typer.echo(f"start from it in a study with  models: {{NAME: {{path: {to}}}}}")
+    say(f"start from it in a study with  models: {{NAME: {{path: {to}}}}}")
 
 
 def add_to(app: typer.Typer) -> None:

@@ -7,8 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from echochamber.base import printable
-from echochamber.cli.tables import say
+from echochamber.base import printable, say
 
 STUDY = typer.Argument(help="Study file (YAML), e.g. studies/demo.yaml.", show_default=False)
 SET = typer.Option(

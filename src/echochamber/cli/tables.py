@@ -1,4 +1,4 @@
-"""Tables and text on the terminal, controls made visible."""
+"""Tables on the terminal, with control characters made visible."""
 
 from __future__ import annotations
 
@@ -17,11 +17,6 @@ def shown(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
     return printable(str(value))
-
-
-def say(text: str) -> None:
-    """Print text that a model, a file or a user may have written."""
-    print(printable(text), flush=True)
 
 
 def print_rows(rows: Sequence[Mapping[str, Any]], *, title: str) -> None:

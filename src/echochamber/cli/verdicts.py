@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from echochamber.cli.tables import say
+from echochamber.base import say
 
 
 def findings(
@@ -22,7 +22,7 @@ def findings(
 
     found = verdicts(Run(run_folder(run, runs)))
     if as_json:
-        typer.echo(json.dumps(found, indent=2, ensure_ascii=True, allow_nan=False))
+        say(json.dumps(found, indent=2, ensure_ascii=True, allow_nan=False))
         return
     for result in found["endpoints"]:
         _say_endpoint(result)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from echochamber.base import InputError, Problem, digest
+from echochamber.base import InputError, Problem, digest, warn
 from echochamber.base import progress as default_progress
 from echochamber.corpora import NOTHING_RESERVED, Reserved, Tokenizer
 from echochamber.model import Policy, save
@@ -170,8 +170,7 @@ def _one_step(run: Run, learner: Learner, step: int, bar: Any) -> list[str]:
     sentences = confirmed(run.extras["alarm_streaks"], alarms_of(row))
     for sentence in sentences:
         run.log({"step": step + 1, "alarm": sentence}, ALARMS)
-        if run.world.is_main:
-            print(f"warning: step {step + 1}: {sentence}", flush=True)
+        warn(f"step {step + 1}: {sentence}")
     run.log_timing({"step": step + 1, "what": "train", **learner.seconds})
     bar.update(step + 1, **{name: row[name] for name in ("reward", "correct", "loss") if name in row})
     return sentences

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from echochamber.base import InputError, derive_seed
+from echochamber.base import InputError, derive_seed, note
 from echochamber.corpora import SourceConfig, open_source
 from echochamber.rl.config import PAPER_OPTIMIZER, RLConfig, register_algorithm
 from echochamber.rl.learner import Context, Learner
@@ -80,11 +80,10 @@ class SFTLearner(SupervisedLearner):
         super().__init__(config, config.batch_size, context)
         self.config = config
         self.pairs, self.num_left_out = read_pairs(config, context)
-        if self.num_left_out and context.world.is_main:
-            print(
-                f"note: {self.num_left_out} of {config.num_documents} documents are longer than the model's "
-                f"context of {context.policy.config.context_length} tokens and are left out",
-                flush=True,
+        if self.num_left_out:
+            note(
+                f"{self.num_left_out} of {config.num_documents} documents are longer than the model's "
+                f"context of {context.policy.config.context_length} tokens and are left out"
             )
 
     def step(self, step: int) -> dict[str, Any]:

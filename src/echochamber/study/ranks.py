@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import itertools
 import math
-import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from echochamber.base import EchoError, InputError, printable, stop_signals
+from echochamber.base import EchoError, InputError, say_error, stop_signals
 from echochamber.rl import RLConfig
 from echochamber.study.config import StudyConfig
 from echochamber.study.store import Stage
@@ -97,7 +96,7 @@ def follow(stages: Sequence[Stage], take_part: Callable[[Stage], None]) -> None:
         EchoError: what the main process ended with.
     """
     world, by_key = start_world(), {stage.key: stage for stage in stages}
-    with stop_signals(quiet=True):
+    with stop_signals():
         while (key := _send(world, None)) is not None:
             # Whatever it is, the main process meets it too, and reports it.
             with suppress(Exception), _leaving_together(by_key[key]):
@@ -118,7 +117,7 @@ def _leaving_together(stage: Stage) -> Iterator[None]:
         if another_ended() or not all_left(start_world(), what, patience_seconds=PATIENCE_SECONDS):
             if ends_first():
                 sentence = str(error) if isinstance(error, EchoError) else traceback.format_exc()
-                print(printable(f"error: {sentence}"), file=sys.stderr, flush=True)
+                say_error(sentence)
             raise SystemExit(1) from error
         raise
     if not all_left(start_world(), what, patience_seconds=math.inf):

@@ -17,7 +17,7 @@ import torch
 from pydantic import TypeAdapter
 
 from echochamber import corpora, evaluation, model, rl, rollout, train, verify
-from echochamber.base import InputError, Problem, derive_seed, write_file, write_json
+from echochamber.base import InputError, Problem, derive_seed, note, write_file, write_json
 from echochamber.study.importing import read_model, write_model
 
 TABLES = "completions"
@@ -101,7 +101,7 @@ def run_questions(context: StageContext) -> None:
             "overlap": {} if name in benchmarks else index.report(hits),
         }
         for reason, count in problems.left_out.items():
-            print(f"note: task '{name}': {count} rows left out: {reason}", flush=True)
+            note(f"task '{name}': {count} rows left out: {reason}")
         questions = [replace(problem, gold="", references={}) for problem in problems]
         corpora.write_problems(context.folder / f"{name}.jsonl", questions)
     write_json(context.folder / "sets.json", described)
@@ -132,7 +132,7 @@ def run_documents(context: StageContext) -> None:
     what = f"the source 'arms.{context.config['arm']}.source'"
     index.refuse_leaks(what, hits)
     if left_out:
-        print(f"note: {what}: {left_out} documents left out: problems of an evaluation set", flush=True)
+        note(f"{what}: {left_out} documents left out: problems of an evaluation set")
     write_json(
         context.folder / "overlap.json",
         {"documents": read, "left_out": left_out, "overlap": index.report(hits)},

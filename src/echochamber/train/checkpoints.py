@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +26,7 @@ from echochamber.base import (
     explained_write,
     fault_point,
     fsync_folder,
+    warn,
 )
 from echochamber.train.tensorfile import read_tensors, write_tensors
 
@@ -76,11 +76,6 @@ class Checkpoint:
 
 class _Damaged(Exception):
     """Why a checkpoint on disk cannot be believed."""
-
-
-def tell(sentence: str) -> None:
-    """Say something the user should know, without stopping."""
-    print(f"note: {sentence}", file=sys.stderr, flush=True)
 
 
 def _delete(folder: Path) -> None:
@@ -255,7 +250,7 @@ def _load(path: Path, step: int, fingerprints: Mapping[str, str]) -> Checkpoint:
         raise _Damaged("the disk cannot read it") from error
     changed = [k for k, v in _environment().items() if manifest["environment"].get(k) != v]
     if changed:
-        tell(
+        warn(
             f"{path.name} was written with "
             + " and ".join(f"{k} {manifest['environment'].get(k)} (now {_environment()[k]})" for k in changed)
             + "; the run goes on, but is not byte-identical to an undisturbed one"
@@ -309,7 +304,7 @@ def _set_aside(path: Path, reason: str) -> None:
         fault_point("checkpoint.before_quarantine")
         path.rename(aside)
         fsync_folder(path.parent)
-    tell(f"checkpoint {path} cannot be used: {reason}. Renamed to {aside.name}; going back to an older one")
+    warn(f"checkpoint {path} cannot be used: {reason}. Renamed to {aside.name}; going back to an older one")
 
 
 def newest(folder: Path) -> Path | None:

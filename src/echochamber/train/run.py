@@ -20,7 +20,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from echochamber.base import EchoError, Interrupted, fault_point, stop_requested, stop_signals
+from echochamber.base import EchoError, Interrupted, fault_point, note, stop_requested, stop_signals
 from echochamber.train.checkpoints import (
     Checkpoint,
     Retention,
@@ -28,7 +28,6 @@ from echochamber.train.checkpoints import (
     newest,
     restore,
     save_checkpoint,
-    tell,
 )
 from echochamber.train.hardware import keep_freed_memory
 from echochamber.train.logs import LogMark, MetricsLog, TimingLog, disagreement
@@ -175,7 +174,7 @@ class Run:
         self.extras = found.values["extras"]
         self.step = self._last_saved = found.step
         if 0 < self.step < self.total_steps and self.world.is_main:
-            tell(f"{self.folder}: going on after step {self.step} of {self.total_steps}")
+            note(f"{self.folder}: going on after step {self.step} of {self.total_steps}")
 
     def steps(self) -> Iterator[int]:
         """Numbers of the steps still to do, from 0; a step counts as done when the next one is asked for.

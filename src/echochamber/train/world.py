@@ -22,7 +22,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from echochamber.base import EchoError, InputError
+from echochamber.base import EchoError, InputError, mute_messages
 
 R = TypeVar("R")
 
@@ -142,6 +142,8 @@ def _count(name: str, more: int) -> int:
 def start_world() -> World:
     """Join the processes that torchrun started; alone without torchrun, on the GPU if there is one.
 
+    Of several processes only the main one shows messages from then on.
+
     Raises:
         InputError: more processes than GPUs on this machine.
     """
@@ -161,6 +163,8 @@ def start_world() -> World:
         torch.cuda.set_device(device)
     if not dist.is_initialized():
         dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo", timeout=_PATIENCE)
+    if rank > 0:
+        mute_messages()
     return World(rank, size, device)
 
 

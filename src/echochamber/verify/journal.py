@@ -11,12 +11,11 @@ import hashlib
 import json
 import os
 import platform
-import sys
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
-from echochamber.base import explained_write, fsync_folder
+from echochamber.base import explained_write, fsync_folder, warn
 from echochamber.verify.channel import checked, message_of
 from echochamber.verify.outcomes import Execution, Limits
 
@@ -28,8 +27,8 @@ _MAX_REMEMBERED = 200_000
 class Journal:
     """Results by key; appended to a file, one line each, made durable once a batch.
 
-    Lines are read as strictly as what a sandbox sends: one that states no result is passed over, aloud,
-    and its program runs again. A last line cut off by a kill is dropped.
+    Lines are read as strictly as what a sandbox sends: one that states no result is passed over with a
+    warning, and its program runs again. A last line cut off by a kill is dropped.
 
     Args:
         path: the file, created with its folder when the first result is added; None keeps memory only.
@@ -91,8 +90,7 @@ class Journal:
             # The first result counts: it is the one that a training step may have used.
             self._known.setdefault(key, result)
         if unreadable:
-            print(
+            warn(
                 f"{path}: {len(unreadable)} lines hold no result of a program (the first is line "
-                f"{unreadable[0]}); their programs run again",
-                file=sys.stderr,
+                f"{unreadable[0]}); their programs run again"
             )
