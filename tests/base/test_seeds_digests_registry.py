@@ -1,7 +1,9 @@
 """Seeds, digests and registries."""
 
+import importlib
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -42,3 +44,23 @@ def test_registry_suggests() -> None:
 def test_importing_the_package_does_not_import_torch() -> None:
     code = "import echochamber, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_registry_imports_its_own_modules_when_first_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = "from room_of_names import NAMES; NAMES.register('{name}', type('A', (), {{}}))\n"
+    (tmp_path / "room_of_names.py").write_text(
+        "from echochamber.base import Registry\n"
+        "NAMES = Registry('name', modules=('first_of_names', 'second_of_names'))\n"
+    )
+    (tmp_path / "first_of_names.py").write_text(line.format(name="first"))
+    (tmp_path / "second_of_names.py").write_text(line.format(name="second"))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    names = importlib.import_module("room_of_names").NAMES
+    importlib.import_module("second_of_names")
+    assert "first_of_names" not in sys.modules
+    with pytest.raises(InputError, match="registered twice"):
+        names.register("first", type("Mine", (), {}))
+    names.register("mine", type("Mine", (), {}))
+    assert list(names) == ["first", "second", "mine"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator
 from typing import Generic, TypeVar
 
@@ -15,11 +16,27 @@ class Registry(Generic[T]):
 
     Args:
         kind: what an entry is called in messages, e.g. `"format"`.
+        modules: full names of the modules that register our own entries. They are imported when someone
+            first looks anything up, so that importing the registry's own module imports none of them;
+            their entries come first, in this order.
     """
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, modules: tuple[str, ...] = ()) -> None:
         self.kind = kind
+        self._modules, self._loaded = modules, False
         self._entries: dict[str, T] = {}
+
+    def _load(self) -> dict[str, T]:
+        if not self._loaded:
+            self._loaded = True
+            for module in self._modules:
+                importlib.import_module(module)
+            self._entries = dict(sorted(self._entries.items(), key=lambda entry: self._rank(entry[1])))
+        return self._entries
+
+    def _rank(self, value: T) -> int:
+        module = getattr(value, "__module__", "")
+        return self._modules.index(module) if module in self._modules else len(self._modules)
 
     def register(self, name: str, value: T) -> T:
         """Add an entry and return it.
@@ -27,6 +44,8 @@ class Registry(Generic[T]):
         Raises:
             InputError: the name is taken by a different value.
         """
+        if self._rank(value) == len(self._modules):
+            self._load()  # Our own names are taken before anyone else's.
         if name in self._entries and self._entries[name] is not value:
             raise InputError(f"the {self.kind} '{name}' is registered twice; give one of them another name")
         self._entries[name] = value
@@ -38,18 +57,19 @@ class Registry(Generic[T]):
         Raises:
             InputError: no such entry; the message lists what there is.
         """
-        if name not in self._entries:
-            known = ", ".join(self._entries)
+        entries = self._load()
+        if name not in entries:
+            known = ", ".join(entries)
             raise InputError(
-                f"unknown {self.kind} '{name}': expected one of {known}.{did_you_mean(name, self._entries)}"
+                f"unknown {self.kind} '{name}': expected one of {known}.{did_you_mean(name, entries)}"
             )
-        return self._entries[name]
+        return entries[name]
 
     def __contains__(self, name: object) -> bool:
-        return name in self._entries
+        return name in self._load()
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._entries)
+        return iter(self._load())
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._load())

@@ -158,7 +158,16 @@ def digest_files(paths: Iterable[Path]) -> dict[str, str]:
     return digests
 
 
-SOURCES: Registry[type[BaseSource]] = Registry("source kind")
+SOURCES: Registry[type[BaseSource]] = Registry(
+    "source kind",
+    modules=(
+        "echochamber.corpora.arithmetic",
+        "echochamber.corpora.files",
+        "echochamber.corpora.gsm8k",
+        "echochamber.corpora.hub",
+        "echochamber.corpora.word_problems",
+    ),
+)
 SourceConfig = Annotated[BaseSource, Variants(SOURCES, "kind")]
 
 

@@ -132,7 +132,15 @@ class BaseTask(Config):
         return digest_files(self.inputs())
 
 
-TASKS: Registry[type[BaseTask]] = Registry("task kind")
+TASKS: Registry[type[BaseTask]] = Registry(
+    "task kind",
+    modules=(
+        "echochamber.corpora.files",
+        "echochamber.corpora.gsm8k",
+        "echochamber.corpora.hub",
+        "echochamber.corpora.word_problems",
+    ),
+)
 TaskConfig = Annotated[BaseTask, Variants(TASKS, "kind")]
 
 

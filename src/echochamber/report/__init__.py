@@ -1,5 +1,5 @@
 """Tables to figures and one HTML page that opens offline."""
 
-from echochamber.report.page import render
+import lazy_loader
 
-__all__ = ["render"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -233,7 +233,16 @@ class PolicyGradientConfig(RewardConfig):
         return self.epochs * (self.prompts_per_step // size)
 
 
-ALGORITHMS: Registry[type[RLConfig]] = Registry("algorithm")
+ALGORITHMS: Registry[type[RLConfig]] = Registry(
+    "algorithm",
+    modules=(
+        "echochamber.rl.grpo",
+        "echochamber.rl.ppo",
+        "echochamber.rl.reinforce",
+        "echochamber.rl.expert_iteration",
+        "echochamber.rl.sft",
+    ),
+)
 
 
 def register_algorithm(name: str, config: type[RLConfig]) -> type[RLConfig]:

@@ -68,7 +68,9 @@ class Tracker(Protocol):
         """No more calls follow."""
 
 
-TRACKERS: Registry[Callable[[str, Path], Tracker]] = Registry("tracker")
+TRACKERS: Registry[Callable[[str, Path], Tracker]] = Registry(
+    "tracker", modules=("echochamber.study.trackers",)
+)
 
 
 def register_tracker(name: str, make: Callable[[str, Path], Tracker]) -> Callable[[str, Path], Tracker]:

@@ -1,0 +1,3 @@
+from .page import render
+
+__all__ = ["render"]
