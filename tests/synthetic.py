@@ -186,7 +186,11 @@ def make_run(
     _write(folder / "environment.json", environment)
     _write(folder / "plan.json", [{"stage": "pretrain", "title": "pretrain pico", "key": "ab12", "seed": 0}])
     seconds = {f"pretrain {sizes[0]} on {mixtures[0]}": 132.4, **{f"{arm} {sizes[0]}": 41.0 for arm in arms}}
-    _write(folder / "summary.json", {"study": folder.name, "rows": rows, "seconds": seconds})
+    questions = {**dict.fromkeys(benchmarks, num_problems), "train": 2000}
+    _write(
+        folder / "summary.json",
+        {"study": folder.name, "questions": questions, "rows": rows, "seconds": seconds},
+    )
     _lines(folder / "metrics.jsonl", metrics)
     _lines(folder / "timing.jsonl", timing)
     return folder

@@ -9,11 +9,13 @@ import pytest
 
 from echochamber.analysis.findings import CLAIMS, Evidence, judge
 from echochamber.analysis.findings.claim import ONE_SEED, OURS, ZHAO
+from echochamber.analysis.recorded import RecordedMixture, RecordedSource
 from echochamber.bench.finding_nulls import NULLS, false_positive_rate
 from echochamber.bench.invented import InventedStudy, invented_evidence
 
 Make = Callable[[InventedStudy], Evidence]
 EVEN, FEW, MOST = (0.5, 0.5), (0.1, 0.9), (0.9, 0.1)
+CODE = RecordedSource(kind="word_problems", format="tinygsm")
 
 
 def _one(shares: tuple[tuple[float, ...], ...], accuracy: tuple[float, ...], **keys: object) -> Make:
@@ -48,7 +50,9 @@ def _sizes(small: tuple[float, ...], large: tuple[float, ...]) -> Make:
 
 def _passes(*gains: float) -> Make:
     names = [f"x{2**i}" for i in range(len(gains))]
-    mixtures = {n: {"passes": {"tinygsm": 2**i, "text": 1}} for i, n in enumerate(names)}
+    mixtures = {
+        n: RecordedMixture(kind="passes", passes={"tinygsm": 2**i, "text": 1}) for i, n in enumerate(names)
+    }
     return lambda s: invented_evidence(
         [
             s.arm("ppo", ((1.0,), (1.0,)), (0.4, 0.4 + g), mixture=n)
@@ -83,8 +87,8 @@ def _elsewhere(*rates: float) -> Make:
 def _lacking(after: float) -> Make:
     return lambda s: invented_evidence(
         [s.arm("ppo", ((1.0,), (1.0 - after, after)), (0.4, 0.8))],
-        mixtures={"mixed": {"shares": {"code": 1.0, "prose": 0.0}}},
-        sources={"code": {"format": "tinygsm"}, "prose": {"format": "boxed"}},
+        mixtures={"mixed": RecordedMixture(kind="controlled", shares={"code": 1.0, "prose": 0.0})},
+        sources={"code": CODE, "prose": RecordedSource(kind="word_problems", format="boxed")},
     )
 
 
@@ -242,8 +246,8 @@ def test_arms_that_differ_in_more_than_the_coefficient_are_no_trend() -> None:
 def test_a_format_that_no_source_has_says_nothing_about_nothing() -> None:
     make: Make = lambda s: invented_evidence(  # noqa: E731
         [s.arm("ppo", ((1.0,), (1.0,)), (0.4, 0.7))],
-        mixtures={"mixed": {"shares": {"code": 1.0}}},
-        sources={"code": {"format": "tinygsm"}},
+        mixtures={"mixed": RecordedMixture(kind="controlled", shares={"code": 1.0})},
+        sources={"code": CODE},
     )
     assert _reasons(make, "nothing-from-nothing").startswith("mixtures")
 

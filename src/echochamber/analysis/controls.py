@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from echochamber.analysis.findings import arm_configs, unrewarded_arms
+from echochamber.analysis.recorded import RecordedArm
 from echochamber.analysis.runs import Run
 
-_WITHOUT_INFLUENCE = {"checkpoint_every", "microbatch_tokens", "keep_reference", "measure_kl"}
 _WORDS = {
     "optimizer.learning_rate": "learning rate",
     "prompts_per_step": "prompts per step",
@@ -71,29 +70,18 @@ def controls(run: Run) -> list[Control]:
         own = configs[name]
         apart = {arm: differences(own, other) for arm, other in rewarded.items()}
         nearest = min(apart, key=lambda arm: len(apart[arm]), default=None)
-        found.append(Control(name, str(own["reward"]), nearest, apart[nearest] if nearest else ()))
+        found.append(Control(name, str(own.reward), nearest, apart[nearest] if nearest else ()))
     return found
 
 
-def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> tuple[tuple[str, Any, Any], ...]:
-    """Settings in which two arms' resolved configs differ, those of one alone included, the reward not."""
-    a, b = _flat(first), _flat(second)
+def differences(first: RecordedArm, second: RecordedArm) -> tuple[tuple[str, Any, Any], ...]:
+    """Settings in which two arms differ, those that only one of them has included, the reward excluded."""
+    a, b = first.settings, second.settings
     return tuple(
         (_WORDS.get(key, key.replace("_", " ")), a.get(key), b.get(key))
         for key in dict.fromkeys([*a, *b])
-        if a.get(key) != b.get(key)
+        if key != "reward" and a.get(key) != b.get(key)
     )
-
-
-def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in config.items():
-        if prefix or (key not in _WITHOUT_INFLUENCE and key != "reward"):
-            if isinstance(value, Mapping):
-                found |= _flat(value, f"{prefix}{key}.")
-            else:
-                found[prefix + key] = value
-    return found
 
 
 def _shown(value: Any) -> str:

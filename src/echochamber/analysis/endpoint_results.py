@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from pydantic import ValidationError
 
 from echochamber.analysis.contrasts import Statement, Term, all_of, beyond, sum_of, within
 from echochamber.analysis.endpoints import Endpoint, Place
@@ -19,7 +18,6 @@ from echochamber.analysis.forecast import forecast, rules_of_thumb, tilt_per_pro
 from echochamber.analysis.runs import Run
 from echochamber.analysis.statistics import Array, Interval, PairedTest, Ratio, holm, ratio_bands
 from echochamber.analysis.trajectories import Trajectory, majority_per_problem
-from echochamber.base import EchoError
 
 EndpointVerdict = Literal[
     "confirmed",
@@ -67,20 +65,10 @@ class EndpointResult:
 
 
 def endpoints_of(run: Run) -> list[Endpoint]:
-    """The endpoints that the run's study file names.
-
-    Raises:
-        EchoError: the resolved study in the run folder does not hold valid endpoints.
-    """
+    """The endpoints that the run's study file names, each once."""
     found: list[Endpoint] = []
-    for study in run.study:
-        for plain in study.get("endpoints") or []:
-            try:
-                endpoint = Endpoint.model_validate(plain)
-            except ValidationError as error:
-                raise EchoError(f"{run.folder / 'study.yaml'}: damaged endpoint {plain}: {error}") from error
-            if endpoint not in found:
-                found.append(endpoint)
+    for point in run.points:
+        found += [endpoint for endpoint in point.endpoints if endpoint not in found]
     return found
 
 

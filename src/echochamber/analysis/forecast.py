@@ -247,13 +247,12 @@ def kl_coefficients(run: Run) -> dict[str, float]:
 
     As a loss it has another fixed point, and so has a reward divided by its group's deviation.
     """
-    found: dict[str, float] = {}
-    for study in run.study:
-        for name, arm in (study.get("arms") or {}).items():
-            value = arm.get("kl_coefficient")
-            if isinstance(value, int | float) and arm.get("kl_in") == "reward":
-                found[name] = float(value)
-    return found
+    return {
+        name: arm.kl_coefficient
+        for point in run.points
+        for name, arm in point.arms.items()
+        if arm.kl_coefficient is not None and arm.kl_in == "reward"
+    }
 
 
 def forecasts(run: Run, *, benchmark: str | None = None) -> list[Comparison]:

@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import yaml
 
+from echochamber.analysis.recorded import RecordedStudy, read_points
 from echochamber.base import EchoError, InputError, RunLock, read_json
 
 if TYPE_CHECKING:
     import duckdb
+
+
+STUDY = "study.yaml"
 
 
 def showing_lock(folder: Path) -> RunLock:
@@ -53,23 +56,24 @@ class Run:
         return rows
 
     @cached_property
-    def study(self) -> list[dict[str, Any]]:
-        """The resolved study: one config, or one for each point of a sweep; empty if the folder has none."""
-        path = self.folder / "study.yaml"
-        if not path.is_file():
-            return []
-        try:
-            documents = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise EchoError(f"{path} is damaged: {error}") from error
-        return [document for document in documents if isinstance(document, dict)]
+    def points(self) -> tuple[RecordedStudy, ...]:
+        """The resolved study at each point of its sweep; one where nothing was swept over."""
+        return read_points(self.folder / STUDY)
+
+    @property
+    def study(self) -> RecordedStudy:
+        """The resolved study, in a sweep that of the first point."""
+        return self.points[0]
+
+    @property
+    def study_text(self) -> str:
+        """The resolved study as its file has it."""
+        return (self.folder / STUDY).read_text(encoding="utf-8")
 
     @cached_property
     def benchmarks(self) -> list[str]:
         """What was measured, in the study's order: headlines and endpoints speak of the first."""
-        stated = [
-            name for study in self.study for name in (study.get("evaluation") or {}).get("benchmarks") or []
-        ]
+        stated = [name for point in self.points for name in point.evaluation.benchmarks]
         measured = [row["benchmark"] for row in self.rows]
         return [name for name in dict.fromkeys([*stated, *measured]) if name in set(measured)]
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from echochamber.analysis.findings import CLAIMS, Evidence, judge
+from echochamber.analysis.recorded import RecordedMixture, RecordedSource
 from echochamber.bench.invented import InventedStudy, invented_evidence
 
 NUM_SEEDS = 3
@@ -87,7 +88,9 @@ def _tie_under_ppo(study: InventedStudy) -> Evidence:
 def _same_gain(study: InventedStudy) -> Evidence:
     passes = {"x1": 1, "x2": 2, "x4": 4, "x8": 8}
     arms = [study.arm("ppo", ((1.0,), (1.0,)), (0.4, 0.6), mixture=m) for m in passes]
-    mixtures = {m: {"passes": {"tinygsm": times, "text": 1}} for m, times in passes.items()}
+    mixtures = {
+        m: RecordedMixture(kind="passes", passes={"tinygsm": times, "text": 1}) for m, times in passes.items()
+    }
     return invented_evidence(arms, mixtures=mixtures)
 
 
@@ -124,8 +127,10 @@ def _winners_by_lot(study: InventedStudy) -> Evidence:
 @null_of("nothing-from-nothing")
 def _comes_out_at_the_bound(study: InventedStudy) -> Evidence:
     arms = [study.arm("ppo", ((1.0,), (0.98, 0.02)), (0.4, 0.8))]
-    sources = {"code": {"format": "tinygsm"}, "prose": {"format": "boxed"}}
-    return invented_evidence(arms, mixtures={"mixed": {"shares": {"code": 1.0}}}, sources=sources)
+    formats = {"code": "tinygsm", "prose": "boxed"}
+    sources = {name: RecordedSource(kind="word_problems", format=f) for name, f in formats.items()}
+    mixture = RecordedMixture(kind="controlled", shares={"code": 1.0})
+    return invented_evidence(arms, mixtures={"mixed": mixture}, sources=sources)
 
 
 @null_of("no-signal-no-gain")

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from echochamber.analysis import Counts, Trajectory
 from echochamber.analysis.findings import Evidence
+from echochamber.analysis.recorded import RecordedArm, RecordedMixture, RecordedSource
 
 Array = npt.NDArray[np.float64]
 FORMATS = ("tinygsm", "boxed", "llm_code", "none")
@@ -90,8 +91,8 @@ def invented_evidence(
     *,
     others: Sequence[Trajectory] = (),
     controls: Sequence[Trajectory] = (),
-    mixtures: Mapping[str, Mapping[str, Any]] | None = None,
-    sources: Mapping[str, Mapping[str, Any]] | None = None,
+    mixtures: Mapping[str, RecordedMixture] | None = None,
+    sources: Mapping[str, RecordedSource] | None = None,
     samples_per_step: Mapping[str, float] | None = None,
     questions: int = 80,
 ) -> Evidence:
@@ -108,7 +109,10 @@ def invented_evidence(
         others=tuple(others),
         controls=tuple(controls),
         configs={
-            t.arm: {"algorithm": t.arm.partition("-")[0], **plain, **stated.get(t.arm, {})} for t in everyone
+            t.arm: RecordedArm.model_validate(
+                {"algorithm": t.arm.partition("-")[0], **plain, **stated.get(t.arm, {})}
+            )
+            for t in everyone
         },
         mixtures=mixtures or {},
         sources=sources or {},

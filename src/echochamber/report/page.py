@@ -89,7 +89,7 @@ def _render(run: Run, *, images: bool) -> Path:
     arms = openings(run, primary, found)
     page = _template().render(
         name=run.summary["study"],
-        description=run.study[0].get("description", "") if run.study else "",
+        description=run.study.description,
         title=title(arms),
         main=arms[0].headline if arms else None,
         tiles=tiles(arms[0]) if arms else [],
@@ -124,7 +124,7 @@ def _render(run: Run, *, images: bool) -> Path:
         facts=setup.facts(run),
         environment=setup.flat(run.environment),
         seconds=[(title, f"{value:,.1f}") for title, value in run.summary.get("seconds", {}).items()],
-        study_text=setup.study_text(run),
+        study_text=run.study_text,
         style=_asset("report.css"),
         script=_asset("report.js"),
         plotly=_asset("plotly-basic.min.js"),

@@ -4,100 +4,73 @@ from __future__ import annotations
 
 from typing import Any
 
-import yaml
-
 from echochamber.analysis import Run
+from echochamber.analysis.recorded import RecordedArm, RecordedEvaluation, RecordedMixture
 
 
 def facts(run: Run) -> list[tuple[str, str]]:
-    """Name and value of what a reader asks first; only what the run folder records."""
-    study = run.study[0] if run.study else {}
+    """Name and value of what a reader asks first."""
+    study = run.study
     found: list[tuple[str, str]] = []
-    model = study.get("model") or {}
-    _add(found, "Model sizes", ", ".join(map(str, model.get("sizes") or [])))
-    _add(found, "Context", f"{model['context_length']:,} tokens" if "context_length" in model else "")
-    if not study.get("models"):
-        _add(found, "Vocabulary", _vocabulary(study.get("tokenizer") or {}))
-    for name, mixture in (study.get("mixtures") or {}).items():
-        _add(found, f"Mixture {name}", _mixture(mixture))
-    for name, starting in (study.get("models") or {}).items():
-        _add(found, f"Starting model {name}", str(starting.get("path", "")))
-    pretrain = study.get("pretrain") or {}
-    if {"batch_size", "sequence_length"} <= pretrain.keys():
-        rate = (pretrain.get("optimizer") or {}).get("learning_rate")
-        at = f", learning rate {rate:g}" if rate is not None else ""
-        _add(
-            found,
-            "Pretraining",
-            f"batches of {pretrain['batch_size']} x {pretrain['sequence_length']} tokens{at}",
-        )
-    for name, arm in (study.get("arms") or {}).items():
-        _add(found, f"Arm {name}", _arm(arm))
-    _add(found, "Evaluation", _evaluation(study.get("evaluation") or {}))
-    seeds = study.get("seed")
-    _add(
-        found, "Seeds", ", ".join(map(str, seeds)) if isinstance(seeds, list) else str(seeds) if study else ""
-    )
-    if len(run.study) > 1:
-        _add(found, "Sweep", "; ".join(str(point.get("sweep", "")) for point in run.study))
+    if study.model is not None:
+        found.append(("Model sizes", ", ".join(study.model.sizes)))
+        found.append(("Context", f"{study.model.context_length:,} tokens"))
+        found.append(("Vocabulary", f"{study.tokenizer.vocab_size:,} tokens"))
+    found += [(f"Mixture {name}", _mixture(mixture)) for name, mixture in study.mixtures.items()]
+    found += [(f"Starting model {name}", starting.path) for name, starting in study.models.items()]
+    if study.pretrain is not None:
+        batch = f"{study.pretrain.batch_size} x {study.pretrain.sequence_length} tokens"
+        rate = study.pretrain.optimizer.learning_rate
+        found.append(("Pretraining", f"batches of {batch}, learning rate {rate:g}"))
+    found += [(f"Arm {name}", _arm(arm)) for name, arm in study.arms.items()]
+    found.append(("Evaluation", _evaluation(study.evaluation)))
+    found.append(("Seeds", ", ".join(map(str, study.seeds))))
+    if len(run.points) > 1:
+        found.append(("Sweep", "; ".join(point.sweep for point in run.points)))
     return found
 
 
-def _add(found: list[tuple[str, str]], name: str, value: str) -> None:
-    if value:
-        found.append((name, value))
+def _mixture(mixture: RecordedMixture) -> str:
+    if mixture.kind == "passes":
+        return ", ".join(f"{source} x {count:g}" for source, count in mixture.passes.items())
+    if isinstance(mixture.documents, dict):
+        return "documents: " + ", ".join(f"{name} {count:,}" for name, count in mixture.documents.items())
+    amount, unit = (
+        (mixture.tokens, "tokens") if mixture.documents is None else (mixture.documents, "documents")
+    )
+    total = sum(mixture.shares.values())
+    parts = ", ".join(f"{source} {share / total:.0%}" for source, share in mixture.shares.items())
+    return f"{amount:,} {unit}, of which {parts}"
 
 
-def _vocabulary(tokenizer: dict[str, Any]) -> str:
-    return f"{tokenizer['vocab_size']:,} tokens" if tokenizer.get("vocab_size") else ""
+def _arm(arm: RecordedArm) -> str:
+    parts = [arm.algorithm]
+    if arm.steps:
+        parts.append(f"{arm.steps} steps")
+    if arm.rounds:
+        parts.append(f"{arm.rounds} rounds")
+    if arm.prompts_per_step and arm.samples_per_prompt:
+        parts.append(f"{arm.prompts_per_step} prompts x {arm.samples_per_prompt} samples")
+    if arm.optimizer is not None:
+        parts.append(f"learning rate {arm.optimizer.learning_rate:g}")
+    if arm.kl_coefficient:
+        parts.append(f"KL coefficient {arm.kl_coefficient:g}")
+    if arm.reward not in (None, "correct"):
+        parts.append(f"reward: {arm.reward}")
+    if arm.start_from:
+        parts.append(f"from {arm.start_from}")
+    if arm.start_step:
+        parts.append(f"from step {arm.start_step:,} of pretraining")
+    return ", ".join(parts)
 
 
-def _mixture(mixture: dict[str, Any]) -> str:
-    if mixture.get("kind") == "passes" or "passes" in mixture:
-        return ", ".join(f"{source} x {count:g}" for source, count in (mixture.get("passes") or {}).items())
-    shares = mixture.get("shares") or {}
-    total = sum(shares.values()) or 1.0
-    parts = ", ".join(f"{source} {share / total:.0%}" for source, share in shares.items())
-    if isinstance(documents := mixture.get("documents"), dict):
-        return "documents: " + ", ".join(f"{source} {count:,}" for source, count in documents.items())
-    unit = next((unit for unit in ("tokens", "documents") if mixture.get(unit)), None)
-    return f"{mixture[unit]:,} {unit}, of which {parts}" if unit else parts
-
-
-def _arm(arm: dict[str, Any]) -> str:
-    parts = [str(arm.get("algorithm", ""))]
-    if arm.get("steps"):
-        parts.append(f"{arm['steps']} steps")
-    if arm.get("rounds"):
-        parts.append(f"{arm['rounds']} rounds")
-    if arm.get("prompts_per_step") and arm.get("samples_per_prompt"):
-        parts.append(f"{arm['prompts_per_step']} prompts x {arm['samples_per_prompt']} samples")
-    rate = (arm.get("optimizer") or {}).get("learning_rate")
-    if rate is not None:
-        parts.append(f"learning rate {rate:g}")
-    if arm.get("kl_coefficient"):
-        parts.append(f"KL coefficient {arm['kl_coefficient']:g}")
-    if arm.get("reward") not in (None, "correct"):
-        parts.append(f"reward: {arm['reward']}")
-    if arm.get("start_from"):
-        parts.append(f"from {arm['start_from']}")
-    if arm.get("start_step"):
-        parts.append(f"from step {arm['start_step']:,} of pretraining")
-    return ", ".join(part for part in parts if part)
-
-
-def _evaluation(evaluation: dict[str, Any]) -> str:
-    if not evaluation:
-        return ""
-    parts = [", ".join(evaluation.get("benchmarks") or [])]
-    if evaluation.get("num_samples"):
-        parts.append(
-            f"{evaluation['num_samples']} samples at temperature {evaluation.get('temperature', 1.0):g}"
-        )
-    if evaluation.get("greedy"):
+def _evaluation(evaluation: RecordedEvaluation) -> str:
+    parts = [", ".join(evaluation.benchmarks)]
+    if evaluation.num_samples:
+        parts.append(f"{evaluation.num_samples} samples at temperature {evaluation.temperature:g}")
+    if evaluation.greedy:
         parts.append("and greedy")
-    if evaluation.get("max_new_tokens"):
-        parts.append(f"up to {evaluation['max_new_tokens']} tokens")
+    parts.append(f"up to {evaluation.max_new_tokens} tokens")
     return ", ".join(parts)
 
 
@@ -112,8 +85,3 @@ def flat(value: Any, prefix: str = "") -> list[tuple[str, str]]:
     if value is None:
         return []
     return [(prefix, ", ".join(map(str, value)) if isinstance(value, list) else str(value))]
-
-
-def study_text(run: Run) -> str:
-    """The resolved study as YAML."""
-    return "---\n".join(yaml.safe_dump(one, sort_keys=False, allow_unicode=True) for one in run.study)

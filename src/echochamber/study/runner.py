@@ -84,9 +84,7 @@ def open_study(path: Path | str, overrides: Sequence[str] = (), runs: Path | str
 
 def _describe(study: Study) -> None:
     """Make the run folder explain itself: resolved config, plan, versions, commit."""
-    resolved = [{"sweep": label, **config.model_dump(mode="json")} for label, config in study.variants]
-    text = "---\n".join(yaml.safe_dump(item, sort_keys=False, allow_unicode=True) for item in resolved)
-    write_file(study.folder / STUDY, text if len(resolved) > 1 else _without_sweep(resolved[0]))
+    write_file(study.folder / STUDY, _resolved_text(study))
     write_json(
         study.folder / PLAN,
         [
@@ -103,10 +101,11 @@ def _describe(study: Study) -> None:
     write_json(study.folder / ENVIRONMENT, {**environment(), "commit": _commit(), "host": platform.node()})
 
 
-def _without_sweep(resolved: dict[str, Any]) -> str:
-    return yaml.safe_dump(
-        {k: v for k, v in resolved.items() if k != "sweep"}, sort_keys=False, allow_unicode=True
-    )
+def _resolved_text(study: Study) -> str:
+    """The resolved study as YAML; one document for each point of a sweep, which says its label."""
+    points = [(label, config.model_dump(mode="json", exclude={"sweep"})) for label, config in study.variants]
+    documents = [{"sweep": label, **plain} for label, plain in points] if len(points) > 1 else [points[0][1]]
+    return "---\n".join(yaml.safe_dump(one, sort_keys=False, allow_unicode=True) for one in documents)
 
 
 def _commit() -> str | None:

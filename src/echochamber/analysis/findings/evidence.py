@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
+from echochamber.analysis.recorded import RecordedArm, RecordedMixture, RecordedSource
 from echochamber.analysis.runs import Run
 from echochamber.analysis.spending import samples_seen
 from echochamber.analysis.statistics import Array
 from echochamber.analysis.trajectories import Trajectory, majority_per_problem, select, trajectories
 
-CONTROLS = ("random", "always_one")
 NO_POLICY_GRADIENT = ("expert_iteration", "sft")
 ONE_SPACING = 1.5
 """How far from a wanted point an evaluated step may lie, as a factor; usual grids have steps 1.41 apart."""
@@ -44,9 +43,9 @@ class Evidence:
     primary: tuple[Trajectory, ...]
     others: tuple[Trajectory, ...]
     controls: tuple[Trajectory, ...]
-    configs: Mapping[str, Mapping[str, Any]]
-    mixtures: Mapping[str, Mapping[str, Any]]
-    sources: Mapping[str, Mapping[str, Any]]
+    configs: Mapping[str, RecordedArm]
+    mixtures: Mapping[str, RecordedMixture]
+    sources: Mapping[str, RecordedSource]
     questions: Mapping[str, int]
     samples: Mapping[tuple[str, str, str], Sequence[float | None]]
     majority: Majority
@@ -59,7 +58,7 @@ class Evidence:
 
     def algorithm(self, t: Trajectory) -> str:
         """The algorithm of an arm."""
-        return str(self.configs.get(t.arm, {}).get("algorithm", t.arm))
+        return self.configs[t.arm].algorithm
 
     def of(self, *algorithms: str) -> list[Trajectory]:
         """The paid arms of some algorithms."""
@@ -87,16 +86,16 @@ class Evidence:
     def samples_at(self, t: Trajectory) -> list[float] | None:
         """Completions an arm had been trained on at each evaluated step; None where that is not known."""
         found = self.samples.get((t.arm, t.size, t.mixture))
-        per_step = _product(self.configs.get(t.arm, {}), "prompts_per_step", "samples_per_prompt")
+        per_step = self.configs[t.arm].samples_per_step
         if (found is None or None in found) and per_step:
-            return [step * per_step for step in t.steps]
+            return [float(step * per_step) for step in t.steps]
         return None if found is None or None in found else [float(value or 0.0) for value in found]
 
     def passes_at(self, t: Trajectory) -> list[float] | None:
         """How often an arm had seen each question of its task at each evaluated step, on average."""
-        config = self.configs.get(t.arm, {})
-        samples, per_prompt = self.samples_at(t), config.get("samples_per_prompt")
-        questions = self.questions.get(str(config.get("task")))
+        config = self.configs[t.arm]
+        samples, per_prompt = self.samples_at(t), config.samples_per_prompt
+        questions = self.questions.get(config.task)
         if samples is None or not per_prompt or not questions:
             return None
         return [value / per_prompt / questions for value in samples]
@@ -126,37 +125,20 @@ def step_near(t: Trajectory, amount: Sequence[float], wanted: float, what: str) 
     )
 
 
-def _product(config: Mapping[str, Any], *keys: str) -> float | None:
-    values = [config.get(key) for key in keys]
-    return float(values[0] * values[1]) if values[0] and values[1] else None
-
-
-def arm_configs(run: Run) -> dict[str, dict[str, Any]]:
+def arm_configs(run: Run) -> dict[str, RecordedArm]:
     """The study's config of every arm that the run holds, sweep points told apart by their labels."""
     known = {row["arm"] for row in run.rows}
-    found: dict[str, dict[str, Any]] = {}
-    for study in run.study:
-        label = study.get("sweep") or ""
-        for name, config in (study.get("arms") or {}).items():
-            swept = f"{name}[{label}]"
+    found: dict[str, RecordedArm] = {}
+    for point in run.points:
+        for name, config in point.arms.items():
+            swept = f"{name}[{point.sweep}]"
             found[swept if swept in known else name] = config
     return found
 
 
 def unrewarded_arms(run: Run) -> set[str]:
     """Arms whose reward carries no signal about correctness."""
-    return {name for name, config in arm_configs(run).items() if config.get("reward") in CONTROLS}
-
-
-def task_sizes(run: Run) -> dict[str, int]:
-    """Questions of each task: as drawn, or, in a run that did not record it, as the study asks for."""
-    stated = {
-        name: task["num_problems"]
-        for study in run.study
-        for name, task in (study.get("tasks") or {}).items()
-        if task.get("num_problems")
-    }
-    return {**stated, **run.summary.get("questions", {})}
+    return {name for name, config in arm_configs(run).items() if config.is_control}
 
 
 def gather_evidence(run: Run) -> Evidence:
@@ -165,15 +147,14 @@ def gather_evidence(run: Run) -> Evidence:
     primary = select(sampled) if sampled else []
     without = unrewarded_arms(run)
     first = primary[0].benchmark if primary else ""
-    study = run.study[0] if run.study else {}
     return Evidence(
         primary=tuple(primary),
         others=tuple(t for t in sampled if t.benchmark != first and not t.is_base and t.arm not in without),
         controls=tuple(t for t in primary if t.arm in without),
         configs=arm_configs(run),
-        mixtures=study.get("mixtures") or {},
-        sources=study.get("sources") or {},
-        questions=task_sizes(run),
+        mixtures=run.study.mixtures,
+        sources=run.study.sources,
+        questions=run.summary["questions"],
         samples={(t.arm, t.size, t.mixture): samples_seen(run, t) for t in primary if not t.is_base},
         majority=lambda t, index, k: majority_per_problem(run, t, index, k)[0],
     )

@@ -13,8 +13,6 @@ from echochamber.analysis.findings.claim import ZHAO, claim
 from echochamber.analysis.findings.evidence import Evidence, Lacking
 from echochamber.analysis.trajectories import Trajectory
 
-_NOT_COMPARED = ("kl_coefficient", "checkpoint_every", "microbatch_tokens", "keep_reference", "measure_kl")
-
 
 @claim(
     "kl-keeps-minorities",
@@ -30,9 +28,9 @@ def kl_keeps_minorities(e: Evidence) -> Statement | Lacking:
     """Finding 2, as a trend over all coefficients."""
     sets: dict[tuple[str, str, str], list[Trajectory]] = defaultdict(list)
     for t in e.policy_gradient:
-        config = e.configs.get(t.arm, {})
-        if isinstance(config.get("kl_coefficient"), int | float):
-            rest = {key: value for key, value in config.items() if key not in _NOT_COMPARED}
+        config = e.configs[t.arm]
+        if config.kl_coefficient is not None:
+            rest = {key: value for key, value in config.settings.items() if key != "kl_coefficient"}
             sets[t.size, t.mixture, json.dumps(rest, sort_keys=True, default=str)].append(t)
     parts = [p for some in sets.values() if (p := _trend(e, some)) is not None]
     return all_of(parts) if parts else Lacking("arms: no two differ in their KL coefficient alone")
@@ -59,4 +57,6 @@ def _trend(e: Evidence, arms: list[Trajectory]) -> Statement | None:
 
 
 def _beta(e: Evidence, t: Trajectory) -> float:
-    return float(e.configs[t.arm]["kl_coefficient"])
+    beta = e.configs[t.arm].kl_coefficient
+    assert beta is not None
+    return beta

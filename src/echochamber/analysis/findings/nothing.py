@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from echochamber.analysis.contrasts import Statement, all_of, beyond
 from echochamber.analysis.findings.certainty import difference
 from echochamber.analysis.findings.claim import OURS, claim
 from echochamber.analysis.findings.evidence import Evidence, Lacking
 from echochamber.analysis.headline import percent
+from echochamber.analysis.recorded import RecordedSource
 from echochamber.analysis.statistics import PairedTest, paired_test
 from echochamber.analysis.trajectories import Trajectory
 from echochamber.corpora import CORPORA
@@ -37,9 +35,9 @@ def nothing_from_nothing(e: Evidence) -> Statement | Lacking:
     offered = {name: _format(config) for name, config in e.sources.items()}
     parts = []
     for t in e.arms:
-        mixture = e.mixtures.get(t.mixture, {})
-        used = mixture.get("shares") or mixture.get("documents") or mixture.get("passes") or {}
-        present = {offered.get(source) for source, amount in used.items() if amount}
+        if t.mixture not in e.mixtures:
+            continue
+        present = {offered.get(source) for source, amount in e.mixtures[t.mixture].parts.items() if amount}
         for name in sorted({f for f in offered.values() if f is not None} - present):
             if _ever(t, 0, name) == 0.0:
                 parts.append(_stays_away(e, t, name))
@@ -48,10 +46,10 @@ def nothing_from_nothing(e: Evidence) -> Statement | Lacking:
     )  # fmt: skip
 
 
-def _format(source: Mapping[str, Any]) -> str | None:
+def _format(source: RecordedSource) -> str | None:
     """The format of a source's solutions, None where it is not known."""
-    corpus = CORPORA.get(str(source.get("corpus")))
-    return source.get("format") or (corpus.format if corpus else None)
+    corpus = CORPORA.get(source.corpus or "")
+    return source.format or (corpus.format if corpus else None)
 
 
 def _ever(t: Trajectory, index: int, name: str) -> float:

@@ -49,13 +49,10 @@ def _series(e: Evidence) -> list[tuple[str, dict[str, float]]]:
     """Sources whose passes alone tell some mixtures apart, with the passes of each mixture."""
     found: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
     for mixture, config in e.mixtures.items():
-        passes = config.get("passes")
-        if not isinstance(passes, dict):
-            continue
-        for source, times in passes.items():
+        for source, times in config.passes.items():
             if times > 0:
-                rest = {key: value for key, value in passes.items() if key != source}
-                found[source, json.dumps(rest, sort_keys=True)][mixture] = float(times)
+                rest = {key: value for key, value in config.passes.items() if key != source}
+                found[source, json.dumps(rest, sort_keys=True)][mixture] = times
     return [(source, some) for (source, _), some in found.items() if len(set(some.values())) > 1]
 
 
