@@ -15,7 +15,7 @@ from echochamber.evaluation import (
     write_completions,
 )
 from echochamber.model import Transformer, build, size_config
-from echochamber.rollout import Completion, NativeEngine, Sampling
+from echochamber.rollout import NativeEngine, SampledTokens, Sampling
 from echochamber.verify import Grader
 
 TEXTS = (
@@ -34,8 +34,8 @@ class Letters:
 
     eos_id, pad_id, vocab_size = 0, 1, 128
 
-    def encode_prompt(self, question: str) -> list[int]:
-        return [ord(c) for c in question.rstrip() + "\n\n"]
+    def encode_prompts(self, questions: Sequence[str]) -> list[list[int]]:
+        return [[ord(c) for c in question.rstrip() + "\n\n"] for question in questions]
 
     def decode_batch(self, rows: Sequence[Sequence[int]]) -> list[str]:
         return ["".join(chr(i) for i in row if i > 1) for row in rows]
@@ -50,7 +50,7 @@ class Script:
     def generate(
         self, prompts: Sequence[Sequence[int]], sampling: Sampling, *, num_samples: int, seed: int, step: int,
         prompt_ids: Sequence[int] | None = None,
-    ) -> list[list[Completion]]:  # fmt: skip
+    ) -> list[list[SampledTokens]]:  # fmt: skip
         assert prompt_ids is not None
         self.calls.append(len(prompts) * num_samples)
         return [
@@ -61,11 +61,11 @@ class Script:
             for p in prompt_ids
         ]
 
-    def _one(self, number: int) -> Completion:
+    def _one(self, number: int) -> SampledTokens:
         text = TEXTS[number % len(TEXTS)]
         cut = text.endswith("+")
         ids = np.array([ord(c) for c in text] + ([] if cut else [0]), dtype=np.int32)
-        return Completion(ids, np.full(len(ids), -0.5, np.float32), "length" if cut else "stop", 0)
+        return SampledTokens(ids, np.full(len(ids), -0.5, np.float32), "length" if cut else "stop", 0)
 
     def load_weights(self, model: Transformer, version: int) -> None:
         raise AssertionError("evaluation never changes weights")

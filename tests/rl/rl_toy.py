@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from echochamber.base import Problem
 from echochamber.model import ModelConfig, Transformer, build
 from echochamber.rl import PostTrainResult, RLConfig, post_train
+from echochamber.rollout import Completion, SampledTokens
 from echochamber.verify import Outcome, Verdict
 
 LETTERS = "abcdefgh"
@@ -75,6 +77,15 @@ def toy_problems(count: int = 12) -> list[Problem]:
         Problem(key=f"p{i}", question=(LETTERS[i % 8] * (1 + i % 4)), gold="a", level=i % 3)
         for i in range(count)
     ]
+
+
+def toy_completion(
+    verdict: Verdict, *, text: str = "x", num_tokens: int = 1, truncated: bool = False, draw: float = 0.0
+) -> Completion:
+    """A graded completion that nobody sampled."""
+    ids, logprobs = np.zeros(num_tokens, np.int32), np.zeros(num_tokens, np.float32)
+    sampled = SampledTokens(ids, logprobs, "length" if truncated else "stop", policy_version=0)
+    return Completion(Problem("k", "q", "1"), [0], 0, sampled, text, verdict, draw)
 
 
 def train_toy(

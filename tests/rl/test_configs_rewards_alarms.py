@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 import torch
 from pydantic import TypeAdapter
-from rl_toy import LETTERS, toy_policy, toy_problems, train_toy
+from rl_toy import LETTERS, toy_completion, toy_policy, toy_problems, train_toy
 
-from echochamber.base import Config, InputError, Problem, parse_yaml, validate
-from echochamber.rl import AlgorithmConfig, Graded, GRPOConfig, RewardConfig, RLConfig, register_reward
+from echochamber.base import Config, InputError, parse_yaml, validate
+from echochamber.rl import AlgorithmConfig, GRPOConfig, RewardConfig, RLConfig, register_reward
 from echochamber.rl.dynamics import CONFIRM, alarms_of, completion_row, confirmed
 from echochamber.rl.rewards import REWARDS
 from echochamber.rl.rollouts import further_questions, questions_of_step, rewards_of
+from echochamber.rollout import Completion
 from echochamber.train import NonFiniteError
 from echochamber.verify import Outcome, Verdict
 
@@ -88,16 +89,13 @@ def test_the_papers_settings() -> None:
     )
 
 
-def _graded(*items: tuple[str, float, int], draw: float = 0.3) -> list[Graded]:
-    problem = Problem("k", "q", "1")
+def _completions(*items: tuple[str, float, int], draw: float = 0.3) -> list[Completion]:
     return [
-        Graded(
-            problem,
-            "x",
+        toy_completion(
             Verdict(name, Outcome.correct if paid else Outcome.wrong, None, paid),
-            n,
-            n >= 10,
-            draw,
+            num_tokens=n,
+            truncated=n >= 10,
+            draw=draw,
         )
         for name, paid, n in items
     ]
@@ -108,43 +106,49 @@ def _config(**more: Any) -> RewardConfig:
 
 
 def test_rewards_by_hand() -> None:
-    graded = _graded(("tinygsm", 1.0, 5), ("tinygsm", 1.0, 9), ("tinygsm", 0.0, 10), ("boxed", 1.0, 2))
-    assert rewards_of(_config(), graded) == [1.0, 1.0, 0.0, 1.0]
-    assert rewards_of(_config(reward="random"), graded) == [1.0] * 4
-    assert rewards_of(_config(reward="random"), _graded(("boxed", 1.0, 2), draw=0.5)) == [0.0]
-    assert rewards_of(_config(reward="always_one"), graded) == [1.0] * 4
-    assert rewards_of(_config(format_bonus={"boxed": 0.25}), graded) == [1.0, 1.0, 0.0, 1.25]
-    assert rewards_of(_config(length_penalty=0.5), graded) == pytest.approx([0.75, 0.55, -0.5, 0.9])
+    completions = _completions(
+        ("tinygsm", 1.0, 5), ("tinygsm", 1.0, 9), ("tinygsm", 0.0, 10), ("boxed", 1.0, 2)
+    )
+    assert rewards_of(_config(), completions) == [1.0, 1.0, 0.0, 1.0]
+    assert rewards_of(_config(reward="random"), completions) == [1.0] * 4
+    assert rewards_of(_config(reward="random"), _completions(("boxed", 1.0, 2), draw=0.5)) == [0.0]
+    assert rewards_of(_config(reward="always_one"), completions) == [1.0] * 4
+    assert rewards_of(_config(format_bonus={"boxed": 0.25}), completions) == [1.0, 1.0, 0.0, 1.25]
+    assert rewards_of(_config(length_penalty=0.5), completions) == pytest.approx([0.75, 0.55, -0.5, 0.9])
     # Overlong: nothing up to 6 of 10 tokens, then linearly to -1.
-    assert rewards_of(_config(soft_overlong_fraction=0.4), graded) == pytest.approx([1.0, 0.25, -1.0, 1.0])
+    assert rewards_of(_config(soft_overlong_fraction=0.4), completions) == pytest.approx(
+        [1.0, 0.25, -1.0, 1.0]
+    )
     # Balanced: 4 / (2 formats x 3) and 4 / (2 x 1).
-    assert rewards_of(_config(reward="format_balanced"), graded) == pytest.approx([2 / 3, 2 / 3, 0.0, 2.0])
+    assert rewards_of(_config(reward="format_balanced"), completions) == pytest.approx(
+        [2 / 3, 2 / 3, 0.0, 2.0]
+    )
 
 
 def test_a_reward_of_the_users_own() -> None:
-    def shout(graded: Any) -> list[float]:
-        return [float(item.num_tokens) for item in graded]
+    def shout(completions: Any) -> list[float]:
+        return [float(item.num_tokens) for item in completions]
 
     register_reward("shout", shout)
     try:
-        assert rewards_of(_config(reward="shout"), _graded(("boxed", 1.0, 7))) == [7.0]
+        assert rewards_of(_config(reward="shout"), _completions(("boxed", 1.0, 7))) == [7.0]
         with pytest.raises(InputError, match="registered twice"):
-            register_reward("shout", lambda graded: [0.0])
+            register_reward("shout", lambda completions: [0.0])
     finally:
         REWARDS._entries.pop("shout")
 
 
 def test_a_reward_must_pay_every_completion() -> None:
-    register_reward("lazy", lambda graded: [1.0])
+    register_reward("lazy", lambda completions: [1.0])
     try:
         with pytest.raises(InputError, match="returned 1 values for 2 completions"):
-            rewards_of(_config(reward="lazy"), _graded(("boxed", 1.0, 7), ("boxed", 1.0, 7)))
+            rewards_of(_config(reward="lazy"), _completions(("boxed", 1.0, 7), ("boxed", 1.0, 7)))
     finally:
         REWARDS._entries.pop("lazy")
-    register_reward("broken", lambda graded: [float("nan")])
+    register_reward("broken", lambda completions: [float("nan")])
     try:
         with pytest.raises(InputError, match="returned nan for the completion 'x'"):
-            rewards_of(_config(reward="broken"), _graded(("boxed", 1.0, 7)))
+            rewards_of(_config(reward="broken"), _completions(("boxed", 1.0, 7)))
     finally:
         REWARDS._entries.pop("broken")
 
@@ -161,7 +165,7 @@ def test_questions_come_pass_after_pass() -> None:
 
 def test_completion_row_by_hand() -> None:
     row = completion_row(
-        _graded(("tinygsm", 1.0, 5), ("tinygsm", 0.0, 10), ("boxed", 0.0, 3), ("none", 0.0, 2))
+        _completions(("tinygsm", 1.0, 5), ("tinygsm", 0.0, 10), ("boxed", 0.0, 3), ("none", 0.0, 2))
     )
     assert row["share"] == {"boxed": 0.25, "none": 0.25, "tinygsm": 0.5}
     assert row["accuracy"] == {"boxed": 0.0, "none": 0.0, "tinygsm": 0.5}

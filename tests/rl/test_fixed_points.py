@@ -12,15 +12,13 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import torch
-from rl_toy import ToyGrader, ToyTokenizer, toy_policy, toy_problems
+from rl_toy import ToyGrader, ToyTokenizer, toy_completion, toy_policy, toy_problems
 from torch import Tensor
 
-from echochamber.base import Problem
 from echochamber.rl import (
     Context,
     DrGRPOConfig,
     ExpertIterationConfig,
-    Graded,
     GRPOConfig,
     PolicyGradientConfig,
     PPOConfig,
@@ -198,14 +196,13 @@ def _kept_shares(config: ExpertIterationConfig, policy: Tensor, num_questions: i
     """Shares of the actions among the kept completions of many questions."""
     rng = np.random.default_rng(3)
     counts = np.zeros(6)
-    problem = Problem("k", "q", "1")
     for _ in range(num_questions):
         actions = rng.choice(6, size=config.samples_per_prompt, p=(policy / policy.sum()).numpy())
-        graded = [
-            Graded(problem, str(a), Verdict("f", Outcome.correct, None, float(REWARD[a])), 1, False, 0.0)
+        completions = [
+            toy_completion(Verdict("f", Outcome.correct, None, float(REWARD[a])), text=str(a))
             for a in actions.tolist()
         ]
-        for index in choose(graded, [item.verdict.reward for item in graded], config, rng):
+        for index in choose(completions, [item.verdict.reward for item in completions], config, rng):
             counts[actions[index]] += 1
     return torch.from_numpy(counts / counts.sum())
 

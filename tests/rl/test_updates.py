@@ -83,7 +83,7 @@ def test_first_on_policy_update_is_the_policy_gradient() -> None:
     total = torch.zeros((), dtype=torch.float64)
     for index, completion in enumerate(batch.rollouts.completions):
         prompt = batch.rollouts.prompts[index // 4]
-        ids = torch.tensor([*prompt, *completion.token_ids.tolist()])
+        ids = torch.tensor([*prompt, *completion.sampled.token_ids.tolist()])
         logp = torch.log_softmax(plain(ids[None, :-1])[0, len(prompt) - 1 :] / 0.8, dim=1)
         chosen = logp.gather(1, ids[len(prompt) :, None])[:, 0]
         total = total - advantage_BT[index, 0] * chosen.mean() / 24

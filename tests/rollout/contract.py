@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from echochamber.model import ModelConfig, Transformer, build
-from echochamber.rollout import Completion, Engine, Sampling, nucleus_logprobs
+from echochamber.rollout import Engine, SampledTokens, Sampling, nucleus_logprobs
 
 EOS, PAD = 2, 3
 CONFIG = ModelConfig(
@@ -28,7 +28,7 @@ def sharp_model(seed: int = 1) -> Transformer:
     return model
 
 
-def logits_after(model: Transformer, prompt: Sequence[int], completion: Completion) -> torch.Tensor:
+def logits_after(model: Transformer, prompt: Sequence[int], completion: SampledTokens) -> torch.Tensor:
     """Plain forward pass: the logits each completion token was drawn from, (T, V)."""
     tokens = torch.tensor([[*prompt, *completion.token_ids.tolist()]])
     with torch.no_grad():
@@ -69,7 +69,7 @@ def check_logprobs(make: MakeEngine, sampling: Sampling) -> None:
             assert np.abs(logp.numpy() - completion.logprobs).max() < 1e-4
 
 
-def check_nucleus(logits_TV: torch.Tensor, completion: Completion, sampling: Sampling) -> None:
+def check_nucleus(logits_TV: torch.Tensor, completion: SampledTokens, sampling: Sampling) -> None:
     """The recorded sets are the top-k / top-p sets of a plain forward pass, borderline tokens apart."""
     nucleus = completion.nucleus
     assert nucleus is not None
@@ -120,7 +120,7 @@ def check_versions(make: MakeEngine) -> None:
     engine = make(first)
     sampling = Sampling(max_new_tokens=10)
 
-    def sample() -> list[list[Completion]]:
+    def sample() -> list[list[SampledTokens]]:
         return engine.generate(PROMPTS, sampling, num_samples=2, seed=0, step=0)
 
     before = sample()
@@ -134,7 +134,7 @@ def check_versions(make: MakeEngine) -> None:
     assert same(after, make(second).generate(PROMPTS, sampling, num_samples=2, seed=0, step=0))
 
 
-def same(left: list[list[Completion]], right: list[list[Completion]]) -> bool:
+def same(left: list[list[SampledTokens]], right: list[list[SampledTokens]]) -> bool:
     """Equal tokens throughout."""
     pairs = [(a, b) for g, h in zip(left, right, strict=True) for a, b in zip(g, h, strict=True)]
     return all(np.array_equal(a.token_ids, b.token_ids) for a, b in pairs)

@@ -6,11 +6,13 @@ import importlib.util
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from echochamber.base import Problem
 from echochamber.cli.main import run_cli
+from echochamber.rollout import Completion, SampledTokens
 from echochamber.study import Study
-from echochamber.study.sampling import Sampled
 from echochamber.verify import Outcome, Verdict
 
 
@@ -70,11 +72,16 @@ def test_what_evaluate_refuses(
     assert error.count("\n") == 1
 
 
+def _completion(text: str, verdict: Verdict) -> Completion:
+    sampled = SampledTokens(np.array([3, 0], np.int32), np.array([-0.5, -0.5], np.float32), "stop", 0)
+    return Completion(Problem("asked", "3 x 4?", "12"), [1], 0, sampled, text, verdict)
+
+
 COMPLETIONS = [
-    Sampled("def f():\n    return 3 * 4", Verdict("tinygsm", Outcome.correct, "12", 1.0)),
-    Sampled("It is \\boxed{13}.", Verdict("boxed", Outcome.wrong, "13", 0.0)),
-    Sampled("def f(): return 1 / 0", Verdict("tinygsm", Outcome.runtime_error, None, 0.0)),
-    Sampled("\x1b[2J", Verdict("none", Outcome.no_answer, None, 0.0)),
+    _completion("def f():\n    return 3 * 4", Verdict("tinygsm", Outcome.correct, "12", 1.0)),
+    _completion("It is \\boxed{13}.", Verdict("boxed", Outcome.wrong, "13", 0.0)),
+    _completion("def f(): return 1 / 0", Verdict("tinygsm", Outcome.runtime_error, None, 0.0)),
+    _completion("\x1b[2J", Verdict("none", Outcome.no_answer, None, 0.0)),
 ]
 
 

@@ -86,12 +86,12 @@ def test_a_process_that_fails_alone_ends_the_others(tiny_file: Path, tmp_path: P
         "from echochamber.rl import rollouts\n"
         "from echochamber.study import ranks\n"
         "ranks.PATIENCE_SECONDS = 2.0\n"
-        "original = rollouts._grade\n"
-        "def grade(*arguments):\n"
+        "original = rollouts.grade\n"
+        "def grade(*arguments, **more):\n"
         "    if os.environ['RANK'] == '1':\n"
         "        raise EchoError('the grader of this process has died')\n"
-        "    return original(*arguments)\n"
-        "rollouts._grade = grade\n"
+        "    return original(*arguments, **more)\n"
+        "rollouts.grade = grade\n"
     )
     study = tmp_path / "broken.yaml"
     study.write_text(tiny_file.read_text() + "modules: [broken.py]\n")

@@ -27,7 +27,7 @@ from echochamber.bench.workload import (
     with_mean_length,
 )
 from echochamber.model import Transformer, hf_config, hf_state
-from echochamber.rollout import Completion, NativeEngine, Sampling
+from echochamber.rollout import NativeEngine, SampledTokens, Sampling
 
 NUM_PROMPTS, NUM_SAMPLES, MAX_NEW_TOKENS, MEAN_TOKENS = 32, 8, 80, 16
 HEADLINE = "micro"
@@ -163,11 +163,11 @@ def _compare(size: str, settings: Settings, graphs: bool | None) -> dict[str, An
 
 def _sample(
     engine: NativeEngine, rows: list[list[int]], sampling: Sampling, step: int
-) -> list[list[Completion]]:
+) -> list[list[SampledTokens]]:
     return engine.generate(rows, sampling, num_samples=NUM_SAMPLES, seed=0, step=step)
 
 
-def _lengths(results: list[list[Completion]]) -> list[list[int]]:
+def _lengths(results: list[list[SampledTokens]]) -> list[list[int]]:
     return [[len(completion.token_ids) for completion in group] for group in results]
 
 

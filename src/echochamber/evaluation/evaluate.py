@@ -16,7 +16,7 @@ from echochamber.evaluation.records import COMPLETION_SCHEMA
 if TYPE_CHECKING:
     from echochamber.corpora import Tokenizer
     from echochamber.rollout import Completion, Engine
-    from echochamber.verify import Grader, Verdict
+    from echochamber.verify import Grader
 
 Show = Callable[[str, int], AbstractContextManager[Progress]]
 
@@ -75,7 +75,7 @@ def evaluate_batches(
         step: RL step the weights come from, recorded in the rows.
         seed: root seed of the study.
     """
-    from echochamber.rollout import Sampling
+    from echochamber.rollout import Sampling, ask
 
     chosen = list(problems[: config.num_problems])
     protocols: list[tuple[Sampling, int]] = []
@@ -94,35 +94,26 @@ def evaluate_batches(
             per_batch = max(1, config.completions_per_batch // num_samples)
             for start in range(0, len(chosen), per_batch):
                 part = chosen[start : start + per_batch]
-                prompts = [tokenizer.encode_prompt(problem.question) for problem in part]
-                groups = engine.generate(
-                    prompts,
+                completions = ask(
+                    part,
+                    engine,
+                    tokenizer,
+                    grader,
                     sampling,
                     num_samples=num_samples,
                     seed=stream_seed,
-                    step=0,
-                    prompt_ids=range(start, start + len(part)),
+                    first_prompt_id=start,
                 )
-                yield _graded(part, groups, tokenizer, grader, sampling.temperature, benchmark, step, labels)
+                yield _recorded(completions, sampling.temperature, benchmark, step, labels)
                 done += len(part) * num_samples
                 bar.update(done)
 
 
-def _graded(
-    problems: Sequence[Problem],
-    groups: Sequence[Sequence[Completion]],
-    tokenizer: Tokenizer,
-    grader: Grader,
-    temperature: float,
-    benchmark: str,
-    step: int,
-    labels: Labels,
+def _recorded(
+    completions: Sequence[Completion], temperature: float, benchmark: str, step: int, labels: Labels
 ) -> pa.RecordBatch:
-    """Grade the completions of some problems and lay them out by COMPLETION_SCHEMA."""
-    rows = [(p, i, c) for p, group in zip(problems, groups, strict=True) for i, c in enumerate(group)]
-    texts = tokenizer.decode_batch([completion.token_ids.tolist() for _, _, completion in rows])
-    verdicts = _verdicts(rows, texts, grader)
-    num_rows = len(rows)
+    """Completions laid out by COMPLETION_SCHEMA."""
+    num_rows = len(completions)
     columns = {
         "arm": [labels.arm] * num_rows,
         "size": [labels.size] * num_rows,
@@ -130,37 +121,20 @@ def _graded(
         "seed": [labels.seed] * num_rows,
         "step": [step] * num_rows,
         "benchmark": [benchmark] * num_rows,
-        "problem_id": [problem.key for problem, _, _ in rows],
-        "level": [problem.level for problem, _, _ in rows],
-        "sample": [index for _, index, _ in rows],
+        "problem_id": [item.problem.key for item in completions],
+        "level": [item.problem.level for item in completions],
+        "sample": [item.sample for item in completions],
         "greedy": [temperature == 0.0] * num_rows,
         "temperature": [temperature] * num_rows,
-        "question": [problem.question for problem, _, _ in rows],
-        "gold": [problem.gold for problem, _, _ in rows],
-        "completion": texts,
-        "format": [verdict.format for verdict in verdicts],
-        "outcome": [str(verdict.outcome) for verdict in verdicts],
-        "answer": [verdict.answer for verdict in verdicts],
-        "reward": [float(verdict.reward) for verdict in verdicts],
-        "logprob": [float(np.sum(completion.logprobs, dtype=np.float64)) for _, _, completion in rows],
-        "num_tokens": [len(completion.token_ids) for _, _, completion in rows],
-        "finish_reason": [completion.finish_reason for _, _, completion in rows],
+        "question": [item.problem.question for item in completions],
+        "gold": [item.problem.gold for item in completions],
+        "completion": [item.text for item in completions],
+        "format": [item.verdict.format for item in completions],
+        "outcome": [str(item.verdict.outcome) for item in completions],
+        "answer": [item.verdict.answer for item in completions],
+        "reward": [float(item.verdict.reward) for item in completions],
+        "logprob": [float(np.sum(item.sampled.logprobs, dtype=np.float64)) for item in completions],
+        "num_tokens": [item.num_tokens for item in completions],
+        "finish_reason": [item.sampled.finish_reason for item in completions],
     }
     return pa.RecordBatch.from_pydict(columns, schema=COMPLETION_SCHEMA)
-
-
-def _verdicts(
-    rows: Sequence[tuple[Problem, int, Completion]], texts: Sequence[str], grader: Grader
-) -> list[Verdict]:
-    """Grade by each problem's own rules, in the order of `rows`."""
-    verdicts: dict[int, Verdict] = {}
-    for rules in dict.fromkeys(problem.rules for problem, _, _ in rows):
-        places = [i for i, (problem, _, _) in enumerate(rows) if problem.rules == rules]
-        graded = grader.grade(
-            [texts[i] for i in places],
-            [rows[i][0].gold for i in places],
-            rules=rules,
-            truncated=[rows[i][2].finish_reason == "length" for i in places],
-        )
-        verdicts.update(zip(places, graded, strict=True))
-    return [verdicts[i] for i in range(len(rows))]

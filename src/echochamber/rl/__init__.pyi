@@ -13,7 +13,7 @@ from .loop import PostTrainResult, post_train
 from .memory import post_training_bytes, rollout_bytes
 from .ppo import PPOConfig
 from .reinforce import ReinforceBaselineConfig, RLOOConfig
-from .rewards import Graded, RewardFn, register_reward
+from .rewards import RewardFn, register_reward
 from .sft import SFTConfig
 
 __all__ = [
@@ -25,7 +25,6 @@ __all__ = [
     "ExpertIterationConfig",
     "GRPOConfig",
     "GSPOConfig",
-    "Graded",
     "Learner",
     "PPOConfig",
     "PolicyGradientConfig",

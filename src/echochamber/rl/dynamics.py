@@ -14,25 +14,25 @@ from torch import Tensor
 
 from echochamber.rl.advantages import no_signal
 from echochamber.rl.objectives import Estimator, kl_estimate
-from echochamber.rl.rewards import Graded
+from echochamber.rollout import Completion
 
 KL_COLUMNS: tuple[tuple[str, Estimator], ...] = (("kl", "k3"), ("kl_k1", "k1"), ("kl_k2", "k2"))
 
 
-def completion_row(graded: Sequence[Graded]) -> dict[str, Any]:
+def completion_row(completions: Sequence[Completion]) -> dict[str, Any]:
     """Shares and accuracy by format, outcomes, lengths.
 
     `share`: part of all completions in each format that occurs, summing to 1. `accuracy`: part of a format's
     completions that the grader paid. `correct`: the same over all. `format_entropy`: of the shares, in nats.
     """
-    by_format: dict[str, list[Graded]] = defaultdict(list)
-    for item in graded:
+    by_format: dict[str, list[Completion]] = defaultdict(list)
+    for item in completions:
         by_format[item.verdict.format].append(item)
-    count = len(graded)
+    count = len(completions)
     share = {name: len(items) / count for name, items in sorted(by_format.items())}
-    outcomes = Counter(str(item.verdict.outcome) for item in graded)
+    outcomes = Counter(str(item.verdict.outcome) for item in completions)
     return {
-        "correct": sum(item.verdict.reward for item in graded) / count,
+        "correct": sum(item.verdict.reward for item in completions) / count,
         "share": share,
         "accuracy": {
             name: sum(item.verdict.reward for item in items) / len(items)
@@ -40,9 +40,9 @@ def completion_row(graded: Sequence[Graded]) -> dict[str, Any]:
         },
         "format_entropy": -sum(p * math.log(p) for p in share.values()),
         "outcome": {name: number / count for name, number in sorted(outcomes.items())},
-        "mean_tokens": sum(item.num_tokens for item in graded) / count,
-        "max_tokens": max(item.num_tokens for item in graded),
-        "truncated_fraction": sum(item.truncated for item in graded) / count,
+        "mean_tokens": sum(item.num_tokens for item in completions) / count,
+        "max_tokens": max(item.num_tokens for item in completions),
+        "truncated_fraction": sum(item.truncated for item in completions) / count,
     }
 
 

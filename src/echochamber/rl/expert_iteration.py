@@ -21,9 +21,9 @@ from echochamber.base import derive_seed, digest, write_file
 from echochamber.rl.config import PAPER_OPTIMIZER, RewardConfig, register_algorithm
 from echochamber.rl.dynamics import completion_row, reward_row
 from echochamber.rl.learner import Context, Learner
-from echochamber.rl.rewards import Graded
 from echochamber.rl.rollouts import Rollouts, collect
 from echochamber.rl.supervised import Pair, SupervisedLearner
+from echochamber.rollout import Completion
 from echochamber.train import OptimizerConfig
 
 QUESTIONS_AT_ONCE = 128
@@ -100,16 +100,16 @@ class Round:
 
 
 def choose(
-    graded: Sequence[Graded],
+    completions: Sequence[Completion],
     rewards: Sequence[float],
     config: ExpertIterationConfig,
     rng: np.random.Generator,
 ) -> list[int]:
     """Indices of one question's completions to imitate, in order."""
     kept, seen = [], set()
-    for index, (item, reward) in enumerate(zip(graded, rewards, strict=True)):
-        if reward > config.keep_above and not (config.deduplicate and item.completion in seen):
-            seen.add(item.completion)
+    for index, (item, reward) in enumerate(zip(completions, rewards, strict=True)):
+        if reward > config.keep_above and not (config.deduplicate and item.text in seen):
+            seen.add(item.text)
             kept.append(index)
     if config.max_per_question is not None and len(kept) > config.max_per_question:
         kept = sorted(rng.choice(kept, size=config.max_per_question, replace=False).tolist())
@@ -194,22 +194,22 @@ class ExpertIterationLearner(SupervisedLearner):
         context.engine.load_weights(context.policy, number)
         rng = np.random.default_rng(derive_seed(context.seed, "keep", number))
         lines: list[str] = []
-        graded: list[Graded] = []
+        completions: list[Completion] = []
         rewards: list[torch.Tensor] = []
         kept: Counter[str] = Counter()
         for first in range(0, len(asked), QUESTIONS_AT_ONCE):
             problems = [context.problems[i] for i in asked[first : first + QUESTIONS_AT_ONCE]]
             rollouts = collect(self, self.config, problems, step=number, first_slot=first)
-            graded += rollouts.graded
+            completions += rollouts.completions
             rewards.append(rollouts.reward_PG)
             lines += self.keep(rollouts, rng, kept)
         summary = {
-            "samples": len(graded),
+            "samples": len(completions),
             "kept": sum(kept.values()),
             "kept_share": {name: count / sum(kept.values()) for name, count in sorted(kept.items())},
             "kept_by_format": dict(sorted(kept.items())),
             **reward_row(torch.cat(rewards)),
-            **completion_row(graded),
+            **completion_row(completions),
         }
         head = json.dumps({"run": self._mark(), "summary": summary}, ensure_ascii=False)
         context.world.on_main(lambda: write_file(path, "\n".join([head, *lines]) + "\n"))
@@ -219,15 +219,15 @@ class ExpertIterationLearner(SupervisedLearner):
         lines = []
         for prompt, ids in enumerate(rollouts.prompts):
             first = prompt * rollouts.num_samples
-            group = rollouts.graded[first : first + rollouts.num_samples]
+            group = rollouts.completions[first : first + rollouts.num_samples]
             for g in choose(group, rollouts.reward_PG[prompt].tolist(), self.config, rng):
                 kept[group[g].verdict.format] += 1
                 line = {
                     "key": group[g].problem.key,
                     "format": group[g].verdict.format,
-                    "completion": group[g].completion,
+                    "completion": group[g].text,
                     "prompt_ids": ids,
-                    "token_ids": rollouts.completions[first + g].token_ids.tolist(),
+                    "token_ids": group[g].sampled.token_ids.tolist(),
                 }
                 lines.append(json.dumps(line, ensure_ascii=False))
         return lines

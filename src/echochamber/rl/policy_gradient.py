@@ -208,7 +208,7 @@ class PolicyGradientLearner(Learner):
         mask_BT = rollouts.mask().to(device)
         trained_BT = mask_BT
         if self.config.mask_truncated:
-            whole_B = torch.tensor([not item.truncated for item in rollouts.graded], device=device)
+            whole_B = torch.tensor([not item.truncated for item in rollouts.completions], device=device)
             trained_BT = mask_BT & whole_B[:, None]
         return Batch(
             rollouts=rollouts,
@@ -360,7 +360,7 @@ class PolicyGradientLearner(Learner):
         count = max(len(stats), 1)
         return {
             **reward_row(batch.observed.reward_PG),
-            **completion_row(batch.observed.graded),
+            **completion_row(batch.observed.completions),
             **logprob_row(
                 batch.old_logp_BT, batch.ref_logp_BT, batch.rollout_logp_BT, batch.entropy_BT, batch.mask_BT
             ),

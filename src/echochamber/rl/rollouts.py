@@ -4,7 +4,7 @@ Everything here is a function of (seed, step) and the policy's weights: which
 questions are asked, which random numbers sample their answers, which draw a
 random reward gets.
 
-Shape suffixes: P prompts, G samples a prompt, B = P x G completions, T response tokens.
+Shape suffixes: P prompts, G samples per prompt, B = P x G completions, T response tokens.
 """
 
 from __future__ import annotations
@@ -23,59 +23,54 @@ from echochamber.base import InputError, Problem, derive_seed
 from echochamber.rl.batches import Sample
 from echochamber.rl.config import RewardConfig
 from echochamber.rl.learner import Learner
-from echochamber.rl.rewards import REWARDS, Graded
-from echochamber.rollout import Completion
-from echochamber.verify import Verdict
+from echochamber.rl.rewards import REWARDS
+from echochamber.rollout import Completion, grade, sample
 
 
 @dataclass(frozen=True)
 class Rollouts:
-    """Graded completions, prompt by prompt.
+    """Rewarded completions, group by group.
 
     Attributes:
-        prompts: token ids of each prompt.
-        completions: what the engine returned; completion i belongs to prompt i // G.
-        graded: the same in the same order, with text and verdict.
+        completions: number i belongs to prompt i // G.
         reward_PG: float64.
-        num_drawn: completions sampled for it, those that dynamic sampling dropped included.
+        num_drawn: completions sampled for it, including those that dynamic sampling dropped.
     """
 
-    prompts: list[list[int]]
     completions: list[Completion]
-    graded: list[Graded]
     reward_PG: Tensor
     num_drawn: int
 
     def groups(self, chosen: Sequence[int]) -> Rollouts:
         """The rollouts of the chosen prompts; `num_drawn` stays."""
         size = self.num_samples
-        members = [prompt * size + g for prompt in chosen for g in range(size)]
         return Rollouts(
-            prompts=[self.prompts[prompt] for prompt in chosen],
-            completions=[self.completions[i] for i in members],
-            graded=[self.graded[i] for i in members],
+            completions=[self.completions[prompt * size + g] for prompt in chosen for g in range(size)],
             reward_PG=self.reward_PG[list(chosen)],
             num_drawn=self.num_drawn,
         )
 
     def joined(self, other: Rollouts) -> Rollouts:
-        """These prompts, then the other's."""
+        """These groups, then the other's."""
         return Rollouts(
-            prompts=self.prompts + other.prompts,
             completions=self.completions + other.completions,
-            graded=self.graded + other.graded,
             reward_PG=torch.cat([self.reward_PG, other.reward_PG]),
             num_drawn=self.num_drawn + other.num_drawn,
         )
 
     @property
+    def prompts(self) -> list[list[int]]:
+        """Token ids of each prompt."""
+        return [item.prompt for item in self.completions[:: self.num_samples]]
+
+    @property
     def num_samples(self) -> int:
-        """Completions of each prompt."""
+        """Completions per prompt."""
         return int(self.reward_PG.shape[1])
 
     def correct(self) -> Tensor:
         """What the grader found: 1 for a correct answer, 0 for any other, whatever it was paid; float64."""
-        right_B = [item.verdict.reward for item in self.graded]
+        right_B = [item.verdict.reward for item in self.completions]
         return torch.tensor(right_B, dtype=torch.float64).view_as(self.reward_PG)
 
     def samples(self) -> list[Sample]:
@@ -83,22 +78,23 @@ class Rollouts:
         return [
             Sample(
                 prompt=index // self.num_samples,
-                token_ids=item.token_ids.astype(np.int64),
-                kept=None if item.nucleus is None else (item.nucleus.offsets, item.nucleus.ids),
+                token_ids=item.sampled.token_ids.astype(np.int64),
+                kept=None if (nucleus := item.sampled.nucleus) is None else (nucleus.offsets, nucleus.ids),
             )
             for index, item in enumerate(self.completions)
         ]
 
     def mask(self) -> Tensor:
         """(B, T): True on sampled tokens."""
-        lengths_B = torch.tensor([len(item.token_ids) for item in self.completions])
+        lengths_B = torch.tensor([item.num_tokens for item in self.completions])
         return torch.arange(int(lengths_B.max())) < lengths_B[:, None]
 
     def rollout_logp(self) -> Tensor:
         """(B, T) float32: what the engine said its tokens' log-probabilities were, 0 elsewhere."""
         mask_BT = self.mask()
         logp_BT = torch.zeros(mask_BT.shape)
-        logp_BT[mask_BT] = torch.from_numpy(np.concatenate([item.logprobs for item in self.completions]))
+        logp_N = np.concatenate([item.sampled.logprobs for item in self.completions])
+        logp_BT[mask_BT] = torch.from_numpy(logp_N)
         return logp_BT
 
 
@@ -119,31 +115,31 @@ def questions_of_step(seed: int, step: int, prompts_per_step: int, num_problems:
     return [int(_order(seed, p // num_problems, num_problems)[p % num_problems]) for p in places]
 
 
-def rewards_of(config: RewardConfig, graded: Sequence[Graded]) -> list[float]:
+def rewards_of(config: RewardConfig, completions: Sequence[Completion]) -> list[float]:
     """The configured reward of each completion, with bonus and penalty.
 
     Raises:
         InputError: the reward gave another number of values than there are completions, or one that is
             not finite.
     """
-    paid = [float(value) for value in REWARDS.get(config.reward)(graded)]
-    if len(paid) != len(graded):
+    paid = [float(value) for value in REWARDS.get(config.reward)(completions)]
+    if len(paid) != len(completions):
         raise InputError(
-            f"the reward '{config.reward}' returned {len(paid)} values for {len(graded)} completions; "
+            f"the reward '{config.reward}' returned {len(paid)} values for {len(completions)} completions; "
             "it must return one for each, in order"
         )
     bad = next((i for i, value in enumerate(paid) if not math.isfinite(value)), None)
     if bad is not None:
         raise InputError(
             f"the reward '{config.reward}' returned {paid[bad]} for the completion "
-            f"{graded[bad].completion[:80]!r}; it must return finite numbers"
+            f"{completions[bad].text[:80]!r}; it must return finite numbers"
         )
     return [
         value
         + config.format_bonus.get(item.verdict.format, 0.0)
         - config.length_penalty * item.num_tokens / config.max_new_tokens
         - _overlong(item.num_tokens, config)
-        for value, item in zip(paid, graded, strict=True)
+        for value, item in zip(paid, completions, strict=True)
     ]
 
 
@@ -163,80 +159,39 @@ def collect(
     step: int,
     first_slot: int = 0,
 ) -> Rollouts:
-    """Sample, decode, grade and reward `samples_per_prompt` completions of each problem.
+    """Sample, grade and reward `samples_per_prompt` completions of each problem.
 
     Random numbers depend on (seed, step, slot, sample, position); `first_slot`
     is the slot of the first problem, so that further draws within a step differ.
-    Of several processes each samples and grades its part; all get the whole.
+    Each of several processes samples and grades its part, and all get the whole.
     """
-    context, world = learner.context, learner.context.world
-    prompts = context.tokenizer.encode_prompts([problem.question for problem in problems])
-    mine = world.part(len(prompts))
+    context, world, size = learner.context, learner.context.world, config.samples_per_prompt
+    mine = world.part(len(problems))
     completions: list[Completion] = []
-    graded: list[Graded] = []
     if mine.stop > mine.start:
         with learner.timed("rollout_seconds"):
-            nested = context.engine.generate(
-                prompts[mine],
+            groups = sample(
+                problems[mine],
+                context.engine,
+                context.tokenizer,
                 config.sampling,
-                num_samples=config.samples_per_prompt,
+                num_samples=size,
                 seed=derive_seed(context.seed, "rollout"),
                 step=step,
-                prompt_ids=range(first_slot + mine.start, first_slot + mine.stop),
+                first_prompt_id=first_slot + mine.start,
             )
-            completions = [completion for group in nested for completion in group]
         with learner.timed("grade_seconds"):
-            size = config.samples_per_prompt
             purpose = derive_seed(context.seed, "reward", step, first_slot)
-            draws = np.random.default_rng(purpose).random(len(prompts) * size)
-            graded = _grade(
-                learner, config, problems[mine], completions, draws[mine.start * size : mine.stop * size]
+            draws = np.random.default_rng(purpose).random(len(problems) * size).tolist()
+            completions = grade(
+                groups,
+                context.tokenizer,
+                context.grader,
+                draws=draws[mine.start * size : mine.stop * size],
             )
     if world.size > 1:
         with learner.timed("gather_seconds"):
-            parts = world.gather((completions, graded))
-            completions = [item for part, _ in parts for item in part]
-            graded = [item for _, part in parts for item in part]
+            completions = [item for part in world.gather(completions) for item in part]
     # A reward may look at all completions, and a reward of the user's own may be random: asked once.
-    reward_B = torch.tensor(world.on_main(lambda: rewards_of(config, graded)), dtype=torch.float64)
-    return Rollouts(
-        prompts=[list(ids) for ids in prompts],
-        completions=completions,
-        graded=graded,
-        reward_PG=reward_B.view(len(prompts), config.samples_per_prompt),
-        num_drawn=len(completions),
-    )
-
-
-def _grade(
-    learner: Learner,
-    config: RewardConfig,
-    problems: Sequence[Problem],
-    completions: Sequence[Completion],
-    draws: npt.NDArray[np.float64],
-) -> list[Graded]:
-    context = learner.context
-    texts = context.tokenizer.decode_batch([item.token_ids.tolist() for item in completions])
-    asked = [problem for problem in problems for _ in range(config.samples_per_prompt)]
-    cut = [item.finish_reason == "length" for item in completions]
-    verdicts: dict[int, Verdict] = {}
-    for rules in sorted({problem.rules for problem in asked}):
-        chosen = [i for i, problem in enumerate(asked) if problem.rules == rules]
-        found = context.grader.grade(
-            [texts[i] for i in chosen],
-            [asked[i].gold for i in chosen],
-            rules=rules,
-            truncated=[cut[i] for i in chosen],
-        )
-        verdicts.update(zip(chosen, found, strict=True))
-    return [
-        Graded(
-            problem=asked[i],
-            completion=texts[i],
-            verdict=verdicts[i],
-            num_tokens=len(completions[i].token_ids),
-            truncated=cut[i],
-            draw=float(draws[i]),
-        )
-        for i in range(len(asked))
-    ]
+    reward_B = torch.tensor(world.on_main(lambda: rewards_of(config, completions)), dtype=torch.float64)
+    return Rollouts(completions, reward_B.view(len(problems), size), num_drawn=len(completions))

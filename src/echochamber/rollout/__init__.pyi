@@ -1,6 +1,7 @@
+from .asking import Completion, Group, ask, grade, sample
 from .engines import AUTO, ENGINES, make_engine
 from .hf import HFEngine
-from .interface import Completion, Engine, Nucleus, Sampling
+from .interface import Engine, Nucleus, SampledTokens, Sampling
 from .native import GPU_CACHE_BYTES, NativeEngine
 from .sampling import nucleus_logprobs
 from .vllm import VLLMEngine
@@ -11,11 +12,16 @@ __all__ = [
     "GPU_CACHE_BYTES",
     "Completion",
     "Engine",
+    "Group",
     "HFEngine",
     "NativeEngine",
     "Nucleus",
+    "SampledTokens",
     "Sampling",
     "VLLMEngine",
+    "ask",
+    "grade",
     "make_engine",
     "nucleus_logprobs",
+    "sample",
 ]

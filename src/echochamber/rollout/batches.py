@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from echochamber.rollout.interface import Completion, Nucleus
+from echochamber.rollout.interface import Nucleus, SampledTokens
 from echochamber.rollout.randomness import stream_keys
 from echochamber.rollout.sampling import Drawn
 
@@ -74,7 +74,7 @@ class Record:
         self.rows.append(rows)
         self.drawn.append(drawn)
 
-    def completions(self, eos_id: int, limit_R: NDArray[np.int64], version: int) -> list[Completion]:
+    def completions(self, eos_id: int, limit_R: NDArray[np.int64], version: int) -> list[SampledTokens]:
         """One completion for each starting row: everything up to its first eos or its limit."""
         steps = len(self.rows)
         tokens = torch.full((steps, self.num_rows), eos_id, dtype=torch.int32)
@@ -91,7 +91,7 @@ class Record:
         length = np.minimum(length, limit_R)
         nuclei = self._nuclei(length)
         return [
-            Completion(
+            SampledTokens(
                 token_array[r, : length[r]].copy(),
                 logp_array[r, : length[r]].copy(),
                 "stop" if stopped[r] else "length",

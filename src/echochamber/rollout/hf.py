@@ -19,7 +19,7 @@ from torch import Tensor
 
 from echochamber.model import Policy, require_transformers
 from echochamber.rollout.batches import Record, Unit, split_work, stream_keys_of
-from echochamber.rollout.interface import Completion, Sampling, check_prompts
+from echochamber.rollout.interface import SampledTokens, Sampling, check_prompts
 from echochamber.rollout.randomness import uniforms
 from echochamber.rollout.sampling import draw
 
@@ -80,11 +80,11 @@ class HFEngine:
         seed: int,
         step: int,
         prompt_ids: Sequence[int] | None = None,
-    ) -> list[list[Completion]]:
+    ) -> list[list[SampledTokens]]:
         """See `Engine.generate`."""
         context = self._context
         names = check_prompts(prompts, prompt_ids, context)
-        results: list[list[Completion]] = [[] for _ in prompts]
+        results: list[list[SampledTokens]] = [[] for _ in prompts]
         columns = [min(len(p) + sampling.max_new_tokens, context) for p in prompts]
         for units in split_work(
             columns, num_samples, max_rows=self.max_rows, max_columns=self.max_rows * context
@@ -93,7 +93,9 @@ class HFEngine:
             limit_R = np.repeat(limit, [unit.count for unit in units])
             chooser = _Chooser(stream_keys_of(units, names, seed, step), sampling)
             self._run(units, prompts, int(limit.max()), chooser)
-            done: Iterator[Completion] = iter(chooser.record.completions(self.eos_id, limit_R, self._version))
+            done: Iterator[SampledTokens] = iter(
+                chooser.record.completions(self.eos_id, limit_R, self._version)
+            )
             for unit in units:
                 results[unit.prompt] += [next(done) for _ in range(unit.count)]
         return results

@@ -57,8 +57,8 @@ class Nucleus:
 
 
 @dataclass(frozen=True, slots=True)
-class Completion:
-    """One sampled continuation of a prompt.
+class SampledTokens:
+    """One continuation of a prompt, as an engine samples it.
 
     Attributes:
         token_ids: int32; the eos is included when the model stopped by itself.
@@ -88,8 +88,8 @@ class Engine(Protocol):
         seed: int,
         step: int,
         prompt_ids: Sequence[int] | None = None,
-    ) -> list[list[Completion]]:
-        """`num_samples` completions of every prompt: `result[prompt][sample]`.
+    ) -> list[list[SampledTokens]]:
+        """`num_samples` continuations of every prompt: `result[prompt][sample]`.
 
         The random number behind a token is a function of (seed, step, prompt id, sample, position) and
         of nothing else: neither of the other prompts nor of how the work is split into batches.

@@ -18,7 +18,7 @@ from echochamber.base import InputError
 from echochamber.model import Policy, Transformer
 from echochamber.rollout.batches import Record, Unit, split_work, stream_keys_of
 from echochamber.rollout.decoder import Decoder
-from echochamber.rollout.interface import Completion, Sampling, check_prompts
+from echochamber.rollout.interface import SampledTokens, Sampling, check_prompts
 from echochamber.rollout.randomness import uniforms
 from echochamber.rollout.rows import Batch
 from echochamber.rollout.sampling import draw
@@ -142,10 +142,10 @@ class NativeEngine:
         seed: int,
         step: int,
         prompt_ids: Sequence[int] | None = None,
-    ) -> list[list[Completion]]:
+    ) -> list[list[SampledTokens]]:
         """See `Engine.generate`. Prompts of similar length are sampled together, in bounded memory."""
         names = check_prompts(prompts, prompt_ids, self._decoder.config.context_length)
-        results: list[list[Completion]] = [[] for _ in prompts]
+        results: list[list[SampledTokens]] = [[] for _ in prompts]
         config = self._decoder.config
         column_bytes = 2 * config.num_layers * config.d_model * self._decoder.embedding.element_size()
         columns = [min(len(p) + sampling.max_new_tokens, config.context_length) for p in prompts]
@@ -169,7 +169,7 @@ class NativeEngine:
         sampling: Sampling,
         seed: int,
         step: int,
-    ) -> Iterator[Completion]:
+    ) -> Iterator[SampledTokens]:
         """Sample one batch to its end."""
         decoder = self._decoder
         used = [prompts[unit.prompt] for unit in units]

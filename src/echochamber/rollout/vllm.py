@@ -21,7 +21,7 @@ from torch import Tensor
 from echochamber.base import InputError
 from echochamber.model import Policy
 from echochamber.rollout.batches import Unit, stream_keys_of
-from echochamber.rollout.interface import Completion, Sampling, check_prompts
+from echochamber.rollout.interface import SampledTokens, Sampling, check_prompts
 
 # vLLM reads seeds as signed 64-bit numbers.
 _SEED_BITS = 63
@@ -106,7 +106,7 @@ class VLLMEngine:
         seed: int,
         step: int,
         prompt_ids: Sequence[int] | None = None,
-    ) -> list[list[Completion]]:
+    ) -> list[list[SampledTokens]]:
         """See `Engine.generate`."""
         names = check_prompts(prompts, prompt_ids, self.context_length)
         units = [Unit(index, 0, num_samples) for index in range(len(prompts))]
@@ -134,11 +134,11 @@ class VLLMEngine:
             detokenize=False,
         )
 
-    def _completion(self, output: Any) -> Completion:
+    def _completion(self, output: Any) -> SampledTokens:
         ids = np.asarray(output.token_ids, dtype=np.int32)
         found = [entry[int(token)].logprob for token, entry in zip(ids, output.logprobs, strict=True)]
         stopped = len(ids) > 0 and int(ids[-1]) == self.eos_id
-        return Completion(
+        return SampledTokens(
             ids, np.asarray(found, dtype=np.float32), "stop" if stopped else "length", self._version
         )
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from echochamber import corpora, formats, rollout, verify
-from echochamber.base import InputError, derive_seed
+from echochamber.base import InputError, Problem, derive_seed
 from echochamber.study.config import load_study
 from echochamber.study.exporting import find_models, load_trained
 from echochamber.study.runner import Study
@@ -56,19 +55,6 @@ _ANY_GOLD = "0"
 _LOWEST_TEMPERATURE = 1e-6
 
 
-@dataclass(frozen=True)
-class Sampled:
-    """One completion of a question.
-
-    Attributes:
-        verdict: its format, its answer (for a program, the value that running it gave), and why it has
-            none; whether that answer is right says only something where a gold answer was given.
-    """
-
-    text: str
-    verdict: verify.Verdict
-
-
 def sample_completions(
     study: Study,
     question: str,
@@ -79,17 +65,18 @@ def sample_completions(
     seed: int,
     gold: str | None = None,
     rules: str = "gsm8k",
-) -> list[Sampled]:
-    """Completions of `question` by the first model of the study whose arm has that name, graded.
+) -> list[rollout.Completion]:
+    """Graded completions of `question` by the first model of the study whose arm has that name.
 
     Args:
-        gold: the correct answer, if it is known.
+        gold: the correct answer, if it is known; without it, whether an answer is right says nothing.
         rules: by which answers are compared with it.
 
     Raises:
         InputError: no such arm, it is not trained yet, or a gold answer that the rules cannot read.
     """
-    verify.get_rules(rules).check_gold(_ANY_GOLD if gold is None else gold)
+    problem = Problem("asked", question, _ANY_GOLD if gold is None else gold, rules=rules)
+    verify.get_rules(rules).check_gold(problem.gold)
     if temperature != 0 and not (math.isfinite(temperature) and temperature >= _LOWEST_TEMPERATURE):
         raise InputError(
             f"temperature {temperature:g}: expected 0 (greedy) or a number from {_LOWEST_TEMPERATURE:g} up"
@@ -107,16 +94,8 @@ def sample_completions(
     sampling = rollout.Sampling(
         temperature=temperature, max_new_tokens=min(room, study.config.evaluation.max_new_tokens)
     )
-    completions = engine.generate([prompt], sampling, num_samples=num_samples, seed=seed, step=0)[0]
-    texts = [tokenizer.decode(completion.token_ids.tolist()) for completion in completions]
     sandbox = study.config.verify
     with verify.Grader(
         tiers=sandbox.tiers, reward_stated=sandbox.reward_stated, unsafe_unconfined=sandbox.unsafe_unconfined
     ) as grader:
-        verdicts = grader.grade(
-            texts,
-            [_ANY_GOLD if gold is None else gold] * len(texts),
-            rules=rules,
-            truncated=[completion.finish_reason == "length" for completion in completions],
-        )
-    return [Sampled(text, verdict) for text, verdict in zip(texts, verdicts, strict=True)]
+        return rollout.ask([problem], engine, tokenizer, grader, sampling, num_samples=num_samples, seed=seed)
