@@ -11,9 +11,10 @@ from rl_toy import LETTERS, toy_completion, toy_policy, toy_problems, train_toy
 
 from echochamber.base import Config, InputError, parse_yaml, validate
 from echochamber.rl import AlgorithmConfig, GRPOConfig, RewardConfig, RLConfig, register_reward
-from echochamber.rl.dynamics import CONFIRM, alarms_of, completion_row, confirmed
+from echochamber.rl.alarms import CONFIRM, alarms_of, confirmed
 from echochamber.rl.rewards import REWARDS
 from echochamber.rl.rollouts import further_questions, questions_of_step, rewards_of
+from echochamber.rl.step_metrics import completion_row
 from echochamber.rollout import Completion
 from echochamber.train import NonFiniteError
 from echochamber.verify import Outcome, Verdict

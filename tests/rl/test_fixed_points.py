@@ -25,11 +25,9 @@ from echochamber.rl import (
     ReinforceBaselineConfig,
     RLOOConfig,
 )
-from echochamber.rl.batches import Microbatch
 from echochamber.rl.expert_iteration import choose
-from echochamber.rl.policy import TokenOutputs
-from echochamber.rl.policy_gradient import Batch, PolicyGradientLearner
-from echochamber.rl.ppo import PPOLearner
+from echochamber.rl.microbatches import Microbatch, TokenOutputs
+from echochamber.rl.policy_gradient import PolicyGradientLearner, RolloutBatch
 from echochamber.verify import Outcome, Verdict
 
 SHARES = (0.5, 0.3, 0.2)
@@ -114,7 +112,7 @@ def rest_of(config: PolicyGradientConfig, steps: int = 250) -> Tensor:
     row = torch.arange(count)
     micro = Microbatch(
         sample_b=row, mask_bT=torch.ones(count, 1, dtype=torch.bool), token_RS=row, position_RS=None,
-        allowed_R1SS=None, source_N=row, target_N=row, slot_N=row, kept=None,
+        allowed_R1SS=None, source_N=row, target_N=row, slot_N=row, nuclei=None,
     )  # fmt: skip
     value, seen = P0, []
     for step in range(steps):
@@ -122,20 +120,19 @@ def rest_of(config: PolicyGradientConfig, steps: int = 250) -> Tensor:
             group["lr"] = 0.15 * (1 - step / steps) ** 2 + 1e-4
         logp = torch.log_softmax(logits, dim=0)
         action = torch.multinomial(logp.detach().exp(), count, replacement=True, generator=generator)
-        batch = Batch(
+        batch = RolloutBatch(
             rollouts=cast(Any, SimpleNamespace()), observed=cast(Any, None), samples=[],
             mask_BT=micro.mask_bT, trained_BT=micro.mask_bT, reward_PG=REWARD[action].view(PROMPTS, GROUP),
             rollout_logp_BT=logp.detach()[action, None], old_logp_BT=logp.detach()[action, None],
             entropy_BT=torch.zeros(count, 1), ref_logp_BT=BASE.log()[action, None], scored=True,
         )  # fmt: skip
-        if isinstance(learner, PPOLearner):
-            learner.value_BT = torch.full((count, 1), value, dtype=torch.float64)
-        advantage_BT = learner.advantages(batch)
-        if isinstance(learner, PPOLearner):
-            value += 0.2 * float(learner.return_BT.mean() - value)
+        batch.value_BT = torch.full((count, 1), value, dtype=torch.float64)
+        batch.advantage_BT = learner.advantages(batch)
+        if batch.return_BT is not None:
+            value += 0.2 * float(batch.return_BT.mean() - value)
         outputs = TokenOutputs(logp[action], torch.zeros(count), torch.zeros(count, 1))
         optimizer.zero_grad()
-        (learner.policy_loss(batch, advantage_BT, micro, outputs).total / count).backward()
+        (learner.loss(batch, micro, outputs).total / count).backward()
         optimizer.step()
         if step >= 0.75 * steps:
             seen.append(torch.softmax(logits.detach(), dim=0))

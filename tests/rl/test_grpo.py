@@ -1,13 +1,14 @@
-"""GRPO end to end in the toy world."""
+"""GRPO: group advantages by hand, and end to end in the toy world."""
 
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from rl_toy import ToyGrader, toy_policy, train_toy
 
-from echochamber.rl import GRPOConfig
+from echochamber.rl import GRPOConfig, group_advantages
 from echochamber.train import OptimizerConfig
 
 SETTINGS: dict[str, Any] = {
@@ -24,6 +25,27 @@ SETTINGS: dict[str, Any] = {
 
 def read(folder: Path, name: str = "metrics.jsonl") -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / name).read_text().splitlines()]
+
+
+def test_group_advantages_by_hand() -> None:
+    reward = torch.tensor([[1.0, 0.0, 0.0, 1.0], [1.0, 1.0, 1.0, 1.0]], dtype=torch.float64)
+    std = (4 * 0.25 / 3) ** 0.5
+    expected = torch.tensor([[0.5, -0.5, -0.5, 0.5], [0.0, 0.0, 0.0, 0.0]], dtype=torch.float64)
+    torch.testing.assert_close(group_advantages(reward), expected / (std + 1e-9))
+    torch.testing.assert_close(group_advantages(reward, scale="none"), expected)
+    overall = reward.std().item()
+    torch.testing.assert_close(group_advantages(reward, scale="batch_std"), expected / (overall + 1e-9))
+
+
+def test_equal_rewards_give_exactly_zero_whatever_the_rounding() -> None:
+    for value in (0.1, 1 / 3, 0.7, 1e9 + 0.1):
+        for dtype in (torch.float32, torch.float64):
+            assert (group_advantages(torch.full((1, 7), value, dtype=dtype)) == 0).all()
+
+
+def test_a_group_of_one_has_no_mean_to_compare_with() -> None:
+    with pytest.raises(ValueError, match="at least 2 samples"):
+        group_advantages(torch.ones(3, 1))
 
 
 def test_grpo_learns_what_is_paid(tmp_path: Path) -> None:

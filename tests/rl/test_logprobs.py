@@ -1,19 +1,19 @@
-"""Log-probabilities and entropies: against plain softmax, against finite differences, with kept entries."""
+"""Log-probabilities and entropies: against plain softmax, against finite differences, with nuclei."""
 
 import pytest
 import torch
 from torch import Tensor
 
 from echochamber.rl import logprobs
-from echochamber.rl.logprobs import Kept, logprobs_and_entropy
+from echochamber.rl.logprobs import Nuclei, logprobs_and_entropy
 
 
 def _reference(
-    logits: Tensor, targets: Tensor, temperature: float, kept: list[list[int]] | None
+    logits: Tensor, targets: Tensor, temperature: float, nuclei: list[list[int]] | None
 ) -> tuple[Tensor, Tensor]:
     rows = []
     for n, row in enumerate(logits):
-        ids = kept[n] if kept else list(range(logits.shape[1]))
+        ids = nuclei[n] if nuclei else list(range(logits.shape[1]))
         logp = torch.log_softmax(row[ids] / temperature, dim=0)
         rows.append((logp[ids.index(int(targets[n]))], -(logp.exp() * logp).sum()))
     return torch.stack([a for a, _ in rows]), torch.stack([b for _, b in rows])
@@ -23,13 +23,13 @@ def _case() -> tuple[Tensor, Tensor, list[list[int]]]:
     generator = torch.Generator().manual_seed(11)
     logits = 2 * torch.randn(6, 9, generator=generator, dtype=torch.float64)
     targets = torch.tensor([0, 3, 8, 2, 2, 5])
-    kept = [[0, 1], [3], [8, 2, 4], list(range(9)), [2, 7], [5, 6]]
-    return logits, targets, kept
+    nuclei = [[0, 1], [3], [8, 2, 4], list(range(9)), [2, 7], [5, 6]]
+    return logits, targets, nuclei
 
 
-def _compressed(kept: list[list[int]]) -> Kept:
-    offsets = torch.tensor([0, *[len(k) for k in kept]]).cumsum(0)
-    return Kept(offsets, torch.tensor([i for k in kept for i in k]))
+def _compressed(nuclei: list[list[int]]) -> Nuclei:
+    offsets = torch.tensor([0, *[len(k) for k in nuclei]]).cumsum(0)
+    return Nuclei(offsets, torch.tensor([i for k in nuclei for i in k]))
 
 
 @pytest.mark.parametrize("truncated", [False, True])
@@ -38,12 +38,12 @@ def test_values_and_gradients_equal_plain_autograd(
     truncated: bool, temperature: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logprobs, "_CPU_CHUNK_ELEMENTS", 20)  # two rows a chunk
-    logits, targets, kept = _case()
+    logits, targets, nuclei = _case()
     ours, plain = logits.clone().requires_grad_(True), logits.clone().requires_grad_(True)
     out = logprobs_and_entropy(
-        ours, targets, temperature=temperature, kept=_compressed(kept) if truncated else None
+        ours, targets, temperature=temperature, nuclei=_compressed(nuclei) if truncated else None
     )
-    expected = _reference(plain, targets, temperature, kept if truncated else None)
+    expected = _reference(plain, targets, temperature, nuclei if truncated else None)
     upstream = torch.linspace(-1, 2, 12, dtype=torch.float64).view(2, 6)
     for a, b in zip(out, expected, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-14)
@@ -55,11 +55,11 @@ def test_values_and_gradients_equal_plain_autograd(
 
 @pytest.mark.parametrize("output", [0, 1])
 def test_gradients_match_finite_differences(output: int) -> None:
-    logits, targets, kept = _case()
+    logits, targets, nuclei = _case()
     logits.requires_grad_(True)
     torch.autograd.gradcheck(lambda x: logprobs_and_entropy(x, targets, temperature=0.8)[output], (logits,))
-    compressed = _compressed(kept)
-    torch.autograd.gradcheck(lambda x: logprobs_and_entropy(x, targets, kept=compressed)[output], (logits,))
+    compressed = _compressed(nuclei)
+    torch.autograd.gradcheck(lambda x: logprobs_and_entropy(x, targets, nuclei=compressed)[output], (logits,))
 
 
 def test_half_precision_is_summed_in_float32() -> None:

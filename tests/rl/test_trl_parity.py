@@ -79,12 +79,27 @@ def _peer(tensors: dict[str, Tensor], **settings: Any) -> tuple[Any, Any, dict[s
     return trainer, leaf, inputs
 
 
-def _ours(tensors: dict[str, Tensor], aggregation: obj.Aggregation, **settings: Any) -> tuple[Tensor, Tensor]:
-    leaf, mask = tensors["logp"].clone().requires_grad_(True), tensors["mask"]
+def _ours(
+    tensors: dict[str, Tensor],
+    aggregation: obj.Aggregation,
+    *,
+    ratio: obj.RatioLevel = "token",
+    clip_low: float = 0.2,
+    clip_high: float = 0.2,
+    importance_cap: float | None = None,
+    **settings: Any,
+) -> tuple[Tensor, Tensor]:
+    leaf, mask, old = tensors["logp"].clone().requires_grad_(True), tensors["mask"], tensors["old"]
+    surrogate = obj.clipped_surrogate(
+        obj.log_ratio(leaf, old, mask, ratio), tensors["advantage"][:, None].expand_as(leaf), mask,
+        clip_low=clip_low, clip_high=clip_high,
+    )  # fmt: skip
+    importance = None
+    if importance_cap is not None:
+        importance = obj.truncated_importance_weight(old, tensors["rollout"], mask, importance_cap)
     loss = obj.policy_objective(
-        leaf, tensors["old"], tensors["advantage"][:, None].expand_as(leaf), mask,
-        aggregation=aggregation, ref_logp_BT=tensors["ref"], rollout_logp_BT=tensors["rollout"],
-        entropy_BT=tensors["entropy"], **settings,
+        surrogate, leaf, mask, aggregation=aggregation, importance_BT=importance,
+        ref_logp_BT=tensors["ref"], entropy_BT=tensors["entropy"], **settings,
     )  # fmt: skip
     total = loss.total / obj.normalizer_of(NUM_COMPLETIONS, int(mask.sum()), MAX_NEW_TOKENS, aggregation)
     total.backward()

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from echochamber.model import ModelConfig, build, num_parameters, size_config
-from echochamber.rl import DAPOConfig, PPOConfig, post_training_bytes
+from echochamber.rl import DAPOConfig, PPOConfig
 from echochamber.train import (
     GIB,
     activation_bytes_per_token,
@@ -77,14 +77,14 @@ def test_actor_reference_and_critic_of_1b_fit_one_card() -> None:
     """12 bytes a parameter for actor and critic each, 6 for a step, and 4, 2 or 0 for the reference."""
     settings = {"task": "train", "max_new_tokens": 512}
     found = {
-        where: post_training_bytes(size("1b"), PPOConfig(**settings, keep_reference=where))
+        where: PPOConfig(**settings, keep_reference=where).gpu_bytes(size("1b"))
         for where in ("device", "bfloat16", "host")
     }
     assert found["device"]["policy: Adam moments"] == 8 * num_parameters(size("1b"))
     assert found["device"]["reference"] == 4 * num_parameters(size("1b"))
     totals = {where: sum(parts.values()) for where, parts in found.items()}
     assert totals["host"] < totals["bfloat16"] < totals["device"] < 75e9
-    without = post_training_bytes(size("1b"), DAPOConfig(**settings, reference="none", measure_kl=False))
+    without = DAPOConfig(**settings, reference="none", measure_kl=False).gpu_bytes(size("1b"))
     assert "reference" not in without
     assert not any(name.startswith("critic") for name in without)
 

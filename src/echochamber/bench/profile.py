@@ -61,7 +61,8 @@ def _of_size(size: str, settings: Settings) -> list[Row]:
 
         def update(repeat: int) -> None:
             batch = learner.prepare(rollouts, rollouts)
-            learner.update_all(0, batch, learner.advantages(batch), learner.plan(0, batch))
+            batch.advantage_BT = learner.advantages(batch)
+            learner.update_all(0, batch, learner.plan(0, batch))
 
         def sample(repeat: int) -> None:
             learner.context.engine.generate(

@@ -21,9 +21,7 @@ from echochamber.corpora import (
     train_tokenizer,
 )
 from echochamber.model import Policy, Transformer
-from echochamber.rl import Context, GRPOConfig
-from echochamber.rl.grpo import GroupLearner
-from echochamber.rl.policy_gradient import PolicyGradientLearner
+from echochamber.rl import Context, GroupLearner, GRPOConfig, PolicyGradientLearner
 from echochamber.rollout import Engine, NativeEngine
 from echochamber.train import OptimizerConfig
 from echochamber.verify import Grader, Verdict

@@ -1,16 +1,26 @@
 from .config import (
     ALGORITHMS,
     AlgorithmConfig,
+    Documents,
     PolicyGradientConfig,
     RewardConfig,
     RLConfig,
+    Workload,
     register_algorithm,
 )
 from .expert_iteration import ExpertIterationConfig
-from .grpo import DAPOConfig, DrGRPOConfig, GRPOConfig, GSPOConfig
+from .grpo import (
+    DAPOConfig,
+    DrGRPOConfig,
+    GroupConfig,
+    GroupLearner,
+    GRPOConfig,
+    GSPOConfig,
+    group_advantages,
+)
 from .learner import Context, Learner
 from .loop import PostTrainResult, post_train
-from .memory import post_training_bytes, rollout_bytes
+from .policy_gradient import PolicyGradientLearner, RolloutBatch
 from .ppo import PPOConfig
 from .reinforce import ReinforceBaselineConfig, RLOOConfig
 from .rewards import RewardFn, register_reward
@@ -21,23 +31,28 @@ __all__ = [
     "AlgorithmConfig",
     "Context",
     "DAPOConfig",
+    "Documents",
     "DrGRPOConfig",
     "ExpertIterationConfig",
     "GRPOConfig",
     "GSPOConfig",
+    "GroupConfig",
+    "GroupLearner",
     "Learner",
     "PPOConfig",
     "PolicyGradientConfig",
+    "PolicyGradientLearner",
     "PostTrainResult",
     "RLConfig",
     "RLOOConfig",
     "ReinforceBaselineConfig",
     "RewardConfig",
     "RewardFn",
+    "RolloutBatch",
     "SFTConfig",
+    "Workload",
+    "group_advantages",
     "post_train",
-    "post_training_bytes",
     "register_algorithm",
     "register_reward",
-    "rollout_bytes",
 ]

@@ -1,7 +1,7 @@
 """What every post-training algorithm has in common in a study file.
 
 Defaults are the settings of Zhao, Meterez et al. 2025 (arXiv:2504.07912) and
-its released code: 64 prompts x 8 samples a rollout at temperature 0.7, Adam
+its released code: 64 prompts x 8 samples per rollout at temperature 0.7, Adam
 (0.9, 0.95), learning rate 1e-6 with 3 % warm-up and a cosine to 10 %,
 gradient clip 1, ten passes over the 7,473 GSM8K training questions.
 """
@@ -9,23 +9,53 @@ gradient clip 1, ten passes over the 7,473 GSM8K training questions.
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from echochamber.base import Config, Registry, Variants, did_you_mean
+from echochamber.base import Config, InputError, Registry, Variants, did_you_mean
 from echochamber.formats import format_names
-from echochamber.rl.objectives import Aggregation, RatioLevel
+from echochamber.model import ModelConfig, num_parameters
+from echochamber.rl.objectives import Aggregation, Estimator, RatioLevel
 from echochamber.rl.rewards import REWARDS
-from echochamber.rollout import Sampling
+from echochamber.rollout import Sampling, rollout_bytes
 from echochamber.train import OptimizerConfig
+from echochamber.train.memory import (
+    WORKSPACE_BYTES,
+    activation_bytes_per_token,
+    kept_bytes,
+    microbatch_that_fits,
+    step_bytes,
+)
 
 if TYPE_CHECKING:
+    from echochamber.corpora import SourceConfig
     from echochamber.rl.learner import Context, Learner
 
 PAPER_OPTIMIZER = OptimizerConfig(learning_rate=1e-6, weight_decay=0.0)
 PAPER_STEPS = 1168
-"""Ten passes over 7,473 questions, 64 a step."""
+"""Ten passes over 7,473 questions, 64 per step."""
+QUESTIONS_AT_ONCE = 128
+"""Questions that are sampled together where a round asks a whole task."""
+# Bytes of a reference weight on the GPU, by where it is kept.
+_REFERENCE_BYTES = {"device": 4, "bfloat16": 2, "host": 0}
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What an arm will do, for an estimate of its cost.
+
+    Attributes:
+        prompts: questions sampled from, over all steps.
+        samples_per_prompt: completions of each.
+        trained: completions that go through a training step; a forward pass without gradient counts as a
+            third of one.
+    """
+
+    prompts: float = 0.0
+    samples_per_prompt: float = 0.0
+    trained: float = 0.0
 
 
 class RLConfig(Config):
@@ -63,13 +93,59 @@ class RLConfig(Config):
         """Number of the last step."""
         return self.steps
 
+    @property
+    def questions_per_step(self) -> int | None:
+        """Questions asked in each step; 0 if the arm samples nothing, None if it asks them in rounds."""
+        return 0
+
+    @property
+    def documents(self) -> Documents | None:
+        """What the arm is tuned on; None if it makes its own training data."""
+        return None
+
     def shared_batches(self) -> dict[str, int]:
         """Config keys and sizes that the number of processes of a torchrun job must divide."""
         return {}
 
+    def check(self, context: Context) -> None:
+        """Refuse, before any work, what does not fit the task, the model or the engine.
+
+        Raises:
+            InputError: naming the setting and what would fit.
+        """
+
+    def workload(self, num_problems: int) -> Workload:
+        """What the arm will do with a task of so many problems."""
+        return Workload()
+
+    def gpu_bytes(self, shape: ModelConfig, *, num_processes: int = 1) -> dict[str, float]:
+        """Peak bytes of this arm on one GPU in bfloat16, by part; their sum is the estimate (docs/gpus.md).
+
+        Everything is counted as if it were there at once: the engine's cache stays while the policy is
+        updated. Actor and critic take their steps one after the other, so gradients exist once.
+        """
+        parameters = num_parameters(shape)
+        tokens = self.microbatch_tokens or microbatch_that_fits(shape)
+        return {
+            **{f"policy: {name}": size for name, size in kept_bytes(parameters).items()},
+            **step_bytes(parameters),
+            "activations": activation_bytes_per_token(shape) * tokens,
+            # Logits at response tokens and their gradient, both in bfloat16.
+            "logits": 4.0 * shape.vocab_size * tokens,
+            "workspace": float(WORKSPACE_BYTES),
+        }
+
     @abstractmethod
     def learner(self, context: Context) -> Learner:
         """The object that carries out the steps."""
+
+
+@dataclass(frozen=True)
+class Documents:
+    """The documents an arm is tuned on: the first `count` of `source`."""
+
+    source: SourceConfig
+    count: int
 
 
 class RewardConfig(RLConfig):
@@ -130,6 +206,38 @@ class RewardConfig(RLConfig):
             max_new_tokens=self.max_new_tokens,
         )
 
+    @property
+    def questions_per_step(self) -> int | None:
+        """None: asked in rounds."""
+        return None
+
+    @property
+    def questions_at_once(self) -> int:
+        """Questions whose completions are sampled together, by all processes."""
+        return QUESTIONS_AT_ONCE
+
+    def check(self, context: Context) -> None:
+        """Refuse a task without problems, and prompts that leave no room for a completion."""
+        if not context.problems:
+            raise InputError(
+                f"task '{self.task}' holds no problems; {self.algorithm} needs questions to sample from"
+            )
+        prompts = context.tokenizer.encode_prompts([problem.question for problem in context.problems])
+        longest, limit = max(len(ids) for ids in prompts), context.policy.config.context_length
+        if longest + self.max_new_tokens > limit:
+            raise InputError(
+                f"the longest prompt of task '{self.task}' has {longest} tokens; with max_new_tokens "
+                f"{self.max_new_tokens} it exceeds the model's context of {limit}. "
+                f"Lower max_new_tokens to at most {max(limit - longest, 0)} or use a longer context"
+            )
+
+    def gpu_bytes(self, shape: ModelConfig, *, num_processes: int = 1) -> dict[str, float]:
+        """Training, and the engine with the completions of one process."""
+        completions = max(1, self.questions_at_once // num_processes) * self.samples_per_prompt
+        return super().gpu_bytes(shape, num_processes=num_processes) | rollout_bytes(
+            shape, completions=completions, context=shape.context_length
+        )
+
 
 class PolicyGradientConfig(RewardConfig):
     """An arm that follows the policy gradient of its rollouts.
@@ -169,7 +277,7 @@ class PolicyGradientConfig(RewardConfig):
     clip_high: float = Field(default=0.2, gt=0)
     kl_coefficient: float = Field(default=1e-3, ge=0)
     kl_in: Literal["loss", "reward"] = "loss"
-    kl_estimator: Literal["k1", "k2", "k3"] = "k3"
+    kl_estimator: Estimator = "k3"
     kl_target: float | None = Field(default=None, gt=0)
     kl_horizon: int = Field(default=10_000, ge=1)
     reference: Literal["start", "none"] = "start"
@@ -187,7 +295,7 @@ class PolicyGradientConfig(RewardConfig):
         if self.prompts_per_update is not None and self.prompts_per_step % self.prompts_per_update:
             raise ValueError(
                 f"prompts_per_update {self.prompts_per_update} does not divide prompts_per_step "
-                f"{self.prompts_per_step}; choose a divisor, or null for one update a rollout"
+                f"{self.prompts_per_step}; choose a divisor, or null for one update per rollout"
             )
         if self.reference == "none" and self.kl_coefficient > 0:
             raise ValueError(
@@ -202,7 +310,7 @@ class PolicyGradientConfig(RewardConfig):
             )
         if self.kl_in == "loss" and self.kl_estimator == "k1" and self.kl_coefficient > 0:
             raise ValueError(
-                "k1 as a loss has an expected gradient of 0 and would regularise nothing; "
+                "k1 as a loss has an expected gradient of 0 and would regularize nothing; "
                 "use k2 or k3, or kl_in: reward"
             )
         return self
@@ -231,6 +339,48 @@ class PolicyGradientConfig(RewardConfig):
         """Optimiser steps on each rollout."""
         size = self.prompts_per_update or self.prompts_per_step
         return self.epochs * (self.prompts_per_step // size)
+
+    @property
+    def questions_per_step(self) -> int:
+        """All questions of a rollout."""
+        return self.prompts_per_step
+
+    @property
+    def questions_at_once(self) -> int:
+        """All questions of a rollout."""
+        return self.prompts_per_step
+
+    def check(self, context: Context) -> None:
+        """Refuse also an engine that would hide what it sampled from, and more questions than there are."""
+        super().check(context)
+        if self.sampling.truncated and not getattr(context.engine, "records_nuclei", True):
+            raise InputError(
+                f"top_p {self.top_p} and top_k {self.top_k}: this engine does not tell which tokens it left, "
+                "so updates could not see the distribution that was sampled; set top_p: 1 and top_k: 0, or "
+                "use the engine native"
+            )
+        if self.prompts_per_step > len(context.problems):
+            raise InputError(
+                f"prompts_per_step {self.prompts_per_step} exceeds the {len(context.problems)} problems of "
+                f"task '{self.task}'; lower it or make the task larger"
+            )
+
+    def workload(self, num_problems: int) -> Workload:
+        """Every completion once per epoch, and forward passes for old and reference log-probabilities."""
+        forwards = int(self.updates_per_step > 1) + int(self.reference == "start")
+        prompts = self.steps * self.prompts_per_step
+        passes = self.epochs + forwards / 3
+        return Workload(prompts, self.samples_per_prompt, prompts * self.samples_per_prompt * passes)
+
+    def gpu_bytes(self, shape: ModelConfig, *, num_processes: int = 1) -> dict[str, float]:
+        """Training, the engine and the reference.
+
+        A reference kept on the host visits the GPU when nothing has activations there, and is not counted.
+        """
+        parts = super().gpu_bytes(shape, num_processes=num_processes)
+        if self.reference == "start":
+            parts["reference"] = float(_REFERENCE_BYTES[self.keep_reference] * num_parameters(shape))
+        return parts
 
 
 ALGORITHMS: Registry[type[RLConfig]] = Registry(

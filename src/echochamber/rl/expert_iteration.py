@@ -18,15 +18,19 @@ import torch
 from pydantic import Field, model_validator
 
 from echochamber.base import derive_seed, digest, write_file
-from echochamber.rl.config import PAPER_OPTIMIZER, RewardConfig, register_algorithm
-from echochamber.rl.dynamics import completion_row, reward_row
+from echochamber.rl.config import (
+    PAPER_OPTIMIZER,
+    QUESTIONS_AT_ONCE,
+    RewardConfig,
+    Workload,
+    register_algorithm,
+)
 from echochamber.rl.learner import Context, Learner
 from echochamber.rl.rollouts import Rollouts, collect
-from echochamber.rl.supervised import Pair, SupervisedLearner
+from echochamber.rl.sft import Pair, SupervisedLearner
+from echochamber.rl.step_metrics import completion_row, reward_row
 from echochamber.rollout import Completion
 from echochamber.train import OptimizerConfig
-
-QUESTIONS_AT_ONCE = 128
 
 
 class ExpertIterationConfig(RewardConfig):
@@ -80,6 +84,11 @@ class ExpertIterationConfig(RewardConfig):
     def shared_batches(self) -> dict[str, int]:
         """Each process tunes on its part of a batch."""
         return {"batch_size": self.batch_size}
+
+    def workload(self, num_problems: int) -> Workload:
+        """The samples of all rounds, and one training step on every completion of every batch."""
+        asked = self.questions_per_round or num_problems
+        return Workload(asked * self.rounds, self.samples_per_prompt, self.steps * self.batch_size)
 
     def learner(self, context: Context) -> Learner:
         """The Expert Iteration learner."""

@@ -1,17 +1,22 @@
-"""Group relative policy optimisation and the named members of its family: one learner, several switches."""
+"""Group relative policy optimization and the named members of its family: one learner, several switches.
+
+Shape suffixes: P prompts, G samples per prompt, B completions, T response tokens.
+"""
 
 from __future__ import annotations
 
 from typing import Literal, Self
 
+import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from echochamber.rl.advantages import Scale, group_advantages
 from echochamber.rl.config import PolicyGradientConfig, register_algorithm
 from echochamber.rl.learner import Context, Learner
 from echochamber.rl.objectives import Aggregation, RatioLevel
-from echochamber.rl.policy_gradient import Batch, PolicyGradientLearner
+from echochamber.rl.policy_gradient import PolicyGradientLearner, RolloutBatch
+
+Scale = Literal["group_std", "batch_std", "none"]
 
 
 class GroupConfig(PolicyGradientConfig):
@@ -74,14 +79,38 @@ class GSPOConfig(GroupConfig):
     kl_coefficient: float = Field(default=0.0, ge=0)
 
 
+def group_advantages(reward_PG: Tensor, *, scale: Scale = "group_std", epsilon: float = 1e-9) -> Tensor:
+    """Reward above the mean of its group, optionally divided by a standard deviation.
+
+    GRPO (arXiv:2402.03300, sec. 4.1.2): (r - mean) / (std + epsilon), std of
+    the group with G - 1 in the denominator and epsilon 1e-9 as in the paper's
+    code; Dr. GRPO (arXiv:2503.20783) leaves the division out (`none`);
+    `batch_std` divides by the std of all rewards. A group of equal rewards
+    gives exactly 0, whatever the rounding of its mean.
+
+    Raises:
+        ValueError: one sample per group, for which there is no baseline.
+    """
+    if reward_PG.shape[1] < 2:
+        raise ValueError("a group baseline needs at least 2 samples per prompt")
+    centered_PG = reward_PG - reward_PG.mean(dim=1, keepdim=True)
+    equal_P1 = (reward_PG == reward_PG[:, :1]).all(dim=1, keepdim=True)
+    centered_PG = torch.where(equal_P1, torch.zeros_like(centered_PG), centered_PG)
+    if scale == "group_std":
+        return centered_PG / (reward_PG.std(dim=1, keepdim=True) + epsilon)
+    if scale == "batch_std":
+        return centered_PG / (reward_PG.std() + epsilon)
+    return centered_PG
+
+
 class GroupLearner(PolicyGradientLearner):
     """Advantage of a completion: its reward relative to its group, the same at every token."""
 
     config: GroupConfig
 
-    def advantages(self, batch: Batch) -> Tensor:
+    def advantages(self, batch: RolloutBatch) -> Tensor:
         """(B, T): the group advantage of the reward, less the completion's KL if that is in the reward."""
-        rewards_PG = self.penalised_rewards(batch)
+        rewards_PG = self.penalized_rewards(batch)
         return self.at_every_token(group_advantages(rewards_PG, scale=self.config.advantage_scale), batch)
 
 

@@ -1,6 +1,6 @@
 """Log-probability and entropy of sampled tokens under the distribution they were sampled from.
 
-Shape suffixes: N tokens of all completions in one row, V vocabulary, K kept (token, id) pairs.
+Shape suffixes: N tokens of all completions in one row, V vocabulary, K entries of all nuclei.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ _GPU_CHUNK_ELEMENTS = 2**26
 
 
 @dataclass(frozen=True)
-class Kept:
+class Nuclei:
     """Vocabulary entries that top-p or top-k left at each token, in compressed rows.
 
     Attributes:
-        offsets: (N + 1) int64; token n kept `ids[offsets[n]:offsets[n + 1]]`.
+        offsets: (N + 1) int64; the nucleus of token n is `ids[offsets[n]:offsets[n + 1]]`.
         ids: (K) int64 vocabulary entries.
     """
 
@@ -41,9 +41,9 @@ def _tempered(z: Tensor, temperature: float) -> Tensor:
     return z if temperature == 1.0 else z / temperature
 
 
-def _truncated(z: Tensor, rows: slice, kept: tuple[Tensor, Tensor]) -> Tensor:
-    """The chunk's logits with everything outside the kept entries at minus infinity."""
-    offsets, ids = kept
+def _truncated(z: Tensor, rows: slice, nuclei: tuple[Tensor, Tensor]) -> Tensor:
+    """The chunk's logits with everything outside the nuclei at minus infinity."""
+    offsets, ids = nuclei
     bounds = offsets[rows.start : rows.stop + 1]
     counts = bounds[1:] - bounds[:-1]
     row_K = torch.repeat_interleave(torch.arange(len(counts), device=z.device), counts)
@@ -54,30 +54,34 @@ def _truncated(z: Tensor, rows: slice, kept: tuple[Tensor, Tensor]) -> Tensor:
 
 
 class _LogprobsAndEntropy(torch.autograd.Function):
-    """Keeps the logits and two numbers a token; the gradient is the only other tensor of size N x V."""
+    """Keeps the logits and two numbers per token; the gradient is the only other tensor of size N x V."""
 
     @staticmethod
     def forward(
-        ctx: Any, logits_NV: Tensor, targets_N: Tensor, temperature: float, kept: tuple[Tensor, Tensor] | None
+        ctx: Any,
+        logits_NV: Tensor,
+        targets_N: Tensor,
+        temperature: float,
+        nuclei: tuple[Tensor, Tensor] | None,
     ) -> tuple[Tensor, Tensor]:
         dtype = logits_NV.dtype if logits_NV.dtype == torch.float64 else torch.float32
         logsumexp_N = torch.empty(logits_NV.shape[0], dtype=dtype, device=logits_NV.device)
         logp_N, entropy_N = torch.empty_like(logsumexp_N), torch.empty_like(logsumexp_N)
         for rows in _chunks(logits_NV):
             z = _tempered(logits_NV[rows].to(dtype), temperature)
-            if kept is not None:
-                z = _truncated(z, rows, kept)
-            # One exponential serves the normaliser and the entropy.
+            if nuclei is not None:
+                z = _truncated(z, rows, nuclei)
+            # One exponential serves the normalizer and the entropy.
             highest = z.amax(dim=1, keepdim=True)
             weight = torch.exp(z - highest)
             total = weight.sum(dim=1)
             logsumexp_N[rows] = highest[:, 0] + total.log()
             logp_N[rows] = z.gather(1, targets_N[rows, None])[:, 0] - logsumexp_N[rows]
-            if kept is not None:
+            if nuclei is not None:
                 z = torch.where(weight > 0, z, 0.0)
             entropy_N[rows] = logsumexp_N[rows] - weight.mul_(z).sum(dim=1) / total
         ctx.save_for_backward(logits_NV, targets_N, logsumexp_N, entropy_N)
-        ctx.temperature, ctx.kept = temperature, kept
+        ctx.temperature, ctx.nuclei = temperature, nuclei
         return logp_N, entropy_N
 
     @staticmethod
@@ -88,8 +92,8 @@ class _LogprobsAndEntropy(torch.autograd.Function):
         has_entropy = bool((grad_entropy_N != 0).any())
         for rows in _chunks(logits_NV):
             z = _tempered(logits_NV[rows].to(logsumexp_N.dtype), ctx.temperature)
-            if ctx.kept is not None:
-                z = _truncated(z, rows, ctx.kept)
+            if ctx.nuclei is not None:
+                z = _truncated(z, rows, ctx.nuclei)
             logp = z - logsumexp_N[rows, None]
             probability = torch.exp(logp)
             coefficient = -grad_logp_N[rows, None]
@@ -104,12 +108,12 @@ class _LogprobsAndEntropy(torch.autograd.Function):
 
 
 def logprobs_and_entropy(
-    logits_NV: Tensor, targets_N: Tensor, *, temperature: float = 1.0, kept: Kept | None = None
+    logits_NV: Tensor, targets_N: Tensor, *, temperature: float = 1.0, nuclei: Nuclei | None = None
 ) -> tuple[Tensor, Tensor]:
     """Log-probability of each target and entropy of each token's distribution, in nats.
 
-    The distribution is softmax(logits / temperature), renormalised over the
-    kept entries if `kept` is given: the one the token was sampled from. Both
+    The distribution is softmax(logits / temperature), renormalized over the
+    nuclei where they are given: the one the token was sampled from. Both
     outputs are differentiable; half-precision logits are summed in float32.
 
     Returns:
@@ -122,6 +126,6 @@ def logprobs_and_entropy(
         raise ValueError(f"logits {tuple(logits_NV.shape)} do not match targets {tuple(targets_N.shape)}")
     if not temperature > 0:
         raise ValueError(f"temperature {temperature}: expected a positive number")
-    pairs = None if kept is None else (kept.offsets, kept.ids)
-    result = _LogprobsAndEntropy.apply(logits_NV, targets_N, temperature, pairs)  # type: ignore[no-untyped-call]
+    rows = None if nuclei is None else (nuclei.offsets, nuclei.ids)
+    result = _LogprobsAndEntropy.apply(logits_NV, targets_N, temperature, rows)  # type: ignore[no-untyped-call]
     return cast(tuple[Tensor, Tensor], result)

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from echochamber.base import InputError, Problem, digest, warn
+from echochamber.base import Problem, digest, warn
 from echochamber.base import progress as default_progress
 from echochamber.corpora import NOTHING_RESERVED, Reserved, Tokenizer
 from echochamber.model import Policy, save
-from echochamber.rl.config import PolicyGradientConfig, RewardConfig, RLConfig
-from echochamber.rl.dynamics import alarms_of, confirmed
+from echochamber.rl.alarms import alarms_of, confirmed
+from echochamber.rl.config import RLConfig
 from echochamber.rl.learner import Context, Learner
 from echochamber.rollout import AUTO, Engine, make_engine
 from echochamber.train import Run, silent, start_world
@@ -38,50 +38,6 @@ class PostTrainResult:
     alarms: tuple[str, ...]
 
 
-def check_lengths(config: RLConfig, prompts: Sequence[Sequence[int]], context_length: int) -> None:
-    """Refuse prompts that leave no room for a completion.
-
-    Raises:
-        InputError: the longest prompt and `max_new_tokens` exceed the context.
-    """
-    longest = max((len(ids) for ids in prompts), default=0)
-    if longest + config.max_new_tokens > context_length:
-        raise InputError(
-            f"the longest prompt of task '{config.task}' has {longest} tokens; with max_new_tokens "
-            f"{config.max_new_tokens} it exceeds the model's context of {context_length}. "
-            f"Lower max_new_tokens to at most {max(context_length - longest, 0)} or use a longer context"
-        )
-
-
-def _check(config: RLConfig, context: Context) -> None:
-    if not isinstance(config, RewardConfig):
-        return
-    if not context.problems:
-        raise InputError(
-            f"task '{config.task}' holds no problems; {config.algorithm} needs questions to sample from"
-        )
-    prompts = context.tokenizer.encode_prompts([problem.question for problem in context.problems])
-    check_lengths(config, prompts, context.policy.config.context_length)
-    blind = not getattr(context.engine, "records_nuclei", True)
-    if isinstance(config, PolicyGradientConfig) and config.sampling.truncated and blind:
-        raise InputError(
-            f"top_p {config.top_p} and top_k {config.top_k}: this engine does not tell which tokens it left, "
-            "so updates could not see the distribution that was sampled; set top_p: 1 and top_k: 0, or use "
-            "the engine native"
-        )
-    if isinstance(config, PolicyGradientConfig) and config.prompts_per_step > len(context.problems):
-        raise InputError(
-            f"prompts_per_step {config.prompts_per_step} exceeds the {len(context.problems)} problems of "
-            f"task '{config.task}'; lower it or make the task larger"
-        )
-
-
-def _memory_advice(config: RLConfig, context: Context) -> str:
-    tokens = context.microbatch_tokens(config.microbatch_tokens)
-    half = max(tokens // 2, 1)
-    return f"set microbatch_tokens of this arm to {half} (now {tokens}; the result stays the same)"
-
-
 def post_train(
     config: RLConfig,
     *,
@@ -99,7 +55,7 @@ def post_train(
 ) -> PostTrainResult:
     """Post-train `policy` in place; every algorithm runs in this loop.
 
-    Writes `metrics.jsonl` (one row a step), `alarms.jsonl`, `timing.jsonl`,
+    Writes `metrics.jsonl` (one row per step), `alarms.jsonl`, `timing.jsonl`,
     `checkpoints/` and finally `model/` into `folder`. The same call in the same
     folder goes on from the last checkpoint and ends with the same bytes.
 
@@ -124,29 +80,12 @@ def post_train(
         policy=policy, tokenizer=tokenizer, problems=problems, grader=grader, engine=engine,
         folder=folder, seed=seed, reserved=reserved, world=world, precision=config.precision,
     )  # fmt: skip
-    _check(config, context)
+    config.check(context)
     for name, size in config.shared_batches().items():
         world.rows(size, name)
     learner = config.learner(context)
     learner.extras["alarm_streaks"] = {}
-    raised: list[str] = []
-    run = Run(
-        folder,
-        total_steps=config.total_steps,
-        modules=learner.modules,
-        optimizers=learner.optimizers,
-        extras=learner.extras,
-        fingerprints={
-            "config": digest(config.model_dump(mode="json", exclude={"checkpoint_every"})),
-            "seed": str(seed),
-            "problems": digest([(p.key, p.question, p.gold, p.rules) for p in problems]),
-        },
-        checkpoint_every=config.checkpoint_every,
-        logs=(ALARMS,),
-        world=world,
-    )
-    run.memory_advice = _memory_advice(config, context)
-    wanted = set(evaluation_steps)
+    run, wanted, raised = _run(config, context, learner), set(evaluation_steps), list[str]()
     with run, show(config.algorithm, config.total_steps) if world.is_main else silent() as bar:
         learner.extras = run.extras
         if run.step == 0 and 0 in wanted:
@@ -158,6 +97,32 @@ def post_train(
                 run.log_timing({"step": step + 1, "what": "evaluation"})
     world.on_main(lambda: save(policy, folder / "model"))
     return PostTrainResult(folder / "model", config.total_steps, run.extras["samples_seen"], tuple(raised))
+
+
+def _run(config: RLConfig, context: Context, learner: Learner) -> Run:
+    """The resumable training run of one arm, refused if its folder holds another's checkpoints."""
+    problems = [(p.key, p.question, p.gold, p.rules) for p in context.problems]
+    run = Run(
+        context.folder,
+        total_steps=config.total_steps,
+        modules=learner.modules,
+        optimizers=learner.optimizers,
+        extras=learner.extras,
+        fingerprints={
+            "config": digest(config.model_dump(mode="json", exclude={"checkpoint_every"})),
+            "seed": str(context.seed),
+            "problems": digest(problems),
+        },
+        checkpoint_every=config.checkpoint_every,
+        logs=(ALARMS,),
+        world=context.world,
+    )
+    tokens = context.microbatch_tokens(config.microbatch_tokens)
+    half = max(tokens // 2, 1)
+    run.memory_advice = (
+        f"set microbatch_tokens of this arm to {half} (now {tokens}; the result stays the same)"
+    )
+    return run
 
 
 def _one_step(run: Run, learner: Learner, step: int, bar: Any) -> list[str]:

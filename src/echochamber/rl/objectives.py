@@ -1,8 +1,8 @@
 """The objectives of policy optimisation, per token: tensors in, tensors out.
 
-Shape suffixes: B completions, T response tokens, P prompts, G samples a prompt.
-Every function returns one term a token; `weighted_sum` reduces them, so that
-a token mean, a mean of sequence means and a constant normaliser are one code
+Shape suffixes: B completions, T response tokens, P prompts, G samples per prompt.
+Every term has one value per token; `weighted_sum` reduces them, so that a
+token mean, a mean of sequence means and a constant normalizer are one code
 path that differs in the weights (`token_weights`).
 
 mask_BT is True on tokens the policy sampled. Masked entries may hold
@@ -69,15 +69,29 @@ def log_ratio(logp_BT: Tensor, old_logp_BT: Tensor, mask_BT: Tensor, level: Rati
     return keep(total_B1.expand_as(log_ratio_BT), mask_BT)
 
 
+def normalize_over_tokens(advantage_BT: Tensor, mask_BT: Tensor, *, epsilon: float = 1e-8) -> Tensor:
+    """Advantages of mean 0 and standard deviation 1 over all rollout tokens, 0 where masked.
+
+    The paper's PPO and REINFORCE baseline; `epsilon` bounds the variance from below.
+    """
+    weight_BT = mask_BT.to(advantage_BT.dtype)
+    count = weight_BT.sum().clamp(min=1)
+    advantage_BT = torch.where(mask_BT, advantage_BT, torch.zeros_like(advantage_BT))
+    mean = advantage_BT.sum() / count
+    centred_BT = (advantage_BT - mean) * weight_BT
+    variance = centred_BT.square().sum() / count
+    return centred_BT / variance.clamp(min=epsilon).sqrt()
+
+
 @dataclass(frozen=True)
 class Surrogate:
-    """Clipped policy objective.
+    """What stands in for the expected advantage: the part of the loss in which algorithms differ.
 
     Attributes:
         loss_BT: negated objective at each token.
         ratio_BT: importance ratio, detached; 1 where masked.
-        clipped_low_BT: the lower clip holds (gradient 0, advantage negative).
-        clipped_high_BT: the upper clip holds (gradient 0, advantage positive).
+        clipped_low_BT: the lower bound holds; for PPO's clip, gradient 0 and a negative advantage.
+        clipped_high_BT: the upper bound holds; for PPO's clip, gradient 0 and a positive advantage.
     """
 
     loss_BT: Tensor
@@ -133,29 +147,6 @@ def truncated_importance_weight(
     return torch.exp(difference_BT.detach()).clamp(max=cap)
 
 
-def clipped_value_loss(
-    value_BT: Tensor, old_value_BT: Tensor, return_BT: Tensor, mask_BT: Tensor, *, clip: float | None = 0.2
-) -> tuple[Tensor, Tensor]:
-    """Half the squared error of the value at each token, and where the clip holds.
-
-    0.5 * max((v - R)^2, (v_clipped - R)^2), v_clipped within `clip` of the
-    value at rollout time (Schulman et al.'s reference code; the paper uses
-    clip 0.2). `clip=None` is the plain squared error.
-
-    Returns:
-        (loss_BT, clipped_BT).
-    """
-    value_BT, old_value_BT = keep(value_BT, mask_BT), keep(old_value_BT, mask_BT)
-    return_BT = keep(return_BT, mask_BT)
-    plain_BT = (value_BT - return_BT).square()
-    if clip is None:
-        return plain_BT / 2, torch.zeros_like(mask_BT)
-    bounded_BT = torch.clamp(value_BT, old_value_BT - clip, old_value_BT + clip)
-    bounded_loss_BT = (bounded_BT - return_BT).square()
-    clipped_BT = mask_BT & (bounded_loss_BT.detach() > plain_BT.detach())
-    return torch.maximum(plain_BT, bounded_loss_BT) / 2, clipped_BT
-
-
 def token_weights(mask_BT: Tensor, aggregation: Aggregation, dtype: torch.dtype = torch.float32) -> Tensor:
     """Weight of each token; with `normalizer_of` these give the named mean.
 
@@ -182,47 +173,32 @@ def normalizer_of(
 
 
 def policy_objective(
+    surrogate: Surrogate,
     logp_BT: Tensor,
-    old_logp_BT: Tensor,
-    advantage_BT: Tensor,
     mask_BT: Tensor,
     *,
     aggregation: Aggregation,
-    ratio: RatioLevel = "token",
-    clip_low: float = 0.2,
-    clip_high: float = 0.2,
+    importance_BT: Tensor | None = None,
     ref_logp_BT: Tensor | None = None,
     kl_coefficient: float = 0.0,
     kl_estimator: Estimator = "k3",
     entropy_BT: Tensor | None = None,
     entropy_bonus: float = 0.0,
-    rollout_logp_BT: Tensor | None = None,
-    importance_cap: float | None = None,
 ) -> LossSum:
     """The whole policy loss: weighted sum of (importance weight x surrogate + KL - entropy) over tokens.
 
-    Loss at a token = w_t * surrogate_t + kl_coefficient * kl_t - entropy_bonus * H_t, with
-    w_t the truncated importance weight where `importance_cap` is given. Divide the total by
-    `normalizer_of` for the mean that `aggregation` names.
+    Loss at a token = importance_t * surrogate_t + kl_coefficient * kl_t - entropy_bonus * H_t. Divide the
+    total by `normalizer_of` for the mean that `aggregation` names.
 
     Metrics are sums over the mask: `tokens`, `clipped_low`, `clipped_high`, and of the ratio less 1
     `ratio_shift` and `ratio_shift_squared`.
 
     Raises:
-        ValueError: shapes differ, a clip is senseless, or a term's input is missing.
+        ValueError: the input of a term is missing.
     """
-    surrogate = clipped_surrogate(
-        log_ratio(logp_BT, old_logp_BT, mask_BT, ratio),
-        advantage_BT,
-        mask_BT,
-        clip_low=clip_low,
-        clip_high=clip_high,
-    )
     term_BT = surrogate.loss_BT
-    if importance_cap is not None:
-        if rollout_logp_BT is None:
-            raise ValueError("an importance weight needs the engine's log-probabilities")
-        term_BT = term_BT * truncated_importance_weight(old_logp_BT, rollout_logp_BT, mask_BT, importance_cap)
+    if importance_BT is not None:
+        term_BT = term_BT * importance_BT
     if kl_coefficient != 0.0:
         if ref_logp_BT is None:
             raise ValueError("a KL term needs the reference's log-probabilities")

@@ -1,6 +1,9 @@
-"""Rollout, score, advantages, updates: the step that PPO, the GRPO family and REINFORCE share.
+"""The step that PPO, the GRPO family and REINFORCE share: rollout, scores, advantages, updates.
 
-Shape suffixes: P prompts, G samples a prompt, B completions of the rollout,
+A new algorithm of this kind is a config (`PolicyGradientConfig`) and a `PolicyGradientLearner`
+that says how rewards become advantages and, if it is not PPO's, what the surrogate is.
+
+Shape suffixes: P prompts, G samples per prompt, B completions of the rollout,
 b completions of a microbatch, T response tokens.
 """
 
@@ -9,7 +12,7 @@ from __future__ import annotations
 import copy
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,26 +22,22 @@ from torch import Tensor, nn
 from echochamber.base import derive_seed
 from echochamber.model import Policy
 from echochamber.rl import objectives as obj
-from echochamber.rl.advantages import discounted_returns, no_signal
-from echochamber.rl.batches import Microbatch, Sample, plan_microbatches
 from echochamber.rl.config import PolicyGradientConfig
-from echochamber.rl.dynamics import completion_row, logprob_row, pooled, ratio_row, reward_row
 from echochamber.rl.learner import Context, Learner
-from echochamber.rl.policy import TokenOutputs, token_outputs
-from echochamber.rl.rollouts import Rollouts, collect, further_questions, questions_of_step
-from echochamber.train import (
-    LossSum,
-    StepStats,
-    learning_rate_at,
-    make_optimizer,
-    set_learning_rate,
-    train_step,
-)
+from echochamber.rl.microbatches import Microbatch, Sample, TokenOutputs, plan_microbatches, token_outputs
+from echochamber.rl.rollouts import Rollouts, collect, questions_of_step, with_signal
+from echochamber.rl.step_metrics import completion_row, logprob_row, pooled, ratio_row, reward_row
+from echochamber.train import LossSum, StepStats, make_optimizer, optimizer_step
+
+Stats = dict[str, list[StepStats]]
+"""What the optimizer steps of one training step did, in order, by optimizer."""
 
 
 @dataclass
-class Batch:
-    """A rollout with everything the updates need, on the policy's device.
+class RolloutBatch:
+    """A rollout with everything its updates need, on the policy's device.
+
+    The state of a training step lives here: each field is filled once, in this order; losses only read.
 
     Attributes:
         rollouts: as trained on.
@@ -47,9 +46,14 @@ class Batch:
         mask_BT: True on sampled tokens.
         trained_BT: the mask without completions that the loss leaves out.
         reward_PG: float64, on the CPU: not every device has the type.
-        old_logp_BT, entropy_BT: by the policy that sampled; filled by `score`, or by the first update.
+        rollout_logp_BT: by the engine.
+        old_logp_BT, entropy_BT: by the policy that sampled; written by `record` only.
+        scored: those two hold all completions. With a single update per rollout they are recorded during
+            that update, by its own forward pass.
         ref_logp_BT: by the reference, or None.
-        scored: `old_logp_BT` is filled.
+        value_BT: of PPO's critic at rollout time.
+        advantage_BT: what the algorithm makes of the rewards.
+        return_BT: what PPO's critic learns.
     """
 
     rollouts: Rollouts
@@ -61,31 +65,38 @@ class Batch:
     rollout_logp_BT: Tensor
     old_logp_BT: Tensor
     entropy_BT: Tensor
-    ref_logp_BT: Tensor | None = None
     scored: bool = False
+    ref_logp_BT: Tensor | None = None
+    value_BT: Tensor | None = None
+    advantage_BT: Tensor | None = None
+    return_BT: Tensor | None = None
 
-    def put(self, target_BT: Tensor, batch: Microbatch, value_N: Tensor) -> None:
-        """Write values of a microbatch's tokens into a (B, T) buffer."""
-        target_BT[batch.sample_b, : batch.mask_bT.shape[1]] = batch.to_grid(value_N.detach())
+    def put(self, target_BT: Tensor, micro: Microbatch, value_N: Tensor) -> None:
+        """Write values of a microbatch's tokens into a (B, T) buffer, detached."""
+        target_BT[micro.sample_b, : micro.mask_bT.shape[1]] = micro.to_grid(value_N.detach())
 
-    def take(self, source_BT: Tensor, batch: Microbatch) -> Tensor:
-        """(b, T): a microbatch's part of a (B, T) buffer."""
-        return source_BT[batch.sample_b, : batch.mask_bT.shape[1]]
+    def take(self, source_BT: Tensor | None, micro: Microbatch) -> Tensor:
+        """(b, T): a microbatch's part of a (B, T) buffer that has been filled."""
+        assert source_BT is not None
+        return source_BT[micro.sample_b, : micro.mask_bT.shape[1]]
 
-
-def _kept(reference: Policy, where: str) -> Policy:
-    """The reference in the memory that `keep_reference` names."""
-    if where == "host":
-        return reference.to("cpu")
-    if where == "bfloat16":
-        # The parameters alone: rotary tables need the digits of float32.
-        for parameter in reference.parameters():
-            parameter.data = parameter.data.to(torch.bfloat16)
-    return reference
+    def record(self, micro: Microbatch, outputs: TokenOutputs) -> None:
+        """Keep what the policy that sampled says about a microbatch."""
+        self.put(self.old_logp_BT, micro, outputs.logp_N)
+        self.put(self.entropy_BT, micro, outputs.entropy_N)
 
 
 class PolicyGradientLearner(Learner):
-    """The shared step; an algorithm adds how rewards become advantages."""
+    """The shared step. An algorithm adds `advantages` and overrides what else is its own.
+
+    `surrogate` is the term of the loss in which algorithms differ; `score`, `loss`, `update_all` and `row`
+    are there for those that train more than the policy (see `PPOLearner`).
+
+    Attributes:
+        policy: the weights that sample and are trained.
+        reference: the weights the arm started from, frozen; None without a KL term.
+        trained: whose gradient is clipped as one; a learner may train more than the policy.
+    """
 
     def __init__(self, config: PolicyGradientConfig, context: Context) -> None:
         super().__init__(context)
@@ -99,61 +110,36 @@ class PolicyGradientLearner(Learner):
         self.extras["kl_coefficient"] = config.kl_coefficient
 
     @abstractmethod
-    def advantages(self, batch: Batch) -> Tensor:
+    def advantages(self, batch: RolloutBatch) -> Tensor:
         """advantage_BT of a scored batch."""
 
-    def penalised_rewards(self, batch: Batch) -> Tensor:
-        """(P, G): rewards less the KL penalty summed over the completion, if KL is in the reward."""
-        kl_BT = self.kl_penalty(batch)
-        if kl_BT is None:
-            return batch.reward_PG
-        return batch.reward_PG - kl_BT.cpu().double().sum(dim=1).view_as(batch.reward_PG)
-
-    def kl_penalty(self, batch: Batch) -> Tensor | None:
-        """(B, T): coefficient times the KL estimate of each token, if KL is in the reward."""
+    def surrogate(
+        self, logp_BT: Tensor, old_logp_BT: Tensor, advantage_BT: Tensor, mask_BT: Tensor
+    ) -> obj.Surrogate:
+        """What stands in for the expected advantage at each token: PPO's clipped ratio."""
         config = self.config
-        if config.kl_in != "reward" or batch.ref_logp_BT is None or self.kl_coefficient == 0:
-            return None
-        kl_BT = obj.kl_estimate(batch.old_logp_BT, batch.ref_logp_BT, batch.mask_BT, config.kl_estimator)
-        return self.kl_coefficient * kl_BT
-
-    def kl_returns(self, batch: Batch) -> Tensor:
-        """(B, T): minus the KL penalty of this and all later tokens, if KL is in the reward, else 0."""
-        kl_BT = self.kl_penalty(batch)
-        if kl_BT is None:
-            return torch.zeros_like(batch.old_logp_BT)
-        return discounted_returns(-kl_BT, batch.mask_BT)
-
-    def at_every_token(self, advantage_PG: Tensor, batch: Batch) -> Tensor:
-        """One advantage a completion as (B, T)."""
-        return advantage_PG.flatten()[:, None].to(batch.old_logp_BT).expand_as(batch.old_logp_BT)
-
-    @property
-    def kl_coefficient(self) -> float:
-        """The KL weight in force."""
-        return float(self.extras["kl_coefficient"])
-
-    def needs_scores(self) -> bool:
-        """Whether old log-probabilities are needed before the first update.
-
-        With a single update on the whole rollout they are the update's own,
-        detached: the ratio is exactly 1 and a forward pass is saved.
-        """
-        config = self.config
-        return config.updates_per_step > 1 or (config.kl_in == "reward" and self.kl_coefficient > 0)
+        return obj.clipped_surrogate(
+            obj.log_ratio(logp_BT, old_logp_BT, mask_BT, config.ratio),
+            advantage_BT,
+            mask_BT,
+            clip_low=config.clip_low,
+            clip_high=config.clip_high,
+        )
 
     def step(self, step: int) -> dict[str, Any]:
         """One rollout and its updates."""
         observed = self.rollout(step)
-        rollouts = self.with_signal(step, observed) if self.config.dynamic_sampling else observed
+        rollouts = observed
+        if self.config.dynamic_sampling:
+            rollouts = with_signal(self, self.config, observed, step=step)
         self.extras["samples_seen"] += rollouts.num_drawn
         with self.timed("update_seconds"):
             batch = self.prepare(rollouts, observed)
             plans = self.plan(step, batch)
             first_epoch = plans[: len(plans) // self.config.epochs]
             self.score(batch, [micro for plan in first_epoch for micro in plan])
-            advantage_BT = self.advantages(batch)
-            stats = self.update_all(step, batch, advantage_BT, plans)
+            batch.advantage_BT = self.advantages(batch)
+            stats = self.update_all(step, batch, plans)
         row = self.row(batch, stats)
         self.steer_kl(row)
         return row
@@ -167,41 +153,7 @@ class PolicyGradientLearner(Learner):
         context.engine.load_weights(self.policy, step)
         return collect(self, config, [context.problems[i] for i in indices], step=step)
 
-    def with_signal(self, step: int, rollouts: Rollouts) -> Rollouts:
-        """Replace groups that are all right or all wrong by others, drawn further in this step.
-
-        DAPO (arXiv:2503.14476, eq. 11) asks how many answers are correct, not what they were paid: a
-        penalty on length alone, or a bonus for a format, does not make a group worth keeping.
-        """
-        context, config, wanted = self.context, self.config, len(rollouts.prompts)
-        teaches = ~no_signal(rollouts.correct())
-        taught = rollouts.groups(torch.nonzero(teaches).flatten().tolist())
-        spare = rollouts.groups(torch.nonzero(~teaches).flatten().tolist())
-        for draw in range(1, config.dynamic_sampling + 1):
-            if len(taught.prompts) >= wanted:
-                break
-            indices = further_questions(context.seed, step, draw, wanted, len(context.problems))
-            problems = [context.problems[i] for i in indices]
-            further = collect(self, config, problems, step=step, first_slot=draw * wanted)
-            chosen = torch.nonzero(~no_signal(further.correct())).flatten().tolist()
-            taught = taught.joined(further.groups(chosen))
-        missing = wanted - len(taught.prompts)
-        if missing > 0:
-            drawn = taught.num_drawn
-            taught = replace(taught.joined(spare.groups(range(missing))), num_drawn=drawn)
-        return taught.groups(range(wanted))
-
-    def steer_kl(self, row: Mapping[str, Any]) -> None:
-        """Move the KL coefficient towards its target (Ziegler et al. 2019, sec. 2.2)."""
-        config = self.config
-        if config.kl_target is None:
-            return
-        measured = row["kl"] if config.kl_estimator == "k3" else row[f"kl_{config.kl_estimator}"]
-        error = min(max(measured / config.kl_target - 1, -0.2), 0.2)
-        num_completions = config.prompts_per_step * config.samples_per_prompt
-        self.extras["kl_coefficient"] *= 1 + error * num_completions / config.kl_horizon
-
-    def prepare(self, rollouts: Rollouts, observed: Rollouts) -> Batch:
+    def prepare(self, rollouts: Rollouts, observed: Rollouts) -> RolloutBatch:
         """Move a rollout to the policy's device and make room for scores."""
         device, dtype = self.context.device, next(self.policy.parameters()).dtype
         dtype = torch.float64 if dtype == torch.float64 else torch.float32
@@ -210,7 +162,7 @@ class PolicyGradientLearner(Learner):
         if self.config.mask_truncated:
             whole_B = torch.tensor([not item.truncated for item in rollouts.completions], device=device)
             trained_BT = mask_BT & whole_B[:, None]
-        return Batch(
+        return RolloutBatch(
             rollouts=rollouts,
             observed=observed,
             samples=rollouts.samples(),
@@ -222,7 +174,7 @@ class PolicyGradientLearner(Learner):
             entropy_BT=torch.zeros(mask_BT.shape, dtype=dtype, device=device),
         )
 
-    def plan(self, step: int, batch: Batch) -> list[list[Microbatch]]:
+    def plan(self, step: int, batch: RolloutBatch) -> list[list[Microbatch]]:
         """Microbatches of each update: epochs x minibatches of whole groups, reshuffled each epoch."""
         config, num_prompts = self.config, len(batch.rollouts.prompts)
         per_epoch = config.updates_per_step // config.epochs
@@ -235,7 +187,7 @@ class PolicyGradientLearner(Learner):
             plans += [self.microbatches(batch, part.tolist()) for part in np.array_split(order, per_epoch)]
         return plans
 
-    def microbatches(self, batch: Batch, prompts: Sequence[int]) -> list[Microbatch]:
+    def microbatches(self, batch: RolloutBatch, prompts: Sequence[int]) -> list[Microbatch]:
         """All completions of this process's part of the given prompts."""
         per_prompt = batch.rollouts.num_samples
         prompts = sorted(prompts)[self.context.world.part(len(prompts))]
@@ -248,126 +200,175 @@ class PolicyGradientLearner(Learner):
             width=self.context.policy.config.d_model,
         )
 
-    @torch.no_grad()
-    def score(self, batch: Batch, plan: Sequence[Microbatch]) -> None:
+    def needs_scores(self) -> bool:
+        """Whether old log-probabilities are needed before the first update.
+
+        With a single update on the whole rollout they are the update's own,
+        detached: the ratio is exactly 1 and a forward pass is saved.
+        """
+        config = self.config
+        return config.updates_per_step > 1 or (config.kl_in == "reward" and self.kl_coefficient > 0)
+
+    def score(self, batch: RolloutBatch, plan: Sequence[Microbatch]) -> None:
         """Fill in reference, and where needed old, log-probabilities.
 
         `plan` holds the microbatches of the first epoch, so that the first update computes the same bits
         again and its ratio is exactly 1.
         """
-        config = self.config
-        if self.reference is not None and (config.measure_kl or self.kl_coefficient > 0):
-            batch.ref_logp_BT = torch.zeros_like(batch.old_logp_BT)
-            self.reference.to(self.context.device)
-            for micro in plan:
-                batch.put(batch.ref_logp_BT, micro, self.outputs(self.reference, micro).logp_N)
-            if config.keep_reference == "host":
-                self.reference.to("cpu")
-            batch.ref_logp_BT = self.context.world.sum(batch.ref_logp_BT)
-        if self.needs_scores():
-            for micro in plan:
-                self.score_policy(batch, micro, self.outputs(self.policy, micro))
-            self.share_scores(batch)
-            batch.scored = True
+        with torch.no_grad():
+            if self.reference is not None and (self.config.measure_kl or self.kl_coefficient > 0):
+                batch.ref_logp_BT = self.reference_logp(self.reference, batch, plan)
+            if self.needs_scores():
+                for micro in plan:
+                    batch.record(micro, self.outputs(self.policy, micro))
+                self.share_scores(batch)
 
-    def share_scores(self, batch: Batch) -> None:
-        """Every process gets what each said about its part; the other entries are 0."""
+    def reference_logp(self, reference: Policy, batch: RolloutBatch, plan: Sequence[Microbatch]) -> Tensor:
+        """(B, T): log-probabilities by the reference, which visits the device if it is kept elsewhere."""
+        logp_BT = torch.zeros_like(batch.old_logp_BT)
+        reference.to(self.context.device)
+        for micro in plan:
+            batch.put(logp_BT, micro, self.outputs(reference, micro).logp_N)
+        if self.config.keep_reference == "host":
+            reference.to("cpu")
+        return self.context.world.sum(logp_BT)
+
+    def share_scores(self, batch: RolloutBatch) -> None:
+        """Every process gets what each recorded of its part; the other entries are 0."""
         world = self.context.world
         batch.old_logp_BT, batch.entropy_BT = world.sum(batch.old_logp_BT), world.sum(batch.entropy_BT)
+        batch.scored = True
 
     def outputs(self, model: Policy, micro: Microbatch) -> TokenOutputs:
         """What a model says about the response tokens of a microbatch."""
         with self.context.autocast():
             return token_outputs(model, micro, temperature=self.config.temperature)
 
-    def score_policy(self, batch: Batch, micro: Microbatch, outputs: TokenOutputs) -> None:
-        """Keep what the sampling policy said about a microbatch."""
-        batch.put(batch.old_logp_BT, micro, outputs.logp_N)
-        batch.put(batch.entropy_BT, micro, outputs.entropy_N)
-
-    def update_all(
-        self, step: int, batch: Batch, advantage_BT: Tensor, plans: Sequence[Sequence[Microbatch]]
-    ) -> list[StepStats]:
-        """One optimiser step for each plan, in order."""
-        stats = [self.update(step, index, batch, advantage_BT, plan) for index, plan in enumerate(plans)]
+    def update_all(self, step: int, batch: RolloutBatch, plans: Sequence[Sequence[Microbatch]]) -> Stats:
+        """One optimizer step for each plan, in order."""
+        first = step * self.config.updates_per_step
+        stats = [self.update(number, batch, plan) for number, plan in enumerate(plans, start=first)]
         if not batch.scored:
             self.share_scores(batch)
-        return stats
+        return {"policy": stats}
 
-    def normalizer(self, batch: Batch, plan: Sequence[Microbatch]) -> float:
+    def update(self, number: int, batch: RolloutBatch, plan: Sequence[Microbatch]) -> StepStats:
+        """Optimizer step of the policy, number `number` of the arm.
+
+        If nothing was scored before, this is the only update of the rollout, and what its forward pass says
+        is by the policy that sampled: it is recorded, and the loss reads it as the old log-probabilities.
+        """
+        config = self.config
+
+        def loss(micro: Microbatch) -> LossSum:
+            outputs = self.outputs(self.policy, micro)
+            if not batch.scored:
+                batch.record(micro, outputs)
+            return self.loss(batch, micro, outputs)
+
+        return optimizer_step(
+            self.trained,
+            self.optimizers["policy"],
+            config.optimizer,
+            plan,
+            loss,
+            number=number,
+            total=config.steps * config.updates_per_step,
+            normalizer=self.normalizer(batch, plan),
+            collective=self.context.collective,
+        )
+
+    def normalizer(self, batch: RolloutBatch, plan: Sequence[Microbatch]) -> float:
         """What the weighted sums of an update's terms, over all processes, are divided by."""
         trained_BT = batch.trained_BT[torch.cat([micro.sample_b for micro in plan])]
         counts = torch.stack([trained_BT.any(dim=1).sum(), trained_BT.sum()])
         num_completions, num_tokens = self.context.world.sum(counts).tolist()
         return obj.normalizer_of(
-            num_completions,
-            num_tokens,
-            self.config.max_new_tokens,
-            self.config.aggregation,
+            num_completions, num_tokens, self.config.max_new_tokens, self.config.aggregation
         )
 
-    def update(
-        self, step: int, index: int, batch: Batch, advantage_BT: Tensor, plan: Sequence[Microbatch]
-    ) -> StepStats:
-        """One optimiser step of the policy."""
+    def loss(self, batch: RolloutBatch, micro: Microbatch, outputs: TokenOutputs) -> LossSum:
+        """The configured objective, summed over one microbatch."""
         config = self.config
-        number = step * config.updates_per_step + index
-        total = config.steps * config.updates_per_step
-        set_learning_rate(self.optimizers["policy"], learning_rate_at(number, config.optimizer, total))
-        return train_step(
-            self.trained,
-            self.optimizers["policy"],
-            plan,
-            lambda micro: self.loss(batch, advantage_BT, micro),
-            normalizer=self.normalizer(batch, plan),
-            max_grad_norm=config.optimizer.clip,
-            collective=self.context.collective,
-        )
-
-    def loss(self, batch: Batch, advantage_BT: Tensor, micro: Microbatch) -> LossSum:
-        """Weighted sum of the objective's terms over one microbatch."""
-        outputs = self.outputs(self.policy, micro)
-        if not batch.scored:
-            self.score_policy(batch, micro, outputs)
-        return self.policy_loss(batch, advantage_BT, micro, outputs)
-
-    def policy_loss(
-        self, batch: Batch, advantage_BT: Tensor, micro: Microbatch, outputs: TokenOutputs
-    ) -> LossSum:
-        """The configured objective on one microbatch."""
-        config = self.config
+        logp_bT, old_logp_bT = micro.to_grid(outputs.logp_N), batch.take(batch.old_logp_BT, micro)
+        mask_bT, cap = batch.take(batch.trained_BT, micro), config.truncated_importance_sampling
+        importance_bT = None
+        if cap is not None:
+            rollout_logp_bT = batch.take(batch.rollout_logp_BT, micro)
+            importance_bT = obj.truncated_importance_weight(old_logp_bT, rollout_logp_bT, mask_bT, cap)
         use_kl = config.kl_in == "loss" and batch.ref_logp_BT is not None
         return obj.policy_objective(
-            micro.to_grid(outputs.logp_N),
-            batch.take(batch.old_logp_BT, micro),
-            batch.take(advantage_BT, micro),
-            batch.take(batch.trained_BT, micro),
+            self.surrogate(logp_bT, old_logp_bT, batch.take(batch.advantage_BT, micro), mask_bT),
+            logp_bT,
+            mask_bT,
             aggregation=config.aggregation,
-            ratio=config.ratio,
-            clip_low=config.clip_low,
-            clip_high=config.clip_high,
-            ref_logp_BT=None if batch.ref_logp_BT is None else batch.take(batch.ref_logp_BT, micro),
+            importance_BT=importance_bT,
+            ref_logp_BT=batch.take(batch.ref_logp_BT, micro) if use_kl else None,
             kl_coefficient=self.kl_coefficient if use_kl else 0.0,
             kl_estimator=config.kl_estimator,
             entropy_BT=micro.to_grid(outputs.entropy_N) if config.entropy_bonus > 0 else None,
             entropy_bonus=config.entropy_bonus,
-            rollout_logp_BT=batch.take(batch.rollout_logp_BT, micro),
-            importance_cap=config.truncated_importance_sampling,
         )
 
-    def row(self, batch: Batch, stats: Sequence[StepStats]) -> dict[str, Any]:
+    @property
+    def kl_coefficient(self) -> float:
+        """The KL weight in force."""
+        return float(self.extras["kl_coefficient"])
+
+    def kl_penalty(self, batch: RolloutBatch) -> Tensor | None:
+        """(B, T): coefficient times the KL estimate of each token, if KL is in the reward."""
+        config = self.config
+        if config.kl_in != "reward" or batch.ref_logp_BT is None or self.kl_coefficient == 0:
+            return None
+        kl_BT = obj.kl_estimate(batch.old_logp_BT, batch.ref_logp_BT, batch.mask_BT, config.kl_estimator)
+        return self.kl_coefficient * kl_BT
+
+    def penalized_rewards(self, batch: RolloutBatch) -> Tensor:
+        """(P, G): rewards less the KL penalty summed over the completion, if KL is in the reward."""
+        kl_BT = self.kl_penalty(batch)
+        if kl_BT is None:
+            return batch.reward_PG
+        return batch.reward_PG - kl_BT.cpu().double().sum(dim=1).view_as(batch.reward_PG)
+
+    def at_every_token(self, advantage_PG: Tensor, batch: RolloutBatch) -> Tensor:
+        """One advantage per completion as (B, T)."""
+        return advantage_PG.flatten()[:, None].to(batch.old_logp_BT).expand_as(batch.old_logp_BT)
+
+    def steer_kl(self, row: Mapping[str, Any]) -> None:
+        """Move the KL coefficient towards its target (Ziegler et al. 2019, sec. 2.2)."""
+        config = self.config
+        if config.kl_target is None:
+            return
+        measured = row["kl"] if config.kl_estimator == "k3" else row[f"kl_{config.kl_estimator}"]
+        error = min(max(measured / config.kl_target - 1, -0.2), 0.2)
+        num_completions = config.prompts_per_step * config.samples_per_prompt
+        self.extras["kl_coefficient"] *= 1 + error * num_completions / config.kl_horizon
+
+    def row(self, batch: RolloutBatch, stats: Mapping[str, Sequence[StepStats]]) -> dict[str, Any]:
         """The step's metrics."""
-        count = max(len(stats), 1)
+        policy = stats["policy"]
+        count = max(len(policy), 1)
         return {
             **reward_row(batch.observed.reward_PG),
             **completion_row(batch.observed.completions),
             **logprob_row(
                 batch.old_logp_BT, batch.ref_logp_BT, batch.rollout_logp_BT, batch.entropy_BT, batch.mask_BT
             ),
-            **ratio_row(pooled([item.metrics for item in stats])),
+            **ratio_row(pooled([item.metrics for item in policy])),
             "kl_coefficient": self.kl_coefficient,
-            "loss": sum(item.loss for item in stats) / count,
-            "grad_norm": sum(item.grad_norm for item in stats) / count,
+            "loss": sum(item.loss for item in policy) / count,
+            "grad_norm": sum(item.grad_norm for item in policy) / count,
             "learning_rate": self.optimizers["policy"].param_groups[0]["lr"],
             "samples_seen": self.extras["samples_seen"],
         }
+
+
+def _kept(reference: Policy, where: str) -> Policy:
+    """The reference in the memory that `keep_reference` names."""
+    if where == "host":
+        return reference.to("cpu")
+    if where == "bfloat16":
+        # The parameters alone: rotary tables need the digits of float32.
+        for parameter in reference.parameters():
+            parameter.data = parameter.data.to(torch.bfloat16)
+    return reference

@@ -1,12 +1,13 @@
-"""Proximal policy optimisation with a critic.
+"""Proximal policy optimization with a critic.
 
 Shape suffixes: B completions of the rollout, b of a microbatch, T and N response tokens, D width.
+A completion occupies the first tokens of its row; mask_BT is True there.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Self
 
 import torch
@@ -14,25 +15,16 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from echochamber.base import derive_seed
-from echochamber.model import ValueHead, ValueModel
+from echochamber.model import ModelConfig, ValueHead, ValueModel, num_parameters
 from echochamber.rl import objectives as obj
-from echochamber.rl.advantages import explained_variance, gae, normalize_over_tokens, token_rewards
-from echochamber.rl.batches import Microbatch
 from echochamber.rl.config import PAPER_OPTIMIZER, PolicyGradientConfig, register_algorithm
-from echochamber.rl.dynamics import pooled
 from echochamber.rl.learner import Context, Learner
-from echochamber.rl.objectives import Aggregation
-from echochamber.rl.policy import response_hidden
-from echochamber.rl.policy_gradient import Batch, PolicyGradientLearner
-from echochamber.train import (
-    LossSum,
-    OptimizerConfig,
-    StepStats,
-    learning_rate_at,
-    make_optimizer,
-    set_learning_rate,
-    train_step,
-)
+from echochamber.rl.microbatches import Microbatch, TokenOutputs, response_hidden
+from echochamber.rl.objectives import Aggregation, keep, normalize_over_tokens
+from echochamber.rl.policy_gradient import PolicyGradientLearner, RolloutBatch, Stats
+from echochamber.rl.step_metrics import pooled
+from echochamber.train import LossSum, OptimizerConfig, StepStats, make_optimizer, optimizer_step
+from echochamber.train.memory import kept_bytes
 
 
 class PPOConfig(PolicyGradientConfig):
@@ -40,7 +32,7 @@ class PPOConfig(PolicyGradientConfig):
 
     Critic learning rate 7e-6 and initialised from the policy, gamma 1, GAE
     lambda 0.95, clip 0.2, value clip 0.2, k1 in the per-token reward,
-    advantages normalised over all rollout tokens, 8 updates a rollout.
+    advantages normalized over all rollout tokens, 8 updates per rollout.
 
     Attributes:
         gamma: discount of a token's reward for each token before it.
@@ -83,9 +75,90 @@ class PPOConfig(PolicyGradientConfig):
             )
         return self
 
+    def gpu_bytes(self, shape: ModelConfig, *, num_processes: int = 1) -> dict[str, float]:
+        """Also weights and moments of an own critic, which is the trunk and a value head."""
+        parts = super().gpu_bytes(shape, num_processes=num_processes)
+        if self.critic == "own":
+            head = 0 if shape.tied_embeddings else shape.vocab_size * shape.d_model
+            parameters = num_parameters(shape) - head + shape.d_model + 1
+            parts |= {f"critic: {name}": size for name, size in kept_bytes(parameters).items()}
+        return parts
+
     def learner(self, context: Context) -> Learner:
         """The PPO learner."""
         return PPOLearner(self, context)
+
+
+def token_rewards(reward_B: Tensor, penalty_BT: Tensor | None, mask_BT: Tensor) -> Tensor:
+    """Reward of each token: the completion's reward on its last token, less the KL penalty on all.
+
+    Stiennon et al. 2020 / Ouyang et al. 2022; the paper's PPO (KL inside the per-token reward).
+    A completion without tokens has no token to carry its reward and is dropped.
+    """
+    reward_BT = torch.zeros(mask_BT.shape, dtype=reward_B.dtype, device=reward_B.device)
+    last_B = mask_BT.sum(dim=1) - 1
+    rows_B = torch.nonzero(last_B >= 0).squeeze(1)
+    reward_BT[rows_B, last_B[rows_B]] = reward_B[rows_B]
+    if penalty_BT is not None:
+        reward_BT = reward_BT - keep(penalty_BT, mask_BT)
+    return reward_BT
+
+
+def gae(
+    reward_BT: Tensor, value_BT: Tensor, mask_BT: Tensor, *, gamma: float = 1.0, lam: float = 0.95
+) -> tuple[Tensor, Tensor]:
+    """Generalized advantage estimation (Schulman et al. 2016, arXiv:1506.02438, eq. 16).
+
+    A_t = sum_k (gamma * lam)^k delta_{t+k}, delta_t = r_t + gamma V_{t+1} - V_t,
+    V = 0 after the last token, whether the completion ended by itself or by length.
+
+    Returns:
+        (advantage_BT, return_BT), return = advantage + value; 0 where masked.
+    """
+    value_BT = torch.where(mask_BT, value_BT, torch.zeros_like(value_BT))
+    reward_BT = torch.where(mask_BT, reward_BT, torch.zeros_like(reward_BT))
+    next_value_BT = torch.cat([value_BT[:, 1:], torch.zeros_like(value_BT[:, :1])], dim=1)
+    delta_BT = reward_BT + gamma * next_value_BT - value_BT
+    running_B = torch.zeros_like(delta_BT[:, 0])
+    columns = []
+    for t in reversed(range(delta_BT.shape[1])):
+        running_B = torch.where(mask_BT[:, t], delta_BT[:, t] + gamma * lam * running_B, running_B * 0)
+        columns.append(running_B)
+    advantage_BT = torch.stack(columns[::-1], dim=1)
+    return advantage_BT, torch.where(mask_BT, advantage_BT + value_BT, torch.zeros_like(value_BT))
+
+
+def clipped_value_loss(
+    value_BT: Tensor, old_value_BT: Tensor, return_BT: Tensor, mask_BT: Tensor, *, clip: float | None = 0.2
+) -> tuple[Tensor, Tensor]:
+    """Half the squared error of the value at each token, and where the clip holds.
+
+    0.5 * max((v - R)^2, (v_clipped - R)^2), v_clipped within `clip` of the
+    value at rollout time (Schulman et al.'s reference code; the paper uses
+    clip 0.2). `clip=None` is the plain squared error.
+
+    Returns:
+        (loss_BT, clipped_BT).
+    """
+    value_BT, old_value_BT = keep(value_BT, mask_BT), keep(old_value_BT, mask_BT)
+    return_BT = keep(return_BT, mask_BT)
+    plain_BT = (value_BT - return_BT).square()
+    if clip is None:
+        return plain_BT / 2, torch.zeros_like(mask_BT)
+    bounded_BT = torch.clamp(value_BT, old_value_BT - clip, old_value_BT + clip)
+    bounded_loss_BT = (bounded_BT - return_BT).square()
+    clipped_BT = mask_BT & (bounded_loss_BT.detach() > plain_BT.detach())
+    return torch.maximum(plain_BT, bounded_loss_BT) / 2, clipped_BT
+
+
+def explained_variance(value_BT: Tensor, return_BT: Tensor, mask_BT: Tensor) -> float:
+    """1 - Var(return - value) / Var(return) over the mask; NaN when the returns do not vary."""
+    residual = (return_BT - value_BT)[mask_BT].cpu().double()
+    target = return_BT[mask_BT].cpu().double()
+    variance = target.var(correction=0)
+    if target.numel() == 0 or float(variance) == 0.0:
+        return float("nan")
+    return float(1 - residual.var(correction=0) / variance)
 
 
 class PPOLearner(PolicyGradientLearner):
@@ -113,118 +186,110 @@ class PPOLearner(PolicyGradientLearner):
             self.modules["critic"] = self.head
             self.trained = nn.ModuleList([context.policy, self.head])
             self.optimizers["policy"] = make_optimizer(self.trained, config.optimizer)
-        self.value_BT = self.return_BT = torch.zeros(0)
-        self.value_stats: list[StepStats] = []
 
     def needs_scores(self) -> bool:
         """Values are needed before the updates, and the old log-probabilities with them."""
         return True
 
-    @torch.no_grad()
-    def score(self, batch: Batch, plan: Sequence[Microbatch]) -> None:
+    def score(self, batch: RolloutBatch, plan: Sequence[Microbatch]) -> None:
         """Log-probabilities, then the value before each token."""
         super().score(batch, plan)
-        self.value_BT = torch.zeros_like(batch.old_logp_BT)
-        for micro in plan:
-            batch.put(self.value_BT, micro, self.head(self.hidden(micro)))
-        self.value_BT = self.context.world.sum(self.value_BT)
+        value_BT = torch.zeros_like(batch.old_logp_BT)
+        with torch.no_grad():
+            for micro in plan:
+                batch.put(value_BT, micro, self.head(self.hidden(micro)))
+        batch.value_BT = self.context.world.sum(value_BT)
 
     def hidden(self, micro: Microbatch) -> Tensor:
         """hidden_ND of the critic's network; in float32 at least, as values are."""
         with self.context.autocast():
             return response_hidden(self.trunk, micro)
 
-    def advantages(self, batch: Batch) -> Tensor:
-        """(B, T): GAE of the per-token rewards."""
+    def advantages(self, batch: RolloutBatch) -> Tensor:
+        """(B, T): GAE of the per-token rewards; fills `batch.return_BT`, what the values learn."""
         config = self.config
+        assert batch.value_BT is not None
         reward_BT = token_rewards(
-            batch.reward_PG.flatten().to(batch.old_logp_BT),
-            self.kl_penalty(batch),
-            batch.mask_BT,
-            kl_coefficient=1.0,
+            batch.reward_PG.flatten().to(batch.old_logp_BT), self.kl_penalty(batch), batch.mask_BT
         )
-        advantage_BT, self.return_BT = gae(
-            reward_BT, self.value_BT, batch.mask_BT, gamma=config.gamma, lam=config.gae_lambda
+        advantage_BT, batch.return_BT = gae(
+            reward_BT, batch.value_BT, batch.mask_BT, gamma=config.gamma, lam=config.gae_lambda
         )
-        self.value_stats = []
         if not config.normalize_advantages:
             return advantage_BT
         return normalize_over_tokens(advantage_BT, batch.mask_BT)
 
-    def update_all(
-        self, step: int, batch: Batch, advantage_BT: Tensor, plans: Sequence[Sequence[Microbatch]]
-    ) -> list[StepStats]:
+    def update_all(self, step: int, batch: RolloutBatch, plans: Sequence[Sequence[Microbatch]]) -> Stats:
         """Policy, then critic, on each minibatch; the critic alone while it warms up."""
-        stats = []
-        for index, plan in enumerate(plans):
+        stats: Stats = {"policy": [], "critic": []}
+        for number, plan in enumerate(plans, start=step * self.config.updates_per_step):
             if step >= self.config.critic_warmup_steps:
-                stats.append(self.update(step, index, batch, advantage_BT, plan))
+                stats["policy"].append(self.update(number, batch, plan))
             if self.config.critic == "own":
-                self.value_stats.append(self.update_critic(step, index, batch, plan))
+                stats["critic"].append(self.update_critic(number, batch, plan))
         return stats
 
-    def update_critic(self, step: int, index: int, batch: Batch, plan: Sequence[Microbatch]) -> StepStats:
-        """One optimiser step of the critic's own network."""
+    def update_critic(self, number: int, batch: RolloutBatch, plan: Sequence[Microbatch]) -> StepStats:
+        """One optimizer step of the critic's own network."""
         config = self.config
-        number, total = step * config.updates_per_step + index, config.steps * config.updates_per_step
-        optimizer = self.optimizers["critic"]
-        set_learning_rate(optimizer, learning_rate_at(number, config.critic_optimizer, total))
-        return train_step(
+        return optimizer_step(
             self.modules["critic"],
-            optimizer,
+            self.optimizers["critic"],
+            config.critic_optimizer,
             plan,
             lambda micro: self.value_loss(batch, micro, self.hidden(micro)),
+            number=number,
+            total=config.steps * config.updates_per_step,
             normalizer=self.normalizer(batch, plan),
-            max_grad_norm=config.critic_optimizer.clip,
             collective=self.context.collective,
         )
 
-    def value_loss(self, batch: Batch, micro: Microbatch, hidden_ND: Tensor) -> LossSum:
+    def value_loss(self, batch: RolloutBatch, micro: Microbatch, hidden_ND: Tensor) -> LossSum:
         """Clipped squared error of the values of one microbatch."""
         mask_bT = batch.take(batch.trained_BT, micro)
         value_bT = micro.to_grid(self.head(hidden_ND))
-        loss_bT, clipped_bT = obj.clipped_value_loss(
+        loss_bT, clipped_bT = clipped_value_loss(
             value_bT,
-            batch.take(self.value_BT, micro),
-            batch.take(self.return_BT, micro),
+            batch.take(batch.value_BT, micro),
+            batch.take(batch.return_BT, micro),
             mask_bT,
             clip=self.config.value_clip,
         )
         weight_bT = obj.token_weights(mask_bT, self.config.aggregation, value_bT.dtype)
-        total = obj.weighted_sum(loss_bT, weight_bT, mask_bT)
         return LossSum(
-            total,
+            obj.weighted_sum(loss_bT, weight_bT, mask_bT),
             {
                 "value_tokens": mask_bT.sum(),
-                "value_error": obj.keep(loss_bT, mask_bT).sum(),
+                "value_error": keep(loss_bT, mask_bT).sum(),
                 "value_clipped": clipped_bT.sum(),
             },
         )
 
-    def loss(self, batch: Batch, advantage_BT: Tensor, micro: Microbatch) -> LossSum:
+    def loss(self, batch: RolloutBatch, micro: Microbatch, outputs: TokenOutputs) -> LossSum:
         """The policy's loss, with the value's beside it in a shared network."""
+        policy = super().loss(batch, micro, outputs)
         if self.config.critic == "own":
-            return super().loss(batch, advantage_BT, micro)
-        outputs = self.outputs(self.policy, micro)
-        policy = self.policy_loss(batch, advantage_BT, micro, outputs)
+            return policy
         value = self.value_loss(batch, micro, outputs.hidden_ND)
         return LossSum(
             policy.total + self.config.value_coefficient * value.total, {**policy.metrics, **value.metrics}
         )
 
-    def row(self, batch: Batch, stats: Sequence[StepStats]) -> dict[str, Any]:
+    def row(self, batch: RolloutBatch, stats: Mapping[str, Sequence[StepStats]]) -> dict[str, Any]:
         """The shared metrics and the critic's."""
-        sums = pooled([item.metrics for item in (self.value_stats or stats)])
+        critic = stats["critic"]
+        sums = pooled([item.metrics for item in critic or stats["policy"]])
         tokens = max(sums["value_tokens"], 1.0)
+        assert batch.value_BT is not None and batch.return_BT is not None
         row = {
             **super().row(batch, stats),
             "value_loss": sums["value_error"] / tokens,
             "value_clip_fraction": sums["value_clipped"] / tokens,
-            "value_mean": float(self.value_BT[batch.mask_BT].mean()),
-            "explained_variance": explained_variance(self.value_BT, self.return_BT, batch.mask_BT),
+            "value_mean": float(batch.value_BT[batch.mask_BT].mean()),
+            "explained_variance": explained_variance(batch.value_BT, batch.return_BT, batch.mask_BT),
         }
-        if self.value_stats:
-            row["critic_grad_norm"] = sum(s.grad_norm for s in self.value_stats) / len(self.value_stats)
+        if critic:
+            row["critic_grad_norm"] = sum(item.grad_norm for item in critic) / len(critic)
         return row
 
 

@@ -1,17 +1,21 @@
-"""REINFORCE with a baseline: leave-one-out, and the group mean with batch normalisation."""
+"""REINFORCE with a baseline: leave-one-out, and the group mean with batch normalization.
+
+Shape suffixes: P prompts, G samples per prompt, B completions, T response tokens.
+"""
 
 from __future__ import annotations
 
 from typing import Literal, Self
 
+import torch
 from pydantic import model_validator
 from torch import Tensor
 
-from echochamber.rl.advantages import group_advantages, leave_one_out_advantages, normalize_over_tokens
 from echochamber.rl.config import PolicyGradientConfig, register_algorithm
+from echochamber.rl.grpo import group_advantages
 from echochamber.rl.learner import Context, Learner
-from echochamber.rl.objectives import Aggregation
-from echochamber.rl.policy_gradient import Batch, PolicyGradientLearner
+from echochamber.rl.objectives import Aggregation, normalize_over_tokens
+from echochamber.rl.policy_gradient import PolicyGradientLearner, RolloutBatch
 
 
 class RLOOConfig(PolicyGradientConfig):
@@ -19,7 +23,7 @@ class RLOOConfig(PolicyGradientConfig):
 
     Advantage: the reward, less the completion's k1 KL, above the mean of the
     other samples; the log-probability of the whole completion is a sum over
-    tokens. As published there is no importance ratio; with several updates a
+    tokens. As published there is no importance ratio; with several updates per
     rollout the clipped ratio of each token corrects for the older policy.
     """
 
@@ -42,7 +46,7 @@ class ReinforceBaselineConfig(PolicyGradientConfig):
     """REINFORCE++ with baseline (Hu et al. 2025, arXiv:2501.03262), the paper's `reinforce_baseline`.
 
     Advantage at a token: reward less the group's mean, less the k1 KL still to
-    come, then normalised over all tokens of the rollout.
+    come, then normalized over all tokens of the rollout.
 
     Attributes:
         normalize_advantages: to mean 0 and standard deviation 1 over all rollout tokens.
@@ -64,25 +68,53 @@ class ReinforceBaselineConfig(PolicyGradientConfig):
         return ReinforceBaselineLearner(self, context)
 
 
+def leave_one_out_advantages(reward_PG: Tensor) -> Tensor:
+    """Reward above the mean of the *other* samples of its group.
+
+    RLOO, Ahmadian et al. 2024 (arXiv:2402.14740). Equals G / (G - 1) times the reward above the group mean.
+
+    Raises:
+        ValueError: one sample per group.
+    """
+    num_samples = reward_PG.shape[1]
+    if num_samples < 2:
+        raise ValueError("a leave-one-out baseline needs at least 2 samples per prompt")
+    others_PG = (reward_PG.sum(dim=1, keepdim=True) - reward_PG) / (num_samples - 1)
+    equal_P1 = (reward_PG == reward_PG[:, :1]).all(dim=1, keepdim=True)
+    return torch.where(equal_P1, torch.zeros_like(reward_PG), reward_PG - others_PG)
+
+
+def returns_to_go(reward_BT: Tensor, mask_BT: Tensor) -> Tensor:
+    """Sum of the rewards of each token and of all later ones, 0 where masked."""
+    running_B = torch.zeros_like(reward_BT[:, 0])
+    columns = []
+    for t in reversed(range(reward_BT.shape[1])):
+        running_B = torch.where(mask_BT[:, t], reward_BT[:, t] + running_B, 0.0)
+        columns.append(running_B)
+    return torch.stack(columns[::-1], dim=1)
+
+
 class RLOOLearner(PolicyGradientLearner):
-    """Advantage: penalised reward above the mean of the other samples."""
+    """Advantage: penalized reward above the mean of the other samples."""
 
     config: RLOOConfig
 
-    def advantages(self, batch: Batch) -> Tensor:
+    def advantages(self, batch: RolloutBatch) -> Tensor:
         """(B, T), the same at every token of a completion."""
-        return self.at_every_token(leave_one_out_advantages(self.penalised_rewards(batch)), batch)
+        return self.at_every_token(leave_one_out_advantages(self.penalized_rewards(batch)), batch)
 
 
 class ReinforceBaselineLearner(PolicyGradientLearner):
-    """Advantage: reward above the group's mean less future KL, normalised over the rollout."""
+    """Advantage: reward above the group's mean less future KL, normalized over the rollout."""
 
     config: ReinforceBaselineConfig
 
-    def advantages(self, batch: Batch) -> Tensor:
+    def advantages(self, batch: RolloutBatch) -> Tensor:
         """(B, T)."""
-        centred_PG = group_advantages(batch.reward_PG, scale="none")
-        advantage_BT = self.at_every_token(centred_PG, batch) + self.kl_returns(batch)
+        advantage_BT = self.at_every_token(group_advantages(batch.reward_PG, scale="none"), batch)
+        kl_BT = self.kl_penalty(batch)
+        if kl_BT is not None:
+            advantage_BT = advantage_BT + returns_to_go(-kl_BT, batch.mask_BT)
         if not self.config.normalize_advantages:
             return advantage_BT
         return normalize_over_tokens(advantage_BT, batch.mask_BT)

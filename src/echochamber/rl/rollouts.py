@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -20,10 +20,11 @@ import torch
 from torch import Tensor
 
 from echochamber.base import InputError, Problem, derive_seed
-from echochamber.rl.batches import Sample
-from echochamber.rl.config import RewardConfig
+from echochamber.rl.config import PolicyGradientConfig, RewardConfig
 from echochamber.rl.learner import Learner
+from echochamber.rl.microbatches import Sample
 from echochamber.rl.rewards import REWARDS
+from echochamber.rl.step_metrics import no_signal
 from echochamber.rollout import Completion, grade, sample
 
 
@@ -79,7 +80,7 @@ class Rollouts:
             Sample(
                 prompt=index // self.num_samples,
                 token_ids=item.sampled.token_ids.astype(np.int64),
-                kept=None if (nucleus := item.sampled.nucleus) is None else (nucleus.offsets, nucleus.ids),
+                nucleus=item.sampled.nucleus,
             )
             for index, item in enumerate(self.completions)
         ]
@@ -195,3 +196,28 @@ def collect(
     # A reward may look at all completions, and a reward of the user's own may be random: asked once.
     reward_B = torch.tensor(world.on_main(lambda: rewards_of(config, completions)), dtype=torch.float64)
     return Rollouts(completions, reward_B.view(len(problems), size), num_drawn=len(completions))
+
+
+def with_signal(learner: Learner, config: PolicyGradientConfig, rollouts: Rollouts, *, step: int) -> Rollouts:
+    """Replace groups that are all right or all wrong by others, drawn further in this step.
+
+    DAPO (arXiv:2503.14476, eq. 11) asks how many answers are correct, not what they were paid: a
+    penalty on length alone, or a bonus for a format, does not make a group worth keeping.
+    """
+    context, wanted = learner.context, len(rollouts.prompts)
+    teaches_P = ~no_signal(rollouts.correct())
+    taught = rollouts.groups(torch.nonzero(teaches_P).flatten().tolist())
+    spare = rollouts.groups(torch.nonzero(~teaches_P).flatten().tolist())
+    for draw in range(1, config.dynamic_sampling + 1):
+        if len(taught.prompts) >= wanted:
+            break
+        indices = further_questions(context.seed, step, draw, wanted, len(context.problems))
+        problems = [context.problems[i] for i in indices]
+        further = collect(learner, config, problems, step=step, first_slot=draw * wanted)
+        chosen = torch.nonzero(~no_signal(further.correct())).flatten().tolist()
+        taught = taught.joined(further.groups(chosen))
+    missing = wanted - len(taught.prompts)
+    if missing > 0:
+        drawn = taught.num_drawn
+        taught = replace(taught.joined(spare.groups(range(missing))), num_drawn=drawn)
+    return taught.groups(range(wanted))

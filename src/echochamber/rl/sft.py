@@ -1,17 +1,30 @@
-"""Supervised fine-tuning on documents, as an arm of its own or as the start of another."""
+"""Supervised fine-tuning on documents, and the likelihood steps that Expert Iteration shares with it.
+
+Shape suffixes: N response tokens.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 from pydantic import Field
 
 from echochamber.base import InputError, derive_seed, note
 from echochamber.corpora import SourceConfig, open_source
-from echochamber.rl.config import PAPER_OPTIMIZER, RLConfig, register_algorithm
+from echochamber.rl.config import PAPER_OPTIMIZER, Documents, RLConfig, Workload, register_algorithm
 from echochamber.rl.learner import Context, Learner
-from echochamber.rl.supervised import Pair, SupervisedLearner
-from echochamber.train import OptimizerConfig
+from echochamber.rl.microbatches import Microbatch, Sample, plan_microbatches, response_hidden
+from echochamber.train import (
+    LossSum,
+    OptimizerConfig,
+    StepStats,
+    linear_cross_entropy,
+    make_optimizer,
+    optimizer_step,
+)
 
 
 class SFTConfig(RLConfig):
@@ -31,13 +44,101 @@ class SFTConfig(RLConfig):
     batch_size: int = Field(default=256, ge=1)
     optimizer: OptimizerConfig = PAPER_OPTIMIZER.model_copy(update={"learning_rate": 1e-4})
 
+    @property
+    def documents(self) -> Documents:
+        """The first documents of the source."""
+        return Documents(self.source, self.num_documents)
+
     def shared_batches(self) -> dict[str, int]:
         """Each process tunes on its part of a batch."""
         return {"batch_size": self.batch_size}
 
+    def workload(self, num_problems: int) -> Workload:
+        """One training step on every document of every batch."""
+        return Workload(trained=self.steps * self.batch_size)
+
     def learner(self, context: Context) -> Learner:
         """The supervised learner."""
         return SFTLearner(self, context)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One document to imitate.
+
+    Attributes:
+        prompt: tokens that are read only.
+        response: tokens that are learned, the end of text included.
+    """
+
+    prompt: tuple[int, ...]
+    response: tuple[int, ...]
+
+
+class SupervisedLearner(Learner):
+    """Mean negative log-likelihood of response tokens, minimised batch by batch."""
+
+    def __init__(self, config: RLConfig, batch_size: int, context: Context) -> None:
+        super().__init__(context)
+        self.tuning, self.batch_size = config, batch_size
+        self.optimizers["policy"] = make_optimizer(context.policy, config.optimizer)
+
+    def tune(self, pairs: Sequence[Pair], *, number: int, total: int, purpose: str, index: int) -> StepStats:
+        """Update number `number` of `total` on the pairs, taken pass after pass in seeded orders.
+
+        Raises:
+            NonFiniteError: the loss or gradient is not finite; nothing was updated.
+        """
+        chosen = self.batch_of(len(pairs), number, purpose, index)
+        mine = self.context.world.part(len(chosen))
+        plan = self._plan([pairs[i] for i in chosen[mine]])
+        return optimizer_step(
+            self.context.policy,
+            self.optimizers["policy"],
+            self.tuning.optimizer,
+            plan,
+            self._loss,
+            number=number,
+            total=total,
+            normalizer=float(sum(len(pairs[i].response) for i in chosen)),
+            collective=self.context.collective,
+        )
+
+    def batch_of(self, num_pairs: int, number: int, purpose: str, index: int) -> list[int]:
+        """Indices of the pairs of one batch."""
+        orders: dict[int, np.ndarray[tuple[int], np.dtype[np.int64]]] = {}
+        chosen = []
+        for place in range(number * self.batch_size, (number + 1) * self.batch_size):
+            part = place // num_pairs
+            if part not in orders:
+                seed = derive_seed(self.context.seed, purpose, index, part)
+                orders[part] = np.random.default_rng(seed).permutation(num_pairs)
+            chosen.append(int(orders[part][place % num_pairs]))
+        return chosen
+
+    def _plan(self, pairs: Sequence[Pair]) -> list[Microbatch]:
+        prompts: dict[tuple[int, ...], int] = {}
+        samples = [
+            Sample(
+                prompt=prompts.setdefault(pair.prompt, len(prompts)),
+                token_ids=np.asarray(pair.response, dtype=np.int64),
+            )
+            for pair in pairs
+        ]
+        return plan_microbatches(
+            list(prompts),
+            samples,
+            range(len(samples)),
+            budget_tokens=self.context.microbatch_tokens(self.tuning.microbatch_tokens),
+            device=self.context.device,
+            width=self.context.policy.config.d_model,
+        )
+
+    def _loss(self, micro: Microbatch) -> LossSum:
+        policy = self.context.policy
+        with self.context.autocast():
+            hidden_ND = response_hidden(policy, micro)
+            return linear_cross_entropy(hidden_ND, policy.head_weight, micro.target_N)
 
 
 def read_pairs(config: SFTConfig, context: Context) -> tuple[list[Pair], int]:

@@ -1,15 +1,15 @@
 from .asking import Completion, Group, ask, grade, sample
+from .cache_bytes import rollout_bytes
 from .engines import AUTO, ENGINES, make_engine
 from .hf import HFEngine
 from .interface import Engine, Nucleus, SampledTokens, Sampling
-from .native import GPU_CACHE_BYTES, NativeEngine
+from .native import NativeEngine
 from .sampling import nucleus_logprobs
 from .vllm import VLLMEngine
 
 __all__ = [
     "AUTO",
     "ENGINES",
-    "GPU_CACHE_BYTES",
     "Completion",
     "Engine",
     "Group",
@@ -23,5 +23,6 @@ __all__ = [
     "grade",
     "make_engine",
     "nucleus_logprobs",
+    "rollout_bytes",
     "sample",
 ]

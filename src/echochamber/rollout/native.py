@@ -17,6 +17,7 @@ from torch import Tensor
 from echochamber.base import InputError
 from echochamber.model import Policy, Transformer
 from echochamber.rollout.batches import Record, Unit, split_work, stream_keys_of
+from echochamber.rollout.cache_bytes import CPU_CACHE_BYTES, GPU_CACHE_BYTES
 from echochamber.rollout.decoder import Decoder
 from echochamber.rollout.interface import SampledTokens, Sampling, check_prompts
 from echochamber.rollout.randomness import uniforms
@@ -25,8 +26,6 @@ from echochamber.rollout.sampling import draw
 from echochamber.rollout.static import LEAST_COLUMNS, StaticSteps, bucket, rows_within
 
 POSITIONS_A_BLOCK = 128
-# Most memory for keys and values of one batch.
-CPU_CACHE_BYTES, GPU_CACHE_BYTES = 2**30, 2**34
 
 
 def _ours(model: Policy) -> Transformer:

@@ -110,7 +110,8 @@ def _check_first_pass(
     study: StudyConfig, document: Document, start: Key, prefix: str, place: Place, steps: Sequence[int]
 ) -> None:
     config = study.arms[str(place.arm)]
-    if not hasattr(config, "samples_per_prompt"):
+    per_step = config.questions_per_step
+    if per_step == 0:
         _refuse(
             document,
             start,
@@ -120,7 +121,6 @@ def _check_first_pass(
             f"{place.arm} samples no questions, so it has no passes",
         )
     questions = study.tasks[config.task].num_problems if config.task in study.tasks else None
-    per_step = getattr(config, "prompts_per_step", None)
     if questions is None or per_step is None:
         return  # known only when the questions are drawn, or a matter of rounds
     reached = [step for step in steps[1:-1] if 1 / ONE_SPACING <= step * per_step / questions <= 1]

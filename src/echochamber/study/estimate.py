@@ -7,6 +7,7 @@ from typing import Any
 
 from echochamber import model, rl
 from echochamber.corpora import plan_mixture
+from echochamber.rollout import rollout_bytes
 from echochamber.study.config import StudyConfig
 from echochamber.study.importing import describe_folder
 from echochamber.study.runner import Study
@@ -99,32 +100,14 @@ class _Costs:
 
     def arm(self, size: str, config: rl.RLConfig) -> tuple[float, float]:
         """Tokens and FLOPs of one arm with its evaluations."""
-        prompts, samples, completions = self.workload(config)
-        sampled, sample_flops = self.sample_flops(size, prompts, samples)
-        trained = completions * (self.prompt_tokens + self.solution_tokens)
+        task = self.config.tasks.get(config.task)
+        work = config.workload((task and task.num_problems) or _USUAL_PROBLEMS)
+        sampled, sample_flops = self.sample_flops(size, work.prompts, work.samples_per_prompt)
+        trained = work.trained * (self.prompt_tokens + self.solution_tokens)
         measured, measure_flops = self.evaluation(
             size, min(self.config.evaluation.num_points, config.total_steps)
         )
         return sampled + trained + measured, sample_flops + self.train_flops(size, trained) + measure_flops
-
-    def workload(self, config: rl.RLConfig) -> tuple[float, float, float]:
-        """Prompts, samples of each, and completions that go through a training step.
-
-        A forward pass without gradient (old and reference log-probs) counts as a third of a step.
-        """
-        if isinstance(config, rl.PolicyGradientConfig):
-            forwards = 1.0 if config.updates_per_step > 1 else 0.0
-            forwards += 1.0 if config.reference == "start" else 0.0
-            prompts = config.steps * config.prompts_per_step
-            passes = config.epochs + forwards / 3
-            return prompts, config.samples_per_prompt, prompts * config.samples_per_prompt * passes
-        if isinstance(config, rl.ExpertIterationConfig):
-            asked = (
-                config.questions_per_round or self.config.tasks[config.task].num_problems or _USUAL_PROBLEMS
-            )
-            return asked * config.rounds, config.samples_per_prompt, config.steps * config.batch_size
-        batch_size = getattr(config, "batch_size", 0)
-        return 0.0, 0.0, config.steps * batch_size
 
 
 def estimate(study: Study) -> Estimate:
@@ -230,10 +213,10 @@ def peak_gpu_bytes(config: StudyConfig, shape: model.ModelConfig, kind: str, arm
             sharded_over=sharded,
         )
     elif (chosen := config.arms.get(arm.partition("[")[0])) is not None:
-        parts = rl.post_training_bytes(shape, chosen, num_processes=world.size)
+        parts = chosen.gpu_bytes(shape, num_processes=world.size)
     else:
         weights = {"weights": 4.0 * model.num_parameters(shape)}
-        parts = weights | rl.rollout_bytes(shape, completions=4096, context=shape.context_length)
+        parts = weights | rollout_bytes(shape, completions=4096, context=shape.context_length)
     return sum(parts.values())
 
 

@@ -15,7 +15,7 @@ from echochamber.corpora import (
     refuse_evaluation_files,
 )
 from echochamber.evaluation import Labels
-from echochamber.rl import SFTConfig
+from echochamber.rl import Documents
 from echochamber.study.config import StudyConfig
 from echochamber.study.importing import fingerprint
 from echochamber.study.modules import module_digests
@@ -91,9 +91,9 @@ class _Builder:
             seed=study.shared_data_seed,
         )
         self.documents = {
-            label: self.arm_documents(label, arm)
+            label: self.arm_documents(label, arm.documents)
             for label, arm in study.arms.items()
-            if isinstance(arm, SFTConfig) and not arm.source.endless
+            if arm.documents is not None and not arm.documents.source.endless
         }
         for name in study.models:
             self.imported(name)
@@ -103,7 +103,7 @@ class _Builder:
     def check_data(self, tasks: dict[str, BaseTask]) -> None:
         """Refuse problem sets and training documents that cannot stand beside each other, before any work."""
         study = self.study
-        tuned = {label: arm.source for label, arm in study.arms.items() if isinstance(arm, SFTConfig)}
+        tuned = {label: arm.documents.source for label, arm in study.arms.items() if arm.documents}
         sources = {**study.sources, **{f"arms.{label}.source": source for label, source in tuned.items()}}
         benchmarks = study.evaluation.benchmarks
         refuse_evaluation_files(sources, {name: tasks[name] for name in benchmarks})
@@ -119,16 +119,16 @@ class _Builder:
             return {**_plain(task), "files": self.files(task)}
         return {"num_problems": task.num_problems, "questions": questions}
 
-    def arm_documents(self, label: str, arm: SFTConfig) -> Stage:
+    def arm_documents(self, label: str, documents: Documents) -> Stage:
         """The stage that compares the documents of an arm with the evaluation sets."""
         return self.stage(
             "documents",
             f"check the documents of {label}",
             {
                 "arm": label,
-                "source": _plain(arm.source),
-                "num_documents": arm.num_documents,
-                "files": self.files(arm.source),
+                "source": _plain(documents.source),
+                "num_documents": documents.count,
+                "files": self.files(documents.source),
                 "benchmarks": list(self.study.evaluation.benchmarks),
             },
             {"questions": self.questions},

@@ -1,10 +1,11 @@
-"""Ragged completions as microbatches: prompts computed once a group, rows of like length, no wasted logits.
+"""Ragged completions as microbatches, and what a model says about their tokens.
 
 A row holds one prompt followed by several of its completions. Each completion
 sees the prompt and itself; its positions go on from the prompt's end. So a
-prompt shared by G samples goes through the model once instead of G times.
+prompt shared by G samples goes through the model once instead of G times, rows
+of similar length lie together, and logits exist at response tokens only.
 
-Shape suffixes: R rows, S tokens of a row, N response tokens of a microbatch,
+Shape suffixes: R rows, S tokens of a row, N response tokens of a microbatch, D width,
 B completions of the rollout, b completions of the microbatch, T response tokens.
 """
 
@@ -18,7 +19,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from echochamber.rl.logprobs import Kept
+from echochamber.model import Policy
+from echochamber.rl.logprobs import Nuclei, logprobs_and_entropy
+from echochamber.rollout import Nucleus
 
 
 @dataclass(frozen=True)
@@ -28,12 +31,12 @@ class Sample:
     Attributes:
         prompt: index into the prompts of the rollout.
         token_ids: sampled tokens, the end-of-text token included when it was sampled.
-        kept: for each token the vocabulary entries that top-p or top-k left, or None.
+        nucleus: for each token the vocabulary entries that top-p or top-k left, or None.
     """
 
     prompt: int
     token_ids: npt.NDArray[np.int64]
-    kept: tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]] | None = None
+    nucleus: Nucleus | None = None
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ class Microbatch:
         source_N: index into the R x S inputs whose output predicts response token n.
         target_N: response tokens.
         slot_N: index into b x T of response token n.
-        kept: kept vocabulary entries of the N tokens, or None.
+        nuclei: vocabulary entries that top-p or top-k left at each of the N tokens, or None.
     """
 
     sample_b: Tensor
@@ -60,7 +63,7 @@ class Microbatch:
     source_N: Tensor
     target_N: Tensor
     slot_N: Tensor
-    kept: Kept | None
+    nuclei: Nuclei | None
 
     def to_grid(self, value_N: Tensor) -> Tensor:
         """Values of the N tokens as (b, T), 0 where there is no token; differentiable."""
@@ -182,20 +185,49 @@ def _fill(
         source_N=torch.from_numpy(np.concatenate(source)).to(device),
         target_N=torch.from_numpy(np.concatenate([samples[i].token_ids for i in order])).to(device),
         slot_N=torch.from_numpy(np.flatnonzero(mask)).to(device),
-        kept=_kept([samples[index] for index in order], device),
+        nuclei=_nuclei([samples[index] for index in order], device),
     )
 
 
-def _kept(samples: Sequence[Sample], device: torch.device) -> Kept | None:
+def _nuclei(samples: Sequence[Sample], device: torch.device) -> Nuclei | None:
     counts, ids = [], []
     for sample in samples:
-        if sample.kept is None:
+        if sample.nucleus is None:
             return None
-        offsets, entries = sample.kept
-        counts.append(np.diff(offsets))
-        ids.append(entries)
+        counts.append(np.diff(sample.nucleus.offsets))
+        ids.append(sample.nucleus.ids)
     offsets = np.concatenate([[0], np.cumsum(np.concatenate(counts))]).astype(np.int64)
-    return Kept(
+    return Nuclei(
         offsets=torch.from_numpy(offsets).to(device),
         ids=torch.from_numpy(np.concatenate(ids).astype(np.int64)).to(device),
     )
+
+
+@dataclass(frozen=True)
+class TokenOutputs:
+    """What a policy says about each response token.
+
+    Attributes:
+        logp_N: log-probability of the token under the distribution it was sampled from, in nats.
+        entropy_N: entropy of that distribution, in nats.
+        hidden_ND: final hidden state that predicted it.
+    """
+
+    logp_N: Tensor
+    entropy_N: Tensor
+    hidden_ND: Tensor
+
+
+def response_hidden(model: Policy, micro: Microbatch) -> Tensor:
+    """hidden_ND: the final hidden state before each response token, of a policy, reference or critic."""
+    hidden_RSD = model.hidden(micro.token_RS, positions_BT=micro.position_RS, mask=micro.allowed_R1SS)
+    return hidden_RSD.flatten(0, 1).index_select(0, micro.source_N)
+
+
+def token_outputs(model: Policy, micro: Microbatch, *, temperature: float) -> TokenOutputs:
+    """Log-probabilities and entropies of the response tokens, under the distribution that was sampled."""
+    hidden_ND = response_hidden(model, micro)
+    logp_N, entropy_N = logprobs_and_entropy(
+        model.head(hidden_ND), micro.target_N, temperature=temperature, nuclei=micro.nuclei
+    )
+    return TokenOutputs(logp_N, entropy_N, hidden_ND)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from echochamber.rl import objectives as obj
+from echochamber.rl.ppo import clipped_value_loss
 
 ESTIMATORS = ("k1", "k2", "k3")
 
@@ -76,16 +77,12 @@ def test_truncated_importance_weight_by_hand() -> None:
     torch.testing.assert_close(weight, torch.tensor([[1.5, 0.5, 1.0]]))
 
 
-def test_clipped_value_loss_by_hand() -> None:
-    value, old = torch.tensor([[1.0, 1.0, 0.1]]), torch.tensor([[0.0, 0.9, 0.0]])
-    returns = torch.tensor([[2.0, 2.0, 0.05]])
-    loss, clipped = obj.clipped_value_loss(value, old, returns, _mask(3, width=3), clip=0.2)
-    # First: clipped to 0.2, error 1.8 > 1. Second and third: inside the clip.
-    torch.testing.assert_close(loss, torch.tensor([[1.62, 0.5, 0.00125]]))
-    assert clipped.tolist() == [[True, False, False]]
-    plain, none = obj.clipped_value_loss(value, old, returns, _mask(3, width=3), clip=None)
-    torch.testing.assert_close(plain, torch.tensor([[0.5, 0.5, 0.00125]]))
-    assert not none.any()
+def test_normalized_advantages_have_mean_0_and_std_1_over_tokens() -> None:
+    mask = _mask(2, 3, width=3)
+    out = obj.normalize_over_tokens(torch.tensor([[1.0, 2.0, float("nan")], [3.0, 4.0, 5.0]]), mask)
+    torch.testing.assert_close(out[mask], torch.tensor([-2.0, -1.0, 0.0, 1.0, 2.0]) / 2**0.5)
+    assert (out[~mask] == 0).all()
+    assert (obj.normalize_over_tokens(torch.ones(2, 3), mask) == 0).all()
 
 
 def test_aggregations_by_hand() -> None:
@@ -108,7 +105,7 @@ def _objective(name: str, logp: Tensor, constants: dict[str, Tensor], mask: Tens
     if name in ESTIMATORS:
         term = obj.kl_estimate(logp, constants["ref"], mask, name)  # type: ignore[arg-type]
     elif name == "value":
-        term, _ = obj.clipped_value_loss(logp, constants["old"], constants["ref"], mask)
+        term, _ = clipped_value_loss(logp, constants["old"], constants["ref"], mask)
     else:
         ratio = obj.log_ratio(logp, constants["old"], mask, name)  # type: ignore[arg-type]
         term = obj.clipped_surrogate(ratio, constants["advantage"], mask).loss_BT
@@ -171,7 +168,7 @@ def test_k3_has_no_gradient_at_the_reference_and_one_away_from_it() -> None:
     assert slopes[0] == 0.0 < slopes[1] < slopes[2]
 
 
-def test_expected_gradients_tell_what_each_kl_estimator_optimises() -> None:
+def test_expected_gradients_tell_what_each_kl_estimator_optimizes() -> None:
     """E[grad k1] = 0, E[grad k2] = grad KL(policy || ref), E[grad k3] = grad KL(ref || policy)."""
     logits = torch.tensor([0.3, -0.2, 1.0], dtype=torch.float64, requires_grad=True)
     ref = torch.log_softmax(torch.tensor([-0.5, 0.4, 0.2], dtype=torch.float64), dim=0)
