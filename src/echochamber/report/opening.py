@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from echochamber.analysis import (
+    Control,
     FormatChange,
     Headline,
-    Run,
     Sharpening,
     Trajectory,
+    compare_arms,
+    controls,
     greedy_twin,
     headline,
     percent,
     sharpening,
     temperature,
 )
-from echochamber.report.build import Group
+from echochamber.report.material import Group, Material
 from echochamber.report.palette import format_colors
 from echochamber.report.texts import change_text, end_text
 
@@ -72,8 +76,9 @@ class Opening:
         return [f"Shares of the greedy answers: {', '.join(shares)}."] if shares else []
 
 
-def openings(run: Run, primary: list[Group], found: list[Trajectory]) -> list[Opening]:
+def openings(material: Material) -> list[Opening]:
     """Every arm on the study's first benchmark, in the study's order."""
+    run, primary, found = material.run, material.primary, material.trajectories
     return [
         Opening(
             headline(t),
@@ -85,6 +90,35 @@ def openings(run: Run, primary: list[Group], found: list[Trajectory]) -> list[Op
         for group in primary
         for t in group.arms
     ]
+
+
+def first_screen(material: Material) -> dict[str, Any]:
+    """What the header of the page shows, by the names of its template."""
+    arms, found = openings(material), controls(material.run)
+    return {
+        "title": title(arms),
+        "main": arms[0].headline if arms else None,
+        "tiles": tiles(arms[0]) if arms else [],
+        "arms": arms,
+        "control_names": {control.name for control in found},
+        "control_lines": [control_line(control, material.primary) for control in found],
+        "num_seeds": material.num_seeds,
+    }
+
+
+def control_line(control: Control, groups: Sequence[Group]) -> str:
+    """What a control is the twin of and how far the two ended apart, sampled and greedy."""
+    text = control.sentence()
+    if not control.matched:
+        return text
+    for group in groups:
+        pair = [t for t in group.arms if t.arm in (control.arm, control.name)]
+        for c in compare_arms(pair):
+            greedy = compare_arms([group.greedy[t.arm] for t in pair if t.arm in group.greedy])
+            change = change_text(c.test.difference)
+            text += f" {group.title}: {c.first} minus {c.second} {change} points of pass@1"
+            text += f", decoded greedily {change_text(greedy[0].test.difference)}." if greedy else "."
+    return text
 
 
 def title(arms: list[Opening]) -> str:

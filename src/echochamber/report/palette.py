@@ -1,7 +1,7 @@
-"""Colours that mean the same thing everywhere in a report.
+"""Colors that mean the same thing everywhere in a report.
 
-Formats take the colours of Okabe and Ito (2008) and arms those of the IBM
-design library; both sets stay apart under the common colour-vision
+Formats take the colors of Okabe and Ito (2008) and arms those of the IBM
+design library; both sets stay apart under the common color-vision
 deficiencies. Arms differ in dash and marker as well.
 """
 
@@ -13,7 +13,7 @@ from typing import Literal
 Dash = Literal["solid", "dash", "dot", "dashdot", "longdash"]
 
 INK = "@ink"
-"""Stands for the text colour of the page, light or dark."""
+"""Stands for the text color of the page, light or dark."""
 
 _FORMATS = {
     "tinygsm": "#0F7DC2",
@@ -29,7 +29,7 @@ _DASHES: tuple[Dash, ...] = ("solid", "dash", "dot", "dashdot", "longdash")
 
 
 def format_colors(formats: Sequence[str]) -> dict[str, str]:
-    """The colour of each format; formats of the user's own follow in order."""
+    """The color of each format; formats of the user's own follow in order."""
     own = [name for name in formats if name not in _FORMATS]
     return {
         name: _FORMATS[name] if name in _FORMATS else _MORE_FORMATS[own.index(name) % len(_MORE_FORMATS)]
@@ -38,7 +38,7 @@ def format_colors(formats: Sequence[str]) -> dict[str, str]:
 
 
 def arm_styles(base: str, arms: Sequence[str]) -> dict[str, tuple[str, Dash]]:
-    """Colour and dash of each arm, by its place in the study; the base model is drawn in ink."""
+    """Color and dash of each arm, by its place in the study; the base model is drawn in ink."""
     styles: dict[str, tuple[str, Dash]] = {base: (INK, "solid")}
     for i, arm in enumerate(arms):
         styles[arm] = (_ARMS[i % len(_ARMS)], _DASHES[i % len(_DASHES)])

@@ -1,6 +1,6 @@
 """Figures as plotly traces and layouts, plain data for the page's script.
 
-Colours that depend on the theme are written as `@ink` and `@grid`; the script
+Colors that depend on the theme are written as `@ink` and `@grid`; the script
 puts in the page's own.
 """
 

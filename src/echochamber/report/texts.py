@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from echochamber.analysis import Interval, PairedTest, percent, points, verdict
+from markupsafe import Markup
+
+from echochamber.analysis import Interval, PairedTest, Trajectory, percent, points, verdict
 from echochamber.base import printable
 
 ABOUT_TRAININGS = {"confirmed": "yes", "reproduced": "yes", "refuted": "no", "contradicted": "no"}
@@ -12,19 +14,19 @@ ABOUT_RUNS = {"seen in this run", "opposite in this run"}
 
 
 def verdict_class(word: str) -> str:
-    """The colour of a verdict: `yes` and `no` are about trainings, `run` about one run, `open` is neither."""
+    """The color of a verdict: `yes` and `no` are about trainings, `run` about one run, `open` is neither."""
     return "run" if word in ABOUT_RUNS else ABOUT_TRAININGS.get(word, "open")
 
 
-def difference_badge(test: PairedTest, *, inside_noise: bool | None = None) -> tuple[str, str]:
-    """What a comparison shows, in words and by colour; with one seed it is about two runs and says so.
+def difference_badge(test: PairedTest, *, inside_noise: bool | None = None) -> Markup:
+    """What a comparison shows, in words and by color; with one seed it is about two runs and says so.
 
     Args:
         inside_noise: in place of the test's own answer, where it was corrected for several comparisons.
     """
     noise = test.inside_noise if inside_noise is None else inside_noise
     color = "open" if noise else "yes" if test.about == "trainings" else "run"
-    return verdict(test.about, inside_noise=noise), color
+    return marked('<span class="verdict {}">{}</span>', color, verdict(test.about, inside_noise=noise))
 
 
 def end_text(value: float) -> str:
@@ -72,8 +74,23 @@ def shown(value: Any) -> Any:
     return value
 
 
+def marked(template: str, *texts: str) -> Markup:
+    """HTML of the page's own with texts of unknown origin at its `{}`, escaped and printable."""
+    return Markup(template).format(*map(shown, texts))
+
+
+def design(t: Trajectory) -> str:
+    """What was measured of a trajectory, and what its intervals cover."""
+    samples = f"{t.num_samples} samples each" if not t.greedy else "decoded greedily"
+    if t.num_seeds > 1:
+        covered = f"{t.num_seeds} seeds; 95 % intervals cover other problems and other trainings"
+    else:
+        covered = "one seed; 95 % intervals cover other problems only, not training again"
+    return f"{t.num_problems} problems, {samples}, {covered}."
+
+
 def shortened(text: str, most: int) -> str:
-    """At most so many characters, and how many more there were."""
+    """At most `most` characters, followed by how many more there were."""
     if len(text) <= most:
         return text
     return f"{text[:most]}\n… {len(text) - most:,} more characters"

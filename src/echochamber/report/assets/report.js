@@ -4,7 +4,7 @@
   const plots = [...document.querySelectorAll(".plot")];
   const specs = plots.map((plot) => JSON.parse(plot.querySelector("script").textContent));
 
-  // Colours written as @name stand for those of the theme.
+  // Colors written as @name stand for those of the theme.
   const themed = (value, colors) => {
     if (typeof value === "string") return value.startsWith("@") ? colors[value] : value;
     if (Array.isArray(value)) return value.map((item) => themed(item, colors));

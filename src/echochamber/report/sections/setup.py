@@ -2,10 +2,53 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from echochamber.analysis import Run
 from echochamber.analysis.recorded import RecordedArm, RecordedEvaluation, RecordedMixture
+from echochamber.report.material import Material
+from echochamber.report.section import Fragment, register_section
+
+_TEMPLATE = """
+<dl>
+{% for name, value in facts %}
+  <dt>{{ name }}</dt><dd>{{ value }}</dd>
+{% endfor %}
+</dl>
+{% if seconds %}
+<details><summary>Compute seconds by stage</summary>
+<table class="plain"><tbody>
+{% for title, value in seconds %}
+  <tr><td>{{ title }}</td><td class="number">{{ value }} s</td></tr>
+{% endfor %}
+</tbody></table></details>
+{% endif %}
+{% if environment %}
+<details><summary>Machine and versions</summary>
+<table class="plain"><tbody>
+{% for name, value in environment %}
+  <tr><td>{{ name }}</td><td>{{ value }}</td></tr>
+{% endfor %}
+</tbody></table></details>
+{% endif %}
+<details><summary>The study, resolved</summary><pre>{{ study_text }}</pre></details>
+"""
+
+
+@register_section("setup", "Setup", short="Setup", order=140)
+def setup(material: Material) -> Iterator[Fragment]:
+    run = material.run
+    seconds = [(title, f"{value:,.1f}") for title, value in run.summary.get("seconds", {}).items()]
+    yield Fragment(
+        _TEMPLATE,
+        {
+            "facts": facts(run),
+            "seconds": seconds,
+            "environment": flat(run.environment),
+            "study_text": run.study_text,
+        },
+    )
 
 
 def facts(run: Run) -> list[tuple[str, str]]:

@@ -1,0 +1,174 @@
+"""Sections of the page as data: what each is called, what it needs of a run, and what it draws.
+
+A section yields blocks: figures, tables, and fragments of HTML. The page renders
+every registered section in order, so that a new one is one file.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from markupsafe import Markup
+
+from echochamber.analysis import Interval
+from echochamber.base import Registry
+from echochamber.report import sections
+from echochamber.report.figures import Figure
+from echochamber.report.material import Material
+
+Value = str | int | Interval | Markup | None
+"""What stands in a cell of a table: text (escaped), a number, an interval in percent, markup of the page's
+own, or None for what was not measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows under named columns.
+
+    Attributes:
+        title: a line above the table, none if empty.
+        columns: their headings.
+        rows: one value per column.
+        summary: where stated, the table is folded away under this line.
+    """
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Value]]
+    summary: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Fragment:
+    """HTML of a section's own: a Jinja template and what it is filled with. Whatever it prints is escaped."""
+
+    template: str
+    context: Mapping[str, Any] = field(default_factory=dict)
+
+
+Block = Figure | Table | Fragment
+Draw = Callable[[Material], Iterable[Block]]
+
+
+@dataclass(frozen=True)
+class Need:
+    """What a run must hold for something to be drawn.
+
+    Attributes:
+        what: in words.
+        met: whether a run holds it.
+    """
+
+    what: str
+    met: Callable[[Material], bool]
+
+
+ARMS = Need("an arm", lambda m: any(group.arms for group in m.groups))
+SEVERAL_ARMS = Need("two arms on one base model", lambda m: any(len(group.arms) > 1 for group in m.groups))
+SEVERAL_BENCHMARKS = Need("two benchmarks", lambda m: len(m.run.benchmarks) > 1)
+PRETRAINING = Need("metrics of pretraining", lambda m: _recorded(m, "pretrain"))
+TRAINING = Need("metrics of RL steps", lambda m: _recorded(m, "rl"))
+PROBABILITIES = Need("teacher-forced probabilities of formats", lambda m: bool(m.run.format_probabilities))
+SECOND_OPINION = Need("scores by the published rules", lambda m: bool(m.run.second_opinion))
+
+
+def _recorded(material: Material, stage: str) -> bool:
+    return any(row.get("stage") == stage for row in material.run.metrics)
+
+
+@dataclass(frozen=True)
+class Section:
+    """One section of the page.
+
+    Attributes:
+        key: its anchor.
+        heading: above the section.
+        short: its name in the navigation; empty for no link.
+        order: its place on the page, smallest first.
+    """
+
+    key: str
+    heading: str
+    short: str
+    order: float
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What one function draws in a section.
+
+    Attributes:
+        section: key of the section.
+        order: place among the drawings of the section; that of the section itself is 0.
+        needs: what a run must hold, all of it, for the function to be called.
+        draw: yields the blocks.
+    """
+
+    section: str
+    order: float
+    needs: tuple[Need, ...]
+    draw: Draw
+
+
+_MODULES = tuple(f"{sections.__name__}.{module.name}" for module in pkgutil.iter_modules(sections.__path__))
+SECTIONS: Registry[Section] = Registry("report section", _MODULES)
+DRAWINGS: Registry[Drawing] = Registry("report drawing", _MODULES)
+
+
+def register_section(
+    key: str, heading: str, *, short: str, order: float, needs: Sequence[Need] = ()
+) -> Callable[[Draw], Draw]:
+    """Decorator: add a section to the page, drawn by the function below. Arguments as of `Section`.
+
+    A section whose functions yield nothing for a run is not shown.
+
+    Raises:
+        InputError: the key is taken.
+    """
+    SECTIONS.register(key, Section(key, heading, short, order))
+    return register_figure(key, order=0.0, needs=needs)
+
+
+def register_figure(
+    section: str, *, order: float = 1.0, needs: Sequence[Need] = ()
+) -> Callable[[Draw], Draw]:
+    """Decorator: let the function below draw in a section that may be registered elsewhere.
+
+    Arguments as of `Drawing`; tables and fragments are as welcome as figures.
+
+    Raises:
+        InputError: a function of that name draws in that section already.
+    """
+
+    def register(draw: Draw) -> Draw:
+        name = f"{section}: {getattr(draw, '__qualname__', 'unnamed')}"
+        DRAWINGS.register(name, Drawing(section, order, tuple(needs), draw))
+        return draw
+
+    return register
+
+
+def drawn(material: Material) -> list[tuple[Section, list[Block]]]:
+    """Every section that has something to show, in order, with its blocks.
+
+    Raises:
+        InputError: a figure is registered for a section that does not exist.
+    """
+    parts: dict[str, list[Drawing]] = defaultdict(list)
+    for drawing in map(DRAWINGS.get, DRAWINGS):
+        parts[SECTIONS.get(drawing.section).key].append(drawing)
+    found = []
+    for section in sorted(map(SECTIONS.get, SECTIONS), key=lambda section: section.order):
+        blocks = [
+            block
+            for drawing in sorted(parts[section.key], key=lambda drawing: drawing.order)
+            if all(need.met(material) for need in drawing.needs)
+            for block in drawing.draw(material)
+        ]
+        if blocks:
+            found.append((section, blocks))
+    return found

@@ -1,0 +1,97 @@
+"""Before anything is sampled: the probability that a model gives each format, teacher-forced."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+from markupsafe import Markup
+
+from echochamber.analysis import Run, percent
+from echochamber.report.figures import Figure, step_position
+from echochamber.report.material import Group, Material
+from echochamber.report.section import ARMS, PROBABILITIES, Block, Fragment, Table, register_section
+from echochamber.report.series import banded, over_seeds, step_panel
+from echochamber.report.texts import marked
+
+_COLUMNS = (
+    "arm", "step", "format", "opening", "probability of the opening", "nats per token",
+    "share of the references", "problems",
+)  # fmt: skip
+_INTRODUCTION = """
+<p class="quiet">Probability that the model gives each format, measured on given text instead of samples.
+<i>Opening</i>: the words that every solution in the format begins with (prose has none). <i>Share of the
+references</i>: the format's part of the total likelihood of the same problem's solution in all formats,
+averaged over problems.</p>
+"""
+
+
+@register_section(
+    "probabilities",
+    "Before anything is sampled",
+    short="Probabilities",
+    order=80,
+    needs=[ARMS, PROBABILITIES],
+)
+def probabilities(material: Material) -> Iterator[Block]:
+    figures = [figure for group in material.primary for figure in openings(material.run, group)]
+    if figures:
+        yield from figures
+        yield Fragment(_INTRODUCTION)
+        yield whole_solutions(material.run)
+
+
+def openings(run: Run, group: Group) -> Iterator[Figure]:
+    """Probability of each format's opening over steps beside its sampled share; one panel per arm."""
+    found: dict[str, dict[str, dict[int, list[float]]]] = defaultdict(lambda: defaultdict(dict))
+    where = (group.size, group.mixture, group.benchmark)
+    for row in run.format_probabilities:
+        if (row["size"], row["mixture"], row["benchmark"]) == where and row["opening_mass"] is not None:
+            found[row["arm"]][row["format"]].setdefault(row["step"], []).append(row["opening_mass"])
+    panels = []
+    for t in group.arms:
+        series = []
+        for name, by_step in found.get(t.arm, {}).items():
+            steps = sorted(by_step)
+            color = group.colors.get(name, "#888888")
+            label, measured = f"{name}: probability of its opening", [by_step[step] for step in steps]
+            series.append(over_seeds(label, map(step_position, steps), measured, color))
+            if name in t.formats:
+                f = t.formats.index(name)
+                label = f"{name}: share of samples"
+                series.append(banded(label, t.steps, t.share, f, color=color, dash="dot"))
+        if series:
+            panels.append(step_panel(t.arm, series, "probability", t.steps))
+    if panels:
+        yield Figure(
+            f"teacher-forced-{group.slug}",
+            f"Before anything is sampled: {group.title}",
+            "Probability that the model begins its answer with the words that all solutions in a format "
+            "begin with, averaged over the first problems, beside the share of samples in that format. Prose "
+            "has no such words.",
+            tuple(panels),
+        )
+
+
+def whole_solutions(run: Run) -> Table:
+    """Rows of base models and of the last step of each arm."""
+    last: dict[str, int] = {}
+    for row in run.format_probabilities:
+        last[row["arm"]] = max(last.get(row["arm"], 0), row["step"])
+    rows = [_row(row) for row in run.format_probabilities if row["step"] == last[row["arm"]]]
+    return Table("", _COLUMNS, rows, summary="Base model and last step, whole solutions included")
+
+
+def _row(row: dict[str, Any]) -> tuple[str | int | Markup | None, ...]:
+    mass = row["opening_mass"]
+    return (
+        row["arm"],
+        row["step"],
+        row["format"],
+        marked("<code>{}</code>", row["opening"] or "–"),
+        None if mass is None else percent(mass),
+        f"{row['reference_logprob_per_token']:.3f}",
+        percent(row["reference_share"]),
+        row["num_problems"],
+    )

@@ -1,0 +1,105 @@
+"""During training: what each RL step recorded, the formats it sampled, and the alarms it raised."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+from echochamber.analysis import Run, rl_curves, training_shares
+from echochamber.report.figures import Figure, Panel, Series
+from echochamber.report.material import Group, Material
+from echochamber.report.palette import format_colors
+from echochamber.report.section import TRAINING, Block, Fragment, register_section
+from echochamber.report.series import over_seeds, share_panel, thinned, values
+
+_METRICS = (
+    ("reward", "reward"),
+    ("correct", "correct, training questions"),
+    ("kl", "KL to the base, nats per token"),
+    ("entropy", "entropy, nats per token"),
+    ("format_entropy", "entropy of the formats, nats"),
+    ("mean_tokens", "mean length, tokens"),
+    ("no_signal_fraction", "groups without signal"),
+    ("grad_norm", "gradient norm"),
+    ("mismatch", "train/rollout log-prob mismatch"),
+    ("explained_variance", "critic: explained variance"),
+)
+_ALARMS = """
+<h3>Alarms</h3>
+<ul>{% for row in alarms %}<li><b>{{ row.arm }}</b>
+  {%- if row.size %} ({{ row.size }} on {{ row.mixture }}, seed {{ row.seed }}){% endif %},
+  step {{ row.step }}: {{ row.alarm }}</li>{% endfor %}</ul>
+"""
+
+
+@register_section("training", "During training", short="Training", order=70, needs=[TRAINING])
+def training(material: Material) -> Iterator[Block]:
+    run = material.run
+    for group in material.primary:
+        yield from curves(run, group)
+        yield from rollout_shares(run, group)
+    if run.alarms:
+        yield Fragment(_ALARMS, {"alarms": run.alarms})
+
+
+def curves(run: Run, group: Group) -> Iterator[Figure]:
+    """One panel per recorded metric, one line per arm."""
+    found: dict[str, dict[str, dict[int, list[float]]]] = defaultdict(lambda: defaultdict(dict))
+    for row in rl_curves(run).to_pylist():
+        if (row["size"], row["mixture"]) == (group.size, group.mixture) and row["arm"] in group.styles:
+            found[row["metric"]][row["arm"]].setdefault(row["step"], []).append(row["value"])
+    panels = []
+    for metric, title in _METRICS:
+        lines = []
+        for arm, by_step in found.get(metric, {}).items():
+            steps = thinned(sorted(by_step))
+            color, dash = group.styles[arm]
+            measured = [by_step[step] for step in steps]
+            lines.append(over_seeds(arm, map(float, steps), measured, color, dash=dash, width=1.6))
+        if lines:
+            panels.append(Panel(title, tuple(lines), "RL step"))
+    if panels:
+        yield Figure(
+            f"dynamics-{group.slug}",
+            f"What training recorded: {group.size} on {group.mixture}",
+            "Measured at every step on the completions sampled for training, by the policy that wrote them. "
+            "With several seeds, lines are their mean and bands run from the lowest to the highest.",
+            tuple(panels),
+        )
+
+
+def rollout_shares(run: Run, group: Group) -> Iterator[Figure]:
+    """Stacked share of each format among the training completions, at every step; one panel per arm."""
+    found: dict[str, dict[int, dict[str, list[float]]]] = defaultdict(lambda: defaultdict(dict))
+    for row in training_shares(run).to_pylist():
+        if (row["size"], row["mixture"]) == (group.size, group.mixture) and row["arm"] in group.styles:
+            found[row["arm"]][row["step"]].setdefault(row["format"], []).append(row["share"])
+    if not found:
+        return
+    written = {name for by_step in found.values() for share in by_step.values() for name in share}
+    formats = [name for name in group.base.formats if name in written]
+    formats += sorted(written - set(formats))
+    colors = format_colors(formats)
+    panels = []
+    for arm, by_step in found.items():
+        steps = thinned(sorted(by_step))
+        # A format that a seed did not write at a step has no entry there: its share is 0.
+        seeds = max(len(one) for share in by_step.values() for one in share.values())
+        areas = [
+            Series(
+                name,
+                tuple(map(float, steps)),
+                values(sum(by_step[step].get(name, [])) / seeds for step in steps),
+                colors[name],
+                kind="area",
+            )
+            for name in formats
+        ]
+        panels.append(share_panel(arm, areas, "RL step", "share of training samples"))
+    yield Figure(
+        f"training-shares-{group.slug}",
+        f"Shares while training, at every step: {group.size} on {group.mixture}",
+        "Completions sampled for training, on training questions; the mean over seeds. The evaluated "
+        "shares above, on held-out questions, are the ones to quote.",
+        tuple(panels),
+    )

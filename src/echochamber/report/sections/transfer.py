@@ -1,0 +1,49 @@
+"""Does it transfer: pass@1 before and after RL on every benchmark, a figure under "Before and after"."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+
+from echochamber.analysis import Interval, Trajectory
+from echochamber.report.figures import Figure, Panel
+from echochamber.report.material import Group, Material
+from echochamber.report.section import SEVERAL_BENCHMARKS, register_figure
+from echochamber.report.series import bar, share_panel
+
+_NOT_MEASURED = Interval(math.nan, math.nan, math.nan)
+
+
+@register_figure("before-after", needs=[SEVERAL_BENCHMARKS])
+def transfer(material: Material) -> Iterator[Figure]:
+    by_model: dict[str, list[Group]] = defaultdict(list)
+    for group in material.groups:
+        by_model[group.model].append(group)
+    panels = []
+    for model, groups in by_model.items():
+        if len(groups) < 2:
+            continue
+        panels.append(_across(model, groups, {g.benchmark: {t.arm: t for t in g.members} for g in groups}))
+        if all(group.greedy for group in groups):
+            panels.append(_across(f"{model}, greedy", groups, {g.benchmark: g.greedy for g in groups}))
+    if panels:
+        yield Figure(
+            "transfer",
+            "Does it transfer: pass@1 on every benchmark, before and after RL",
+            "The last step of each arm, sampled and decoded greedily. The paired differences and their tests "
+            "stand under The numbers.",
+            tuple(panels),
+        )
+
+
+def _across(title: str, groups: Sequence[Group], found: Mapping[str, Mapping[str, Trajectory]]) -> Panel:
+    """Accuracy at the last step of each arm, benchmark by benchmark."""
+    series = []
+    for t in groups[0].members:
+        name = t.arm if t.is_base else f"{t.arm}, step {t.steps[-1]}"
+        measured = [
+            by_arm[t.arm].pass_at_1.at(-1) if t.arm in by_arm else _NOT_MEASURED for by_arm in found.values()
+        ]
+        series.append(bar(name, tuple(found), measured, groups[0].styles[t.arm][0]))
+    return share_panel(title, series, y_label="pass@1")
