@@ -4,7 +4,8 @@ import pytest
 
 from echochamber.analysis import Endpoint, EndpointResult, Finding
 from echochamber.analysis.endpoints import Place
-from echochamber.report.claims import endpoint_rows, findings_by_source, place_text
+from echochamber.report.sections.endpoints import endpoint_rows, place_text
+from echochamber.report.sections.statements import findings_by_source
 
 
 @pytest.mark.parametrize(

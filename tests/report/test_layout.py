@@ -111,9 +111,9 @@ def test_hostile_text_is_shown_and_does_nothing(hostile: Path, page: Path) -> No
 
 
 def _plotly() -> str:
-    from echochamber.report.page import _asset
+    from echochamber.report.html import asset
 
-    return _asset("plotly-basic.min.js")
+    return asset("plotly-basic.min.js")
 
 
 @needs_browser

@@ -13,7 +13,7 @@ from echochamber.base import EchoError, InputError
 from echochamber.report import render
 from echochamber.report.figures import Panel, Series
 from echochamber.report.plotly import panel_json
-from echochamber.report.setup import facts
+from echochamber.report.sections.setup import facts
 from echochamber.report.texts import end_text
 from synthetic import make_run
 

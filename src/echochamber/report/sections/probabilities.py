@@ -20,7 +20,7 @@ _COLUMNS = (
     "share of the references", "problems",
 )  # fmt: skip
 _INTRODUCTION = """
-<p class="quiet">Probability that the model gives each format, measured on given text instead of samples.
+<p class="quiet">How probable the model finds text in each format, without any sampling.
 <i>Opening</i>: the words that every solution in the format begins with (prose has none). <i>Share of the
 references</i>: the format's part of the total likelihood of the same problem's solution in all formats,
 averaged over problems.</p>
