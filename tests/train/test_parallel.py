@@ -7,7 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from test_pretrain import CountingCorpus, tiny_config, tiny_model
@@ -85,8 +84,8 @@ def stop_this_process(patch: pytest.MonkeyPatch, after: int) -> None:
 
     original = pretrain._Trainer.step
 
-    def stepping(self: object, step: int, batch: np.ndarray) -> dict[str, object]:
-        row = original(self, step, batch)
+    def stepping(self: object, step: int) -> dict[str, object]:
+        row = original(self, step)
         if step + 1 == after:
             stopping._State.requested = "SIGTERM"
         return row
@@ -172,12 +171,6 @@ def test_compiling_without_a_compiler_is_refused(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(InputError, match="no C\\+\\+ compiler"):
         ParallelModel(tiny_model(), pretrain.next_token_loss, ParallelConfig(compile=True), World())
-
-
-def test_rows_of_each_process() -> None:
-    assert World(1, 4).rows(8, "batch") == slice(2, 4)
-    with pytest.raises(InputError, match="batch 9 is not divisible by the 4 processes"):
-        World(1, 4).rows(9, "batch")
 
 
 def test_tensors_of_another_model_are_refused() -> None:

@@ -20,6 +20,7 @@ from echochamber.train import (
     discard,
     fit,
     heldout_loss,
+    next_token_loss,
     pretrain,
 )
 from echochamber.train.pretrain import SpikeDetector
@@ -152,8 +153,8 @@ def stop_after(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pretend that SIGTERM arrives while that step is under way."""
     original = pretrain._Trainer.step
 
-    def stepping(self: object, index: int, batch: np.ndarray) -> dict[str, object]:
-        row = original(self, index, batch)
+    def stepping(self: object, index: int) -> dict[str, object]:
+        row = original(self, index)
         if row["step"] == step:
             stopping._State.requested = "SIGTERM"
         return row
@@ -212,13 +213,21 @@ def test_a_non_finite_loss_names_step_batch_and_checkpoint(
 def test_heldout_loss_ignores_padding_and_single_tokens() -> None:
     model = tiny_model()
     documents = list(CountingCorpus().heldout("noise"))
-    together = heldout_loss(model, documents, sequence_length=16, batch_size=3)
-    each = [
-        (heldout_loss(model, [d], sequence_length=16, batch_size=1), min(len(d) - 1, 16)) for d in documents
-    ]
+
+    def measured(some: list[np.ndarray], batch_size: int) -> float:
+        return heldout_loss(
+            lambda rows: next_token_loss(model, *rows),
+            some,
+            torch.device("cpu"),
+            sequence_length=16,
+            batch_size=batch_size,
+        )
+
+    together = measured(documents, 3)
+    each = [(measured([d], 1), min(len(d) - 1, 16)) for d in documents]
     expected = sum(loss * n for loss, n in each if n) / sum(n for _, n in each)
     assert together == pytest.approx(expected, rel=1e-5)
-    assert math.isnan(heldout_loss(model, [documents[1]], sequence_length=16, batch_size=1))
+    assert math.isnan(measured([documents[1]], 1))
 
 
 def test_spikes_are_marked() -> None:

@@ -18,8 +18,8 @@ def run_job(job: dict[str, object]) -> None:
     model = tiny_model()
     original = pretrain._Trainer.step
 
-    def stepping(self: pretrain._Trainer, step: int, rows: object) -> dict[str, object]:
-        row = original(self, step, rows)
+    def stepping(self: pretrain._Trainer, step: int) -> dict[str, object]:
+        row = original(self, step)
         # Only the last process hears the signal; all must stop.
         if step + 1 == job.get("stop_after") and world.rank == world.size - 1:
             stopping._State.requested = "SIGTERM"

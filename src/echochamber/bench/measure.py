@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from echochamber.base import InputError, Progress, progress
-from echochamber.train import keep_freed_memory
+from echochamber.train import best_device, keep_freed_memory, synchronize
 
 Row = dict[str, Any]
 
@@ -42,7 +42,7 @@ class Place:
             InputError: no such device here.
         """
         if name == "auto":
-            name = "cuda" if torch.cuda.is_available() else "cpu"
+            name = best_device().type
         try:
             device = torch.device(name)
             torch.empty(1, device=device)
@@ -54,8 +54,7 @@ class Place:
 
     def synchronise(self) -> None:
         """Wait until the GPU has done what it was given."""
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
+        synchronize(self.device)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -30,7 +29,7 @@ from echochamber.model import (
     num_parameters,
     size_config,
 )
-from echochamber.train import OptimizerConfig, make_optimizer, next_token_loss, train_step
+from echochamber.train import OptimizerConfig, autocast, make_optimizer, next_token_loss, train_step
 
 HEADLINE = "small"
 # Times as many pairs as other benches make: a few per cent part the two here, and one pair varies by ten.
@@ -111,12 +110,6 @@ def step_flops(config: ModelConfig, batch: int, length: int) -> float:
     return products + attention
 
 
-def _autocast(place: Place) -> contextlib.AbstractContextManager[Any]:
-    if place.device.type == "cuda":
-        return torch.autocast("cuda", dtype=torch.bfloat16)
-    return contextlib.nullcontext()
-
-
 def training_steps(model: Transformer, tokens: torch.Tensor, steps: int, place: Place) -> Any:
     """Work of so many optimiser steps on the same tokens; called with the number of the repetition."""
     config = OptimizerConfig(learning_rate=1e-4)
@@ -124,7 +117,7 @@ def training_steps(model: Transformer, tokens: torch.Tensor, steps: int, place: 
 
     def work(repeat: int) -> None:
         for _ in range(steps):
-            with _autocast(place):
+            with autocast(place.device, "auto"):
                 train_step(
                     model,
                     optimizer,
@@ -160,7 +153,7 @@ def _peer(model: Transformer, tokens: torch.Tensor, steps: int, place: Place) ->
     def work(repeat: int) -> None:
         for _ in range(steps):
             optimizer.zero_grad(set_to_none=True)
-            with _autocast(place):
+            with autocast(place.device, "auto"):
                 logits = peer(tokens[:, :-1], use_cache=False).logits
                 loss = F.cross_entropy(logits.flatten(0, 1).float(), tokens[:, 1:].flatten())
             torch.autograd.backward(loss)

@@ -17,7 +17,7 @@ from echochamber.base import Problem
 from echochamber.corpora import NOTHING_RESERVED, Reserved, Tokenizer
 from echochamber.model import Policy
 from echochamber.rollout import Engine
-from echochamber.train import Collective, NonFiniteError, SummedGradients, World, autocast
+from echochamber.train import Collective, NonFiniteError, Precision, SummedGradients, World, autocast
 from echochamber.train.memory import microbatch_that_fits
 from echochamber.verify import Grader
 
@@ -47,7 +47,7 @@ class Context:
     seed: int
     reserved: Reserved = NOTHING_RESERVED
     world: World = field(default_factory=World)
-    precision: str = "auto"
+    precision: Precision = "auto"
 
     @property
     def device(self) -> torch.device:

@@ -15,7 +15,7 @@ from echochamber.rl.alarms import alarms_of, confirmed
 from echochamber.rl.config import RLConfig
 from echochamber.rl.learner import Context, Learner
 from echochamber.rollout import AUTO, Engine, make_engine
-from echochamber.train import Run, silent, start_world
+from echochamber.train import TrainingRun, start_world
 from echochamber.verify import Grader
 
 ALARMS = "alarms.jsonl"
@@ -86,7 +86,7 @@ def post_train(
     learner = config.learner(context)
     learner.extras["alarm_streaks"] = {}
     run, wanted, raised = _run(config, context, learner), set(evaluation_steps), list[str]()
-    with run, show(config.algorithm, config.total_steps) if world.is_main else silent() as bar:
+    with run, show(config.algorithm, config.total_steps) as bar:
         learner.extras = run.extras
         if run.step == 0 and 0 in wanted:
             world.on_main(lambda: on_step(0, policy))
@@ -99,10 +99,10 @@ def post_train(
     return PostTrainResult(folder / "model", config.total_steps, run.extras["samples_seen"], tuple(raised))
 
 
-def _run(config: RLConfig, context: Context, learner: Learner) -> Run:
+def _run(config: RLConfig, context: Context, learner: Learner) -> TrainingRun:
     """The resumable training run of one arm, refused if its folder holds another's checkpoints."""
     problems = [(p.key, p.question, p.gold, p.rules) for p in context.problems]
-    run = Run(
+    run = TrainingRun(
         context.folder,
         total_steps=config.total_steps,
         modules=learner.modules,
@@ -125,7 +125,7 @@ def _run(config: RLConfig, context: Context, learner: Learner) -> Run:
     return run
 
 
-def _one_step(run: Run, learner: Learner, step: int, bar: Any) -> list[str]:
+def _one_step(run: TrainingRun, learner: Learner, step: int, bar: Any) -> list[str]:
     learner.seconds, learner.batch = {}, ""
     try:
         row = learner.step(step)

@@ -1,37 +1,36 @@
 from .checkpoints import Checkpoint, Retention, discard, newest, restore, save_checkpoint
+from .config import (
+    OptimizerConfig,
+    ParallelConfig,
+    Precision,
+    PretrainConfig,
+    check_snapshots,
+    snapshot_folder,
+)
 from .hardware import (
     best_flops,
     keep_freed_memory,
     matmul_flops_per_second,
-    model_flops_utilisation,
+    model_flops_utilization,
     peak_flops,
 )
 from .logs import LogMark, MetricsLog, TimingLog, total_seconds
+from .losses import LossSum, linear_cross_entropy, row_chunks, token_logprobs
 from .memory import GIB, activation_bytes_per_token, microbatch_that_fits, pretraining_bytes
 from .next_token import document_mask, heldout_loss, next_token_loss
-from .objectives import LossSum, cross_entropy, linear_cross_entropy, token_logprobs
-from .optimizer import OptimizerConfig, learning_rate_at, make_optimizer, set_learning_rate
-from .parallel import ParallelConfig, ParallelModel, SummedGradients
-from .pretrain import (
-    Corpus,
-    FitResult,
-    PretrainConfig,
-    autocast,
-    fit,
-    silent,
-    snapshot_folder,
-    uses_bfloat16,
-)
-from .run import Run
+from .optimizer import learning_rate_at, make_optimizer, set_learning_rate
+from .parallel import ParallelModel, SummedGradients
+from .precision import autocast, best_device, synchronize, uses_bfloat16
+from .pretrain import FitResult, TrainingTokens, fit
 from .sharing import give_way_when_busy
 from .step import Collective, NonFiniteError, StepStats, optimizer_step, train_step
+from .training_run import TrainingRun
 from .world import World, all_left, another_ended, ends_first, leave_world, start_world
 
 __all__ = [
     "GIB",
     "Checkpoint",
     "Collective",
-    "Corpus",
     "FitResult",
     "LogMark",
     "LossSum",
@@ -40,19 +39,22 @@ __all__ = [
     "OptimizerConfig",
     "ParallelConfig",
     "ParallelModel",
+    "Precision",
     "PretrainConfig",
     "Retention",
-    "Run",
     "StepStats",
     "SummedGradients",
     "TimingLog",
+    "TrainingRun",
+    "TrainingTokens",
     "World",
     "activation_bytes_per_token",
     "all_left",
     "another_ended",
     "autocast",
+    "best_device",
     "best_flops",
-    "cross_entropy",
+    "check_snapshots",
     "discard",
     "document_mask",
     "ends_first",
@@ -66,18 +68,19 @@ __all__ = [
     "make_optimizer",
     "matmul_flops_per_second",
     "microbatch_that_fits",
-    "model_flops_utilisation",
+    "model_flops_utilization",
     "newest",
     "next_token_loss",
     "optimizer_step",
     "peak_flops",
     "pretraining_bytes",
     "restore",
+    "row_chunks",
     "save_checkpoint",
     "set_learning_rate",
-    "silent",
     "snapshot_folder",
     "start_world",
+    "synchronize",
     "token_logprobs",
     "total_seconds",
     "train_step",

@@ -13,10 +13,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from echochamber.base import (
     EchoError,
@@ -28,7 +25,11 @@ from echochamber.base import (
     fsync_folder,
     warn,
 )
+from echochamber.base.lazy import torch
 from echochamber.train.tensorfile import read_tensors, write_tensors
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MANIFEST = "MANIFEST.json"
 VALUES = "values.json"

@@ -7,9 +7,9 @@ import functools
 import platform
 import time
 
-import torch
-
+from echochamber.base.lazy import torch
 from echochamber.model import ModelConfig, flops_per_token
+from echochamber.train.precision import synchronize
 
 # Dense bfloat16 matrix-product peaks in FLOP/s, from the makers' data sheets (without sparsity).
 # Matched by substring in this order: longer names first.
@@ -49,11 +49,11 @@ def matmul_flops_per_second(
     width = 512 if device.type == "cpu" else 8192
     a = torch.ones(width, width, device=device, dtype=torch.bfloat16 if bfloat16 else torch.float32)
     torch.mm(a, a)
-    _synchronise(device)
+    synchronize(device)
     start, count = time.perf_counter(), 0
     while time.perf_counter() - start < seconds:
         torch.mm(a, a)
-        _synchronise(device)
+        synchronize(device)
         count += 1
     return 2.0 * width**3 * count / (time.perf_counter() - start)
 
@@ -72,11 +72,6 @@ def keep_freed_memory() -> bool:
     return bool(mallopt(_M_MMAP_THRESHOLD, _LARGEST_KEPT) and mallopt(_M_TRIM_THRESHOLD, 2**31 - 1))
 
 
-def _synchronise(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
 @functools.cache
 def best_flops(device: torch.device, *, bfloat16: bool) -> float:
     """What one process could compute at best, in FLOP/s.
@@ -87,7 +82,7 @@ def best_flops(device: torch.device, *, bfloat16: bool) -> float:
     return matmul_flops_per_second(0.1, device=device, bfloat16=bfloat16) if known is None else known
 
 
-def model_flops_utilisation(
+def model_flops_utilization(
     tokens_per_second: float,
     config: ModelConfig,
     context: int,

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from echochamber.model import Transformer
-from echochamber.train.objectives import LossSum, linear_cross_entropy
+from echochamber.train.losses import LossSum, linear_cross_entropy
 
-# Tokens (B, T + 1), the weight of each predicted token (None for all ones), and who may look at whom
-# (None for plain causal attention).
-Batch = tuple[Tensor, Tensor | None, Tensor | None]
+TokenRows = tuple[Tensor, Tensor | None, Tensor | None]
+"""Tokens (B, T + 1), the weight of each predicted token (None for all ones), and who may look at whom
+(None for plain causal attention)."""
 
 
 def next_token_loss(
@@ -40,31 +40,22 @@ def document_mask(tokens_BT: Tensor, eos_id: int) -> Tensor:
     return same_BTT.tril()[:, None]
 
 
-def heldout_loss(
-    model: Transformer, documents: Iterable[np.ndarray], *, sequence_length: int, batch_size: int
-) -> float:
-    """Mean negative log-likelihood per token in nats, every document read from its beginning.
-
-    Documents are cut after `sequence_length` predicted tokens; NaN if there is nothing to predict.
-    """
-    device = next(model.parameters()).device
-
-    def loss(batch: Batch) -> LossSum:
-        return next_token_loss(model, *batch)
-
-    return mean_loss(loss, documents, device, sequence_length=sequence_length, batch_size=batch_size)
-
-
 @torch.no_grad()
-def mean_loss(
-    loss: Callable[[Batch], LossSum],
+def heldout_loss(
+    loss: Callable[[TokenRows], LossSum],
     documents: Iterable[np.ndarray],
     device: torch.device,
     *,
     sequence_length: int,
     batch_size: int,
 ) -> float:
-    """As `heldout_loss`, with whatever computes the loss of a batch."""
+    """Mean negative log-likelihood per token in nats, every document read from its beginning.
+
+    Documents are cut after `sequence_length` predicted tokens; NaN if there is nothing to predict.
+
+    Args:
+        loss: `next_token_loss` of a model on `device`.
+    """
     ordered = sorted((d[: sequence_length + 1] for d in documents if len(d) > 1), key=len)
     total, count = 0.0, 0
     for start in range(0, len(ordered), batch_size):

@@ -3,50 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Literal, Self
 
-import torch
-from pydantic import Field, model_validator
-from torch import nn
-
-from echochamber.base import Config
+from echochamber.base.lazy import torch
+from echochamber.train.config import OptimizerConfig
 
 
-class OptimizerConfig(Config):
-    """AdamW (Loshchilov and Hutter, arXiv:1711.05101) with warm-up and a decay; the paper's betas and decay.
-
-    Attributes:
-        learning_rate: the peak.
-        weight_decay: applied to every parameter, as in the paper.
-        max_grad_norm: gradients are scaled down to this norm; None never clips.
-        schedule: shape after the warm-up: cosine or linear to `final_fraction` of the peak, or constant.
-        warmup_fraction: share of the steps that rise linearly to the peak.
-        warmup_steps: the same as a number of steps; overrides the fraction when given.
-    """
-
-    learning_rate: float = Field(default=3e-3, gt=0)
-    betas: tuple[float, float] = (0.9, 0.95)
-    weight_decay: float = Field(default=0.1, ge=0)
-    eps: float = Field(default=1e-8, gt=0)
-    max_grad_norm: float | None = Field(default=1.0, gt=0)
-    schedule: Literal["cosine", "linear", "constant"] = "cosine"
-    final_fraction: float = Field(default=0.1, ge=0, le=1)
-    warmup_fraction: float = Field(default=0.03, ge=0, le=1)
-    warmup_steps: int | None = Field(default=None, ge=0)
-
-    @model_validator(mode="after")
-    def _betas_below_one(self) -> Self:
-        if not all(0 <= beta < 1 for beta in self.betas):
-            raise ValueError(f"betas {self.betas}: expected two numbers in [0, 1)")
-        return self
-
-    @property
-    def clip(self) -> float:
-        """`max_grad_norm` as `train_step` takes it."""
-        return math.inf if self.max_grad_norm is None else self.max_grad_norm
-
-
-def make_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.AdamW:
+def make_optimizer(model: torch.nn.Module, config: OptimizerConfig) -> torch.optim.AdamW:
     """AdamW over the trainable parameters of `model`.
 
     The fused implementation is used where PyTorch has one: it computes the same update in one pass over

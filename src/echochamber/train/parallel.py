@@ -12,32 +12,17 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from echochamber.base import Config, EchoError, InputError
-from echochamber.train.objectives import LossSum
+from echochamber.base import EchoError, InputError
+from echochamber.train.config import ParallelConfig
+from echochamber.train.losses import LossSum
 from echochamber.train.world import World
-
-
-class ParallelConfig(Config):
-    """How a model is spread over the processes of a torchrun job, and what trades memory for time.
-
-    Attributes:
-        strategy: `ddp` keeps a whole model in each process; `fsdp` shards weights, gradients and
-            optimiser state (FSDP2). Without torchrun neither matters.
-        activation_checkpointing: keep only the input of each block and compute it again on the way
-            back: a third more arithmetic, a fraction of the activations.
-        compile: compile each block with torch.compile.
-    """
-
-    strategy: Literal["ddp", "fsdp"] = "ddp"
-    activation_checkpointing: bool = False
-    compile: bool = False
 
 
 class _LossModule(nn.Module):

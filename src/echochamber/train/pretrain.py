@@ -2,38 +2,37 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import itertools
 import json
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Protocol
 
 import numpy as np
 import torch
-from pydantic import Field, model_validator
 from torch import Tensor
 
-from echochamber.base import Config, InputError, Progress, digest, progress
+from echochamber.base import InputError, Progress, digest, progress
 from echochamber.model import Transformer, save_state
-from echochamber.train.hardware import best_flops, model_flops_utilisation
+from echochamber.train.config import PretrainConfig, check_snapshots, snapshot_folder
+from echochamber.train.hardware import best_flops, model_flops_utilization
 from echochamber.train.logs import total_seconds
-from echochamber.train.next_token import Batch, document_mask, mean_loss, next_token_loss
-from echochamber.train.objectives import LossSum
-from echochamber.train.optimizer import OptimizerConfig, make_optimizer
-from echochamber.train.parallel import ParallelConfig, ParallelModel, gather_tensors
-from echochamber.train.run import METRICS, TIMING, Run
+from echochamber.train.losses import LossSum
+from echochamber.train.next_token import TokenRows, document_mask, heldout_loss, next_token_loss
+from echochamber.train.optimizer import make_optimizer
+from echochamber.train.parallel import ParallelModel, gather_tensors
+from echochamber.train.precision import autocast, uses_bfloat16
 from echochamber.train.step import optimizer_step
+from echochamber.train.training_run import METRICS, TIMING, TrainingRun
 from echochamber.train.world import World, start_world
 
 # Steps between updates of the progress display; each costs a fraction of a millisecond.
 SHOW_EVERY = 5
 
 
-class Corpus(Protocol):
+class TrainingTokens(Protocol):
     """What `fit` needs of the training data; `corpora.TokenData` is one."""
 
     @property
@@ -54,74 +53,12 @@ class Corpus(Protocol):
         """Documents of that source that no batch contains, each a row of token ids."""
 
 
-class PretrainConfig(Config):
-    """How a model is trained from scratch.
-
-    Attributes:
-        batch_size: sequences per optimiser step.
-        sequence_length: tokens predicted per sequence.
-        microbatch_size: sequences per forward pass of one process; None is its whole share. Gradients
-            accumulate, so only memory and rounding depend on it.
-        steps: optimiser steps; None is one pass over the mixture.
-        optimizer: AdamW and its schedule.
-        evaluate_every: steps between measurements of the held-out loss; the first and the last step
-            are always measured.
-        heldout_documents: documents measured per source.
-        checkpoint_every: steps between checkpoints; does not affect the result.
-        snapshots: numbers of steps after which the model is kept, for arms to start from (`start_step`).
-        precision: `auto` is bfloat16 autocast on a GPU and float32 elsewhere.
-        document_masking: a token sees only its own document, not those before it in its row. The paper
-            has none; a GPU then uses a kernel that takes masks, which is slower than the causal one.
-        parallel: how the model is spread over the processes of a torchrun job.
-    """
-
-    batch_size: int = Field(default=16, gt=0)
-    sequence_length: int = Field(default=128, gt=0)
-    microbatch_size: int | None = Field(default=None, gt=0)
-    steps: int | None = Field(default=None, gt=0)
-    optimizer: OptimizerConfig = OptimizerConfig()
-    evaluate_every: int = Field(default=200, gt=0)
-    heldout_documents: int = Field(default=64, gt=0)
-    checkpoint_every: int = Field(default=200, gt=0)
-    snapshots: tuple[int, ...] = ()
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    document_masking: bool = False
-    parallel: ParallelConfig = ParallelConfig()
-
-    @model_validator(mode="after")
-    def _snapshots_rise(self) -> Self:
-        if list(self.snapshots) != sorted({step for step in self.snapshots if step > 0}):
-            raise ValueError(f"snapshots {list(self.snapshots)}: expected rising numbers of steps, 1 or more")
-        if self.steps is not None:
-            check_snapshots(self.snapshots, self.steps)
-        return self
-
-
-def check_snapshots(snapshots: Sequence[int], total_steps: int) -> None:
-    """Refuse snapshots that would never be taken; the last step's model is kept anyway.
-
-    Raises:
-        ValueError: one of them is not below the number of steps.
-    """
-    late = [step for step in snapshots if step >= total_steps]
-    if late:
-        raise ValueError(
-            f"snapshots {late}: pretraining has {total_steps} steps, and its last model is kept anyway; "
-            "name earlier steps"
-        )
-
-
-def snapshot_folder(folder: Path, step: int) -> Path:
-    """Where `fit` keeps the model after `step` steps."""
-    return folder / "snapshots" / f"step-{step:08d}"
-
-
 @dataclass(frozen=True)
 class FitResult:
     """What pretraining ended with.
 
     Attributes:
-        num_steps: optimiser steps.
+        num_steps: optimizer steps.
         num_tokens: tokens seen.
         loss: training loss of the last step, nats per token.
         heldout: held-out loss per source after the last step, nats per token.
@@ -161,35 +98,14 @@ class SpikeDetector:
         return spike
 
 
-def uses_bfloat16(device: torch.device, precision: str) -> bool:
-    """Whether matrix products run in bfloat16."""
-    return precision == "bfloat16" or (precision == "auto" and device.type == "cuda")
-
-
-def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:
-    """The context for forward passes: bfloat16 matrix products, or nothing."""
-    if uses_bfloat16(device, precision):
-        return torch.autocast(device.type, dtype=torch.bfloat16)
-    return contextlib.nullcontext()
-
-
-def _fingerprints(config: PretrainConfig, data: Corpus, first: np.ndarray, seed: int) -> dict[str, str]:
-    return {
-        "config": digest(config.model_dump(mode="json", exclude={"checkpoint_every"})),
-        "data": digest([data.num_tokens, list(data.sources), hashlib.sha256(first.tobytes()).hexdigest()]),
-        "seed": str(seed),
-    }
-
-
 def fit(
     model: Transformer,
-    data: Corpus,
+    data: TrainingTokens,
     config: PretrainConfig,
     folder: Path,
     *,
     seed: int,
     eos_id: int | None = None,
-    show: Callable[[str, int], AbstractContextManager[Progress]] = progress,
 ) -> FitResult:
     """Train `model` in place on `data`, resuming from `folder/checkpoints` if there is something.
 
@@ -199,10 +115,10 @@ def fit(
     thread count a run that was killed and resumed ends with the same weights and the same metrics, byte
     for byte. The checkpoints stay: `discard` them once the result is safe.
 
-    `timing.jsonl` has `tokens_per_second` and `mfu` of every step (see `model_flops_utilisation`).
+    `timing.jsonl` has `tokens_per_second` and `mfu` of every step (see `model_flops_utilization`).
 
     Args:
-        model: as initialised for `seed`; it moves to this process's device, and its state is replaced when
+        model: as initialized for `seed`; it moves to this process's device, and its state is replaced when
             resuming.
         eos_id: token that ends a document; needed for `document_masking` only.
 
@@ -213,111 +129,101 @@ def fit(
         InputError: the batch cannot be divided among the processes of a torchrun job, a snapshot is asked
             for that lies beyond the last step, or documents are to be masked and nobody said where they end.
     """
-    world = start_world()
-    if config.document_masking and eos_id is None:
-        raise InputError("document_masking is true and fit was given no eos_id; pass the tokenizer's")
-    rows = world.rows(config.batch_size, "pretrain.batch_size")
-    total_steps = config.steps or data.steps(config.batch_size, config.sequence_length)
-    try:
-        check_snapshots(config.snapshots, total_steps)
-    except ValueError as error:
-        raise InputError(f"pretrain.{error}") from error
-
-    def batch(step: int) -> np.ndarray:
-        return data.batch(
-            step, batch_size=config.batch_size, sequence_length=config.sequence_length, seed=seed
-        )
-
-    trainer = _Trainer(model, data, config, total_steps, world, eos_id)
-    run = Run(
-        folder,
-        total_steps=total_steps,
-        modules={"model": trainer.parallel.trained},
-        optimizers={"model": trainer.optimizer},
-        extras={"spike": {}},
-        fingerprints=_fingerprints(config, data, batch(0), seed),
-        checkpoint_every=config.checkpoint_every,
-        world=world,
-    )
-    run.memory_advice = trainer.memory_advice()
-    with run, show("pretrain", total_steps) if world.is_main else silent() as display:
+    trainer = _Trainer(model, data, config, start_world(), seed=seed, eos_id=eos_id)
+    run = trainer.training_run(folder)
+    with run, progress("pretrain", run.total_steps) as display:
         if run.step == 0:
             run.log({"step": 0, "tokens": 0, "heldout": trainer.measure()})
-        detector = SpikeDetector(run.extras["spike"])
-        seconds = 0.0
+        is_spike, seconds = SpikeDetector(run.extras["spike"]), 0.0
         for step in run.steps():
-            run.batch = f"batch {step} of seed {seed} ({config.batch_size} x {config.sequence_length} tokens)"
-            row = trainer.step(step, batch(step)[rows])
-            row["loss_spike"] = detector(row["loss"])
+            run.batch = trainer.batch_name(step)
+            row = trainer.step(step)
+            row["loss_spike"] = is_spike(row["loss"])
             run.log(row)
             if step + 1 in config.snapshots:
-                trainer.keep(model, snapshot_folder(folder, step + 1))
+                trainer.keep(snapshot_folder(folder, step + 1))
             took = run.log_timing({"step": step + 1, "tokens": trainer.tokens_per_step}, trainer.speed)
             seconds = took if seconds == 0 else 0.9 * seconds + 0.1 * took
-            if (step + 1) % SHOW_EVERY == 0 or step + 1 == total_steps:
-                speed = trainer.speed(seconds)
-                rate, mfu = speed["tokens_per_second"], f"{speed['mfu']:.1%}"
-                display.update(step + 1, loss=row["loss"], tokens_per_second=rate, MFU=mfu)
-    trainer.parallel.finish()
-    return world.on_main(lambda: _result(folder, total_steps, trainer.tokens_per_step))
-
-
-class _Silent:
-    def update(self, completed: int, **fields: float | str) -> None:
-        """Only the main process shows progress."""
-
-
-def silent() -> AbstractContextManager[Progress]:
-    """Progress that nobody sees: that of every process but the main one."""
-    return contextlib.nullcontext(_Silent())
-
-
-def _result(folder: Path, num_steps: int, tokens_per_step: int) -> FitResult:
-    last = json.loads((folder / METRICS).read_bytes().splitlines()[-1])
-    return FitResult(
-        num_steps=num_steps,
-        num_tokens=num_steps * tokens_per_step,
-        loss=last["loss"],
-        heldout=last["heldout"],
-        seconds=total_seconds(folder / TIMING),
-    )
+            if (step + 1) % SHOW_EVERY == 0 or step + 1 == run.total_steps:
+                trainer.show(display, step + 1, row["loss"], seconds)
+    return trainer.finish(folder)
 
 
 class _Trainer:
-    """One step of pretraining and one measurement, with what they share."""
+    """What the loop of pretraining does in one step, and what the steps share."""
 
     def __init__(
         self,
         model: Transformer,
-        data: Corpus,
+        data: TrainingTokens,
         config: PretrainConfig,
-        total_steps: int,
         world: World,
+        *,
+        seed: int,
         eos_id: int | None,
     ) -> None:
-        self.config, self.total_steps, self.world = config, total_steps, world
-        self.eos_id, self.shape = eos_id, model.config
+        if config.document_masking and eos_id is None:
+            raise InputError("document_masking is true and fit was given no eos_id; pass the tokenizer's")
+        self.model, self.data, self.config, self.world = model, data, config, world
+        self.seed, self.eos_id = seed, eos_id
+        self.rows = world.rows(config.batch_size, "pretrain.batch_size")
+        self.total_steps = config.steps or data.steps(config.batch_size, config.sequence_length)
+        try:
+            check_snapshots(config.snapshots, self.total_steps)
+        except ValueError as error:
+            raise InputError(f"pretrain.{error}") from error
         self.parallel = ParallelModel(model, self._loss, config.parallel, world)
         self.optimizer = make_optimizer(self.parallel.trained, config.optimizer)
         self.device = next(self.parallel.trained.parameters()).device
+        self.bfloat16 = uses_bfloat16(self.device, config.precision)
         # Measured now where it must be, so that no step's clock includes it.
-        best_flops(self.device, bfloat16=uses_bfloat16(self.device, config.precision))
+        best_flops(self.device, bfloat16=self.bfloat16)
         self.local_batch = config.batch_size // world.size
+        self.microbatch = config.microbatch_size or self.local_batch
         self.tokens_per_step = config.batch_size * config.sequence_length
         self.documents = {
             source: list(itertools.islice(data.heldout(source), config.heldout_documents))
             for source in data.sources
         }
 
-    def _loss(self, model: Transformer, batch: Batch) -> LossSum:
+    def training_run(self, folder: Path) -> TrainingRun:
+        """The resumable loop in that folder."""
+        config, data = self.config, self.data
+        first = hashlib.sha256(self._batch(0).tobytes()).hexdigest()
+        run = TrainingRun(
+            folder,
+            total_steps=self.total_steps,
+            modules={"model": self.parallel.trained},
+            optimizers={"model": self.optimizer},
+            extras={"spike": {}},
+            fingerprints={
+                "config": digest(config.model_dump(mode="json", exclude={"checkpoint_every"})),
+                "data": digest([data.num_tokens, list(data.sources), first]),
+                "seed": str(self.seed),
+            },
+            checkpoint_every=config.checkpoint_every,
+            world=self.world,
+        )
+        run.memory_advice = self._memory_advice()
+        return run
+
+    def _batch(self, step: int) -> np.ndarray:
+        size, length = self.config.batch_size, self.config.sequence_length
+        return self.data.batch(step, batch_size=size, sequence_length=length, seed=self.seed)
+
+    def batch_name(self, step: int) -> str:
+        """How an error names the batch of a step."""
+        size, length = self.config.batch_size, self.config.sequence_length
+        return f"batch {step} of seed {self.seed} ({size} x {length} tokens)"
+
+    def _loss(self, model: Transformer, batch: TokenRows) -> LossSum:
         with autocast(self.device, self.config.precision):
             return next_token_loss(model, *batch)
 
-    def step(self, step: int, rows: np.ndarray) -> dict[str, Any]:
+    def step(self, step: int) -> dict[str, Any]:
         """Train on this process's rows of one batch; returns the row to log."""
-        config = self.config
-        size = config.microbatch_size or self.local_batch
-        tokens_BT = torch.from_numpy(rows).to(self.device, non_blocking=True)
+        config, size = self.config, self.microbatch
+        tokens_BT = torch.from_numpy(self._batch(step)[self.rows]).to(self.device, non_blocking=True)
         stats = optimizer_step(
             self.parallel.trained,
             self.optimizer,
@@ -341,20 +247,20 @@ class _Trainer:
             row["heldout"] = self.measure()
         return row
 
-    def _microbatch(self, tokens_BT: Tensor) -> Batch:
+    def _microbatch(self, tokens_BT: Tensor) -> TokenRows:
         if not self.config.document_masking or self.eos_id is None:
             return tokens_BT, None, None
         return tokens_BT, None, document_mask(tokens_BT[:, :-1], self.eos_id)
 
-    def keep(self, model: Transformer, folder: Path) -> None:
+    def keep(self, folder: Path) -> None:
         """Write the model as it is now, before the checkpoint that lets a restart skip this step."""
         state = gather_tensors(self.parallel.trained.state_dict(), self.world)
-        self.world.on_main(lambda: save_state(state, model.config, folder))
+        self.world.on_main(lambda: save_state(state, self.model.config, folder))
 
     def measure(self) -> dict[str, float]:
         """Held-out loss of each source; every process measures all of it."""
         return {
-            source: mean_loss(
+            source: heldout_loss(
                 self.parallel.loss,
                 documents,
                 self.device,
@@ -365,22 +271,42 @@ class _Trainer:
         }
 
     def speed(self, seconds_per_step: float) -> dict[str, float]:
-        """Tokens a second of all processes, and model FLOPs utilisation."""
+        """Tokens per second of all processes, and model FLOPs utilization."""
         rate = self.tokens_per_step / seconds_per_step
-        mfu = model_flops_utilisation(
+        mfu = model_flops_utilization(
             rate,
-            self.shape,
+            self.model.config,
             self.config.sequence_length,
             device=self.device,
-            bfloat16=uses_bfloat16(self.device, self.config.precision),
+            bfloat16=self.bfloat16,
             num_processes=self.world.size,
         )
         return {"tokens_per_second": rate, "mfu": mfu}
 
-    def memory_advice(self) -> str:
+    def show(self, display: Progress, done: int, loss: float, seconds_per_step: float) -> None:
+        """Update the progress display after `done` steps."""
+        speed = self.speed(seconds_per_step)
+        rate = speed["tokens_per_second"]
+        display.update(done, loss=loss, tokens_per_second=rate, MFU=f"{speed['mfu']:.1%}")
+
+    def finish(self, folder: Path) -> FitResult:
+        """Bring the weights back into the model, and say what training ended with."""
+        self.parallel.finish()
+        return self.world.on_main(lambda: self._result(folder))
+
+    def _result(self, folder: Path) -> FitResult:
+        last = json.loads((folder / METRICS).read_bytes().splitlines()[-1])
+        return FitResult(
+            num_steps=self.total_steps,
+            num_tokens=self.total_steps * self.tokens_per_step,
+            loss=last["loss"],
+            heldout=last["heldout"],
+            seconds=total_seconds(folder / TIMING),
+        )
+
+    def _memory_advice(self) -> str:
         """The settings that would make this fit."""
-        size = self.config.microbatch_size or self.local_batch
-        advice = []
+        size, advice = self.microbatch, []
         if size > 1:
             advice.append(
                 f"set pretrain.microbatch_size to {size // 2} (now {size}; the result stays the same)"

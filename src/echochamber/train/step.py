@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from echochamber.base import EchoError
-from echochamber.train.objectives import LossSum
-from echochamber.train.optimizer import OptimizerConfig, learning_rate_at, set_learning_rate
+from echochamber.train.config import OptimizerConfig
+from echochamber.train.losses import LossSum
+from echochamber.train.optimizer import learning_rate_at, set_learning_rate
 from echochamber.train.parallel import full_tensor
 
 M = TypeVar("M")
@@ -21,7 +22,7 @@ M = TypeVar("M")
 
 @dataclass(frozen=True)
 class StepStats:
-    """What one optimiser step did.
+    """What one optimizer step did.
 
     Attributes:
         loss: the sum of all microbatch totals divided by the normalizer.
@@ -101,7 +102,7 @@ def train_step(
     max_grad_norm: float,
     collective: Collective | None = None,
 ) -> StepStats:
-    """One optimiser step on the gradient of (sum of all microbatch totals) / normalizer.
+    """One optimizer step on the gradient of (sum of all microbatch totals) / normalizer.
 
     Because each microbatch returns a sum and the normalizer is global, how a batch is split into
     microbatches changes the result by rounding only.
@@ -123,16 +124,7 @@ def train_step(
         raise ValueError(f"normalizer {normalizer}: expected a positive finite number")
     together = collective or _Alone()
     optimizer.zero_grad(set_to_none=True)
-    losses: list[Tensor] = []
-    sums: dict[str, Tensor] = {}
-    parts = list(microbatches)
-    for index, microbatch in enumerate(parts):
-        with together.accumulating(index == len(parts) - 1):
-            loss = loss_fn(microbatch)
-            (loss.total / (normalizer / together.gradient_scale)).backward()  # type: ignore[no-untyped-call]
-        losses.append(loss.total.detach())
-        for name, value in loss.metrics.items():
-            sums[name] = value.detach() if name not in sums else sums[name] + value.detach()
+    losses, sums = _accumulate(list(microbatches), loss_fn, normalizer, together)
     if not losses:
         raise ValueError("no microbatch was given")
     if collective is not None:
@@ -155,6 +147,22 @@ def train_step(
     return StepStats(
         math.fsum(loss_values) / normalizer, grad_norm, dict(zip(sums, metric_values, strict=True))
     )
+
+
+def _accumulate(
+    microbatches: Sequence[M], loss_fn: Callable[[M], LossSum], normalizer: float, together: Collective
+) -> tuple[list[Tensor], dict[str, Tensor]]:
+    """Add up the gradients of the microbatches; returns their losses, and the sums of their metrics."""
+    losses: list[Tensor] = []
+    sums: dict[str, Tensor] = {}
+    for index, microbatch in enumerate(microbatches):
+        with together.accumulating(index == len(microbatches) - 1):
+            loss = loss_fn(microbatch)
+            (loss.total / (normalizer / together.gradient_scale)).backward()  # type: ignore[no-untyped-call]
+        losses.append(loss.total.detach())
+        for name, value in loss.metrics.items():
+            sums[name] = value.detach() if name not in sums else sums[name] + value.detach()
+    return losses, sums
 
 
 def optimizer_step(

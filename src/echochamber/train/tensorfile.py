@@ -11,24 +11,25 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-
-import torch
-from safetensors.torch import load_file
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from echochamber.base import fault_point
+from echochamber.base.lazy import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _DTYPES = {
-    torch.float64: "F64",
-    torch.float32: "F32",
-    torch.float16: "F16",
-    torch.bfloat16: "BF16",
-    torch.int64: "I64",
-    torch.int32: "I32",
-    torch.int16: "I16",
-    torch.int8: "I8",
-    torch.uint8: "U8",
-    torch.bool: "BOOL",
+    "torch.float64": "F64",
+    "torch.float32": "F32",
+    "torch.float16": "F16",
+    "torch.bfloat16": "BF16",
+    "torch.int64": "I64",
+    "torch.int32": "I32",
+    "torch.int16": "I16",
+    "torch.int8": "I8",
+    "torch.uint8": "U8",
+    "torch.bool": "BOOL",
 }
 
 
@@ -39,7 +40,7 @@ def _header(tensors: Mapping[str, Tensor], order: list[str]) -> bytes:
         tensor = tensors[name]
         size = tensor.numel() * tensor.element_size()
         entries[name] = {
-            "dtype": _DTYPES[tensor.dtype],
+            "dtype": _DTYPES[str(tensor.dtype)],
             "shape": list(tensor.shape),
             "data_offsets": [offset, offset + size],
         }
@@ -79,4 +80,6 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> tuple[int, str]:
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """Tensors of a file, on the CPU, in memory of their own (not mapped from the file)."""
+    from safetensors.torch import load_file
+
     return {name: tensor.clone() for name, tensor in load_file(path).items()}

@@ -14,15 +14,16 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, NoReturn, TypeVar, cast
-
-import torch
-import torch.distributed as dist
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 from echochamber.base import EchoError, InputError, mute_messages
+from echochamber.base.lazy import torch
+from echochamber.train.precision import best_device
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 R = TypeVar("R")
 
@@ -37,12 +38,18 @@ class World:
     """The processes of this job, and which one this is.
 
     Attributes:
-        device: where this process computes.
+        place: name of the device where this process computes, as PyTorch writes it; the best one there is
+            if it is empty.
     """
 
     rank: int = 0
     size: int = 1
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    place: str = "cpu"
+
+    @functools.cached_property
+    def device(self) -> torch.device:
+        """Where this process computes."""
+        return torch.device(self.place) if self.place else best_device()
 
     @property
     def is_main(self) -> bool:
@@ -54,7 +61,7 @@ class World:
         if self.size == 1:
             return values
         total = values.to(self.device, copy=True)
-        dist.all_reduce(total)
+        torch.distributed.all_reduce(total)
         return total
 
     def any(self, flag: bool) -> bool:
@@ -71,7 +78,7 @@ class World:
                 box[0] = work()
             except EchoError as error:
                 box[0] = error
-        dist.broadcast_object_list(box, src=0, device=torch.device("cpu"))
+        torch.distributed.broadcast_object_list(box, src=0, device=torch.device("cpu"))
         if isinstance(box[0], EchoError):
             raise box[0]
         return cast(R, box[0])
@@ -81,7 +88,7 @@ class World:
         if self.size == 1:
             return [value]
         gathered: list[Any] = [None] * self.size
-        dist.all_gather_object(gathered, value)
+        torch.distributed.all_gather_object(gathered, value)
         return gathered
 
     def rows(self, batch_size: int, what: str) -> slice:
@@ -110,12 +117,12 @@ def ends_first() -> bool:
 
     The others stay silent: they end for the same reason, or because this one has gone.
     """
-    return not dist.is_initialized() or _count(_ENDED, 1) == 1
+    return not _has_joined() or _count(_ENDED, 1) == 1
 
 
 def another_ended() -> bool:
     """Whether a process of this job has ended with an error, and said so."""
-    return dist.is_initialized() and _count(_ENDED, 0) > 0
+    return _has_joined() and _count(_ENDED, 0) > 0
 
 
 def all_left(world: World, what: str, *, patience_seconds: float) -> bool:
@@ -133,9 +140,14 @@ def all_left(world: World, what: str, *, patience_seconds: float) -> bool:
     return True
 
 
+def _has_joined() -> bool:
+    """Whether this process has joined others; without PyTorch it cannot have."""
+    return "torch" in sys.modules and bool(torch.distributed.is_initialized())
+
+
 def _count(name: str, more: int) -> int:
     """Add to a counter that all processes share, kept by torchrun's own store."""
-    return int(dist.distributed_c10d._get_default_store().add(name, more))
+    return int(torch.distributed.distributed_c10d._get_default_store().add(name, more))
 
 
 @functools.cache
@@ -148,24 +160,22 @@ def start_world() -> World:
         InputError: more processes than GPUs on this machine.
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
-    on_gpu = torch.cuda.is_available()
     if size == 1 or "RANK" not in os.environ:
-        return World(device=torch.device("cuda" if on_gpu else "cpu"))
+        return World(place="")
     rank, local = int(os.environ["RANK"]), int(os.environ.get("LOCAL_RANK", "0"))
-    device = torch.device("cpu")
+    on_gpu = torch.cuda.is_available()
     if on_gpu:
         if local >= torch.cuda.device_count():
             raise InputError(
                 f"process {local} of this machine has no GPU: there are {torch.cuda.device_count()}. "
                 f"Use --nproc-per-node {torch.cuda.device_count()}"
             )
-        device = torch.device("cuda", local)
-        torch.cuda.set_device(device)
-    if not dist.is_initialized():
-        dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo", timeout=_PATIENCE)
+        torch.cuda.set_device(local)
+    if not torch.distributed.is_initialized():
+        torch.distributed.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo", timeout=_PATIENCE)
     if rank > 0:
         mute_messages()
-    return World(rank, size, device)
+    return World(rank, size, f"cuda:{local}" if on_gpu else "cpu")
 
 
 def leave_world(status: int) -> NoReturn:

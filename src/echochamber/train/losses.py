@@ -32,91 +32,45 @@ class LossSum:
     metrics: dict[str, Tensor] = field(default_factory=dict)
 
 
-def _rows_per_chunk(num_columns: int, device: torch.device) -> int:
-    elements = CPU_CHUNK_ELEMENTS if device.type == "cpu" else GPU_CHUNK_ELEMENTS
-    return max(1, elements // num_columns)
-
-
 def _accumulation_dtype(dtype: torch.dtype) -> torch.dtype:
     return dtype if dtype in (torch.float32, torch.float64) else torch.float32
 
 
-class _TokenLogprobs(torch.autograd.Function):
-    """log softmax(z / temperature) at the targets; the backward pass recomputes the probabilities."""
-
-    @staticmethod
-    def forward(ctx: Any, logits_NV: Tensor, targets_N: Tensor, temperature: float) -> Tensor:
-        num_rows, num_columns = logits_NV.shape
-        dtype = _accumulation_dtype(logits_NV.dtype)
-        logp_N = torch.empty(num_rows, dtype=dtype, device=logits_NV.device)
-        for rows in _chunks(num_rows, num_columns, logits_NV.device):
-            z = _tempered(logits_NV[rows], dtype, temperature)
-            logp_N[rows] = torch.log_softmax(z, dim=1).gather(1, targets_N[rows, None])[:, 0]
-        ctx.save_for_backward(logits_NV, targets_N)
-        ctx.temperature = temperature
-        return logp_N
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad_N: Tensor) -> tuple[Tensor, None, None]:
-        logits_NV, targets_N = ctx.saved_tensors
-        num_rows, num_columns = logits_NV.shape
-        grad_NV = torch.empty_like(logits_NV)
-        scale_N = grad_N / ctx.temperature
-        for rows in _chunks(num_rows, num_columns, logits_NV.device):
-            scale = scale_N[rows, None]
-            grad = torch.softmax(_tempered(logits_NV[rows], grad_N.dtype, ctx.temperature), dim=1)
-            grad.mul_(-scale).scatter_add_(1, targets_N[rows, None], scale)
-            # A masked token (no upstream gradient) may have any logits, NaN included.
-            if grad.is_cuda or not scale.all():
-                grad.masked_fill_(scale == 0, 0.0)
-            grad_NV[rows] = grad
-        return grad_NV, None, None
-
-
-def _tempered(z: Tensor, dtype: torch.dtype, temperature: float) -> Tensor:
-    z = z.to(dtype)
-    return z if temperature == 1.0 else z / temperature
-
-
-def _chunks(num_rows: int, num_columns: int, device: torch.device) -> list[slice]:
-    size = _rows_per_chunk(num_columns, device)
+def row_chunks(num_rows: int, num_columns: int, elements: int) -> list[slice]:
+    """The rows of a matrix in pieces of about so many elements, and of one row at least."""
+    size = max(1, elements // num_columns)
     return [slice(start, min(start + size, num_rows)) for start in range(0, num_rows, size)]
 
 
-def token_logprobs(logits_BTV: Tensor, targets_BT: Tensor, *, temperature: float = 1.0) -> Tensor:
-    """Log-probability of each target token in nats: log softmax(logits / temperature)[target].
+def _chunks(num_rows: int, num_columns: int, device: torch.device) -> list[slice]:
+    return row_chunks(
+        num_rows, num_columns, CPU_CHUNK_ELEMENTS if device.type == "cpu" else GPU_CHUNK_ELEMENTS
+    )
 
-    Works row chunk by row chunk: beside the logits and their gradient nothing of size B x T x V is
-    held. Half-precision logits are summed in float32, which is then the dtype of the result. A token
-    whose upstream gradient is zero passes exactly zero on, whatever its logits hold.
+
+@torch.no_grad()
+def token_logprobs(logits_BTV: Tensor, targets_BT: Tensor) -> Tensor:
+    """Log-probability of each target token in nats, log softmax(logits)[target], to be read only.
+
+    Works row chunk by row chunk: beside the logits nothing of size B x T x V is held. Half-precision logits
+    are summed in float32, which is then the dtype of the result. No gradient flows back; training has
+    `linear_cross_entropy`, and `rl` its own kernel for sampled tokens.
 
     Returns:
         logp_BT.
 
     Raises:
-        ValueError: shapes differ, or the temperature is not positive.
+        ValueError: shapes differ.
     """
     if logits_BTV.shape[:-1] != targets_BT.shape:
         raise ValueError(f"logits {tuple(logits_BTV.shape)} do not match targets {tuple(targets_BT.shape)}")
-    if not temperature > 0:
-        raise ValueError(f"temperature {temperature}: expected a positive number")
-    logits_NV = logits_BTV.reshape(-1, logits_BTV.shape[-1])
-    logp_N = _TokenLogprobs.apply(logits_NV, targets_BT.reshape(-1), temperature)  # type: ignore[no-untyped-call]
-    return cast(Tensor, logp_N).view(targets_BT.shape)
-
-
-def cross_entropy(logits_BTV: Tensor, targets_BT: Tensor, weight_BT: Tensor | None = None) -> LossSum:
-    """Sum over tokens of weight x negative log-likelihood, in nats.
-
-    `weight_BT` None means 1 for every token. A token of weight 0 contributes nothing.
-    Metrics: `tokens`, the sum of the weights.
-    """
-    logp_BT = token_logprobs(logits_BTV, targets_BT)
-    if weight_BT is None:
-        return LossSum(-logp_BT.sum(), {"tokens": logp_BT.new_tensor(float(targets_BT.numel()))})
-    nll_BT = torch.where(weight_BT != 0, -logp_BT, 0.0)
-    return LossSum((nll_BT * weight_BT).sum(), {"tokens": weight_BT.sum().detach()})
+    logits_NV, targets_N = logits_BTV.reshape(-1, logits_BTV.shape[-1]), targets_BT.reshape(-1)
+    dtype = _accumulation_dtype(logits_NV.dtype)
+    logp_N = torch.empty(len(logits_NV), dtype=dtype, device=logits_NV.device)
+    for rows in _chunks(len(logits_NV), logits_NV.shape[1], logits_NV.device):
+        logp = torch.log_softmax(logits_NV[rows].to(dtype), dim=1)
+        logp_N[rows] = logp.gather(1, targets_N[rows, None])[:, 0]
+    return logp_N.view(targets_BT.shape)
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
@@ -167,7 +121,10 @@ class _LinearCrossEntropy(torch.autograd.Function):
 def linear_cross_entropy(
     hidden_BTD: Tensor, weight_VD: Tensor, targets_BT: Tensor, weight_BT: Tensor | None = None
 ) -> LossSum:
-    """`cross_entropy(hidden @ weight.T, targets, weight)` without ever holding all logits.
+    """Sum over tokens of weight x negative log-likelihood in nats, without ever holding all logits.
+
+    The logits are `hidden @ weight.T`; `weight_BT` None means 1 for every token, and a token of weight 0
+    contributes nothing. Metrics: `tokens`, the sum of the weights.
 
     The two gradients are computed chunk by chunk in the forward pass (the idea of Liger-Kernel's fused
     linear cross-entropy, arXiv:2410.10989), so the three matrix products are the ones a plain loss

@@ -1,11 +1,11 @@
 """A loop of steps that survives being killed; pretraining, tuning and every RL algorithm run in it.
 
-    with Run(folder, total_steps=100, modules={"policy": policy}, optimizers={"policy": optimizer}) as run:
+    with TrainingRun(folder, total_steps=9, modules={"model": model}, optimizers={"model": adam}) as run:
         for step in run.steps():
             stats = train_step(...)
             run.log({"step": step, "loss": stats.loss})
 
-Each step must be a function of the step number, the modules, the optimisers and `run.extras`; then a run
+Each step must be a function of the step number, the modules, the optimizers and `run.extras`; then a run
 that was killed and started again ends with the same bytes as one that was not.
 """
 
@@ -45,14 +45,14 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """The per-parameter state as named tensors: `"<index of the parameter>.<name of the state>"`.
 
     Raises:
-        TypeError: the optimiser keeps state that is not a tensor.
+        TypeError: the optimizer keeps state that is not a tensor.
     """
     tensors: dict[str, Tensor] = {}
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     for index, parameter in enumerate(parameters):
         for name, value in optimizer.state.get(parameter, {}).items():
             if not isinstance(value, Tensor):
-                raise TypeError(f"optimiser state {name} is a {type(value).__name__}, expected a tensor")
+                raise TypeError(f"optimizer state {name} is a {type(value).__name__}, expected a tensor")
             tensors[f"{index}.{name}"] = value
     return tensors
 
@@ -75,7 +75,7 @@ def _out_of_memory(error: BaseException | None) -> bool:
     return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
 
 
-class Run:
+class TrainingRun:
     """State of a resumable loop; enter it to restore, iterate `steps()` to work.
 
     Args:

@@ -14,25 +14,25 @@ from echochamber.train import (
     MetricsLog,
     NonFiniteError,
     OptimizerConfig,
-    Run,
     TimingLog,
+    TrainingRun,
     make_optimizer,
     total_seconds,
     train_step,
 )
-from echochamber.train.run import load_optimizer_tensors, optimizer_tensors
+from echochamber.train.training_run import load_optimizer_tensors, optimizer_tensors
 
 
 class Killed(BaseException):
     """Stands for SIGKILL inside one process: nothing of ours handles it."""
 
 
-def two_networks_in_a_loop(folder: Path, *, kill_at: int = -1, total: int = 7, every: int = 3) -> Run:
+def two_networks_in_a_loop(folder: Path, *, kill_at: int = -1, total: int = 7, every: int = 3) -> TrainingRun:
     """A policy and a critic with an adaptive number and a second log, as RL has them."""
     torch.manual_seed(0)
     networks = {"policy": nn.Linear(3, 2), "critic": nn.Linear(3, 1)}
     optimizers = {name: make_optimizer(m, OptimizerConfig(learning_rate=0.1)) for name, m in networks.items()}
-    run = Run(
+    run = TrainingRun(
         folder,
         total_steps=total,
         modules=networks,
@@ -111,14 +111,14 @@ def test_optimizer_state_survives_as_named_tensors() -> None:
 
 
 def test_running_out_of_memory_is_a_sentence(tmp_path: Path) -> None:
-    run = Run(tmp_path, total_steps=1, modules={}, optimizers={})
+    run = TrainingRun(tmp_path, total_steps=1, modules={}, optimizers={})
     with pytest.raises(EchoError, match="out of memory at step 0; use smaller microbatches"), run:
         for _ in run.steps():
             raise torch.OutOfMemoryError
 
 
 def test_a_non_finite_step_is_located(tmp_path: Path) -> None:
-    run = Run(tmp_path, total_steps=3, modules={}, optimizers={}, checkpoint_every=1)
+    run = TrainingRun(tmp_path, total_steps=3, modules={}, optimizers={}, checkpoint_every=1)
     with (
         pytest.raises(NonFiniteError, match=r"at step 2; the batch was prompts 4 to 7; .*step-00000002"),
         run,
