@@ -19,7 +19,7 @@ _LAZY = {
     "Result": "study",
     "Results": "study",
     "load": "study",
-    "run": "study",
+    "run": "study.results",
     "grade": "verify",
     "classify": "formats",
     "register_format": "formats",
@@ -46,7 +46,8 @@ if TYPE_CHECKING:
     from echochamber.corpora import register_source, register_task
     from echochamber.formats import classify, register_format
     from echochamber.rl import register_reward
-    from echochamber.study import Result, Results, load, run
+    from echochamber.study import Result, Results, load
+    from echochamber.study.results import run
     from echochamber.verify import grade
 
 

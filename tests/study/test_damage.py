@@ -16,7 +16,7 @@ import pytest
 
 from echochamber.base import InputError, read_json
 from echochamber.study import Study, load_trained, open_study, redraw, run_study, status_rows
-from echochamber.study.shown import digests
+from echochamber.study.run_folder import digests
 from echochamber.study.stages import STAGES, StageContext
 
 SOAK = bool(os.environ.get("ECHOCHAMBER_SOAK"))
@@ -238,5 +238,5 @@ def test_files_that_may_not_be_read_are_damaged(copy: Study, monkeypatch: pytest
     assert copy.store.damage(stage).endswith("cannot be read: Permission denied")
     with pytest.raises(InputError, match="cannot be read: Permission denied; run the study again"):
         copy.store.require(stage)
-    monkeypatch.setattr("echochamber.study.shown.digest_file", refuse)
+    monkeypatch.setattr("echochamber.study.run_folder.digest_file", refuse)
     assert set(digests(copy.folder).values()) == {""}

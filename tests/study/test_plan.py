@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from echochamber.base import Document, InputError
 from echochamber.study import estimate, load_study, make_plan, open_study
-from echochamber.study.config import expand_sweep
+from echochamber.study.reading import expand_sweep
 from echochamber.study.stages import TABLES, table_paths
 
 

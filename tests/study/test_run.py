@@ -204,7 +204,7 @@ def test_tier_2_is_refused_before_any_work_where_it_cannot_be_confined(
     def refuse() -> None:
         raise InputError("tier 2 cannot be confined here")
 
-    monkeypatch.setattr("echochamber.study.runner.require_confinement", refuse)
+    monkeypatch.setattr("echochamber.verify.require_confinement", refuse)
     study = open_study(tiny_file, ["verify.tiers=[1, 2]"], tmp_path / "runs")
     with pytest.raises(InputError, match="cannot be confined here"):
         run_study(study, say=lambda line: None)

@@ -10,7 +10,7 @@ import pytest
 
 from echochamber.base import InputError, read_json
 from echochamber.study import Study
-from echochamber.study.ranks import check_arm
+from echochamber.study.torchrun import check_arm
 from echochamber.train import World
 
 pytestmark = pytest.mark.slow

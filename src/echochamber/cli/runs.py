@@ -121,9 +121,9 @@ def report(
     runs: Annotated[Path, RUNS] = Path("runs"),
 ) -> None:
     """Write a run's report again from its results: report.html and figures/."""
-    from echochamber.study import redraw, run_folder
+    from echochamber.study import find_run, redraw
 
-    say(f"report: {redraw(run_folder(run, runs), as_published=as_published)}")
+    say(f"report: {redraw(find_run(run, runs), as_published=as_published)}")
 
 
 def forecast(
@@ -138,9 +138,9 @@ def forecast(
     from echochamber.analysis import Run, select, trajectories
     from echochamber.analysis.forecast import forecast as forecasts
     from echochamber.cli.tables import print_rows
-    from echochamber.study import run_folder
+    from echochamber.study import find_run
 
-    for base in select(trajectories(Run(run_folder(run, runs)))):
+    for base in select(trajectories(Run(find_run(run, runs)))):
         if not base.is_base:
             continue
         rows = []

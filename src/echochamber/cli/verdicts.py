@@ -18,9 +18,9 @@ def findings(
 ) -> None:
     """Print the outcome of every endpoint and claim of a run, as its report shows them."""
     from echochamber.analysis import Run, verdicts
-    from echochamber.study import run_folder
+    from echochamber.study import find_run
 
-    found = verdicts(Run(run_folder(run, runs)))
+    found = verdicts(Run(find_run(run, runs)))
     if as_json:
         say(json.dumps(found, indent=2, ensure_ascii=True, allow_nan=False))
         return

@@ -1,16 +1,17 @@
-from .config import ModelChoice, StartingModel, StudyConfig, VerifyConfig, load_study
+from .config import ModelChoice, StartingModel, StudyConfig, VerifyConfig
 from .estimate import Estimate, estimate
 from .evaluating import evaluate_model
 from .executors import EXECUTORS, ExecutorOptions
 from .exporting import export_model, find_models, load_trained
 from .importing import import_model
 from .plan import Measured, Plan, make_plan
-from .results import Result, Results, load, run
-from .runner import Study, check_run, open_study, redraw, run_folder, run_study
+from .reading import load_study
+from .results import Result, Results, load
+from .run import Study, check_run, open_study, run_study
+from .run_folder import find_run, redraw
 from .status import status_rows
 from .store import Stage, Store
-from .trackers import TensorBoard, Trackio, WandB
-from .tracking import TrackedRun, Tracker, register_tracker
+from .tracking import TensorBoard, TrackedRun, Tracker, Trackio, WandB, register_tracker
 
 __all__ = [
     "EXECUTORS",
@@ -37,6 +38,7 @@ __all__ = [
     "evaluate_model",
     "export_model",
     "find_models",
+    "find_run",
     "import_model",
     "load",
     "load_study",
@@ -45,8 +47,6 @@ __all__ = [
     "open_study",
     "redraw",
     "register_tracker",
-    "run",
-    "run_folder",
     "run_study",
     "status_rows",
 ]

@@ -2,39 +2,22 @@
 
 from __future__ import annotations
 
-import itertools
-import json
-import re
-from collections.abc import Sequence
-from copy import deepcopy
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
 from echochamber.analysis import Endpoint
-from echochamber.base import (
-    Config,
-    Document,
-    InputError,
-    assign,
-    did_you_mean,
-    digest,
-    parse_yaml,
-    read_yaml,
-    set_value,
-    validate,
-)
+from echochamber.base import Config, did_you_mean
 from echochamber.corpora import LEAKED_SHARE, MixtureConfig, SourceConfig, TaskConfig, TokenizerConfig
 from echochamber.evaluation import EvaluationConfig
 from echochamber.model import SIZES
 from echochamber.rl import AlgorithmConfig
 from echochamber.rollout import AUTO, ENGINES
-from echochamber.study.endpoint_checks import check_endpoints
-from echochamber.study.modules import import_modules
-from echochamber.study.references import must_exist
-from echochamber.study.resources import Resources, SlurmConfig
 from echochamber.train import PretrainConfig
+
+IMPORTED = "its own data"
+"""Mixture of a model made elsewhere."""
 
 
 class ModelChoice(Config):
@@ -87,6 +70,47 @@ class VerifyConfig(Config):
     reward_stated: bool = False
     unsafe_unconfined: bool = False
     as_published: bool = False
+
+
+class Resources(Config):
+    """What one stage needs of the machine it runs on.
+
+    Attributes:
+        cpus: cores; None is the number of threads that the command itself computes with.
+        gpus: GPUs; Ray also takes fractions.
+        memory_gb: memory; None asks for none, which leaves the scheduler's default.
+    """
+
+    cpus: int | None = Field(default=None, ge=1)
+    gpus: float = Field(default=0.0, ge=0)
+    memory_gb: float | None = Field(default=None, gt=0)
+
+
+class SlurmConfig(Config):
+    """How stages become SLURM jobs.
+
+    Attributes:
+        cluster: `slurm`, or `local` for processes on this machine that are treated like its jobs.
+        partition, account, qos, constraint: as sbatch takes them.
+        minutes: time limit of one job; a stage that needs longer is requeued and goes on.
+        array_parallelism: jobs of one array that run at once.
+        signal_delay_seconds: how long before the time limit a job is asked to leave a checkpoint.
+        requeues: how often one stage may run into its time limit.
+        setup: shell lines before Python starts, e.g. `module load cuda`.
+        additional: further sbatch options, e.g. `{reservation: week2}`.
+    """
+
+    cluster: Literal["slurm", "local"] = "slurm"
+    partition: str | None = None
+    account: str | None = None
+    qos: str | None = None
+    constraint: str | None = None
+    minutes: int = Field(default=24 * 60, ge=1)
+    array_parallelism: int = Field(default=64, ge=1)
+    signal_delay_seconds: int = Field(default=120, ge=1)
+    requeues: int = Field(default=100, ge=0)
+    setup: tuple[str, ...] = ()
+    additional: dict[str, str | int | float | bool] = Field(default_factory=dict)
 
 
 class StudyConfig(Config):
@@ -172,204 +196,3 @@ class StudyConfig(Config):
     def shared_data_seed(self) -> int:
         """Seed of everything that the seeds of a study share."""
         return self.seeds[0] if self.data_seed is None else self.data_seed
-
-
-_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
-
-
-def _check_halves(study: StudyConfig, document: Document) -> None:
-    """Base models are trained here or come from elsewhere, not both and not neither."""
-    training = ("sources", "mixtures", "model", "pretrain")
-    if study.models:
-        given = [key for key in training if getattr(study, key)]
-        if study.tokenizer != TokenizerConfig():
-            given.append("tokenizer")
-        if given:
-            raise InputError(
-                f"{document.place((given[0],))}: {given[0]}: this study starts from models made elsewhere "
-                "(models), which come with their tokenizer and are not pretrained; remove one of the two"
-            )
-    missing = [key for key in training if not getattr(study, key)]
-    if not study.models and missing:
-        raise InputError(
-            f"{document.place(())}: {missing[0]}: missing; a study trains its base models from sources, "
-            "mixtures, model and pretrain, or names models made elsewhere under models"
-        )
-    for name, starting in study.models.items():
-        place = f"{document.place(('models', name))}: models.{name}"
-        if not re.fullmatch(_NAME, name):
-            raise InputError(f"{place}: expected a name of letters, digits, '.', '_' or '-'")
-        if not starting.path.expanduser().is_dir():
-            raise InputError(f"{place}.path: {starting.path}: there is no such folder")
-
-
-def _check_start(study: StudyConfig, document: Document, label: str) -> None:
-    """An arm starts from another arm, from a snapshot that is taken, or from the base model."""
-    arm = study.arms[label]
-    if arm.start_from is not None:
-        others = [other for other in study.arms if other != label]
-        must_exist(document, ("arms", label, "start_from"), arm.start_from, others, "other arm")
-    if arm.start_step is None:
-        return
-    place = f"{document.place(('arms', label, 'start_step'))}: arms.{label}.start_step: {arm.start_step}"
-    if arm.start_from is not None:
-        raise InputError(f"{place}: the arm also starts from another one (start_from); remove one of the two")
-    if study.pretrain is None:
-        raise InputError(f"{place}: this study pretrains nothing, so it has no earlier steps; remove it")
-    if arm.start_step not in study.pretrain.snapshots:
-        listed = ", ".join(map(str, study.pretrain.snapshots)) or "none"
-        raise InputError(
-            f"{place} is not kept during pretraining; pretrain.snapshots has {listed}: add it there"
-        )
-
-
-def _check_references(study: StudyConfig, document: Document) -> None:
-    """Names that point at other parts of the file point at something."""
-    tasks = list(study.tasks)
-    for i, name in enumerate(study.evaluation.benchmarks):
-        must_exist(document, ("evaluation", "benchmarks", i), name, tasks, "task")
-    for label, arm in study.arms.items():
-        if not re.fullmatch(_NAME, label) or label == "base":
-            raise InputError(
-                f"{document.place(('arms', label))}: arms.{label}: expected a name of letters, digits, "
-                "'.', '_' or '-' other than 'base'"
-            )
-        if arm.task:
-            must_exist(document, ("arms", label, "task"), arm.task, tasks, "task")
-        if arm.task in study.evaluation.benchmarks:
-            raise InputError(
-                f"{document.place(('arms', label, 'task'))}: arms.{label}.task: '{arm.task}' is an "
-                "evaluation set; post-training on it would measure memory. Name another task"
-            )
-        _check_start(study, document, label)
-    for label, mixture in study.mixtures.items():
-        for source in mixture.source_names:
-            key = ("mixtures", label, mixture.parts_key, source)
-            must_exist(document, key, source, list(study.sources), "source")
-    if len(set(study.seeds)) != len(study.seeds) or not study.seeds:
-        raise InputError(
-            f"{document.place(('seed',))}: seed: {study.seed}: expected one seed or a list of different ones"
-        )
-    if study.models:
-        return
-    choice, pretrain = study.trained
-    if pretrain.sequence_length > choice.context_length:
-        raise InputError(
-            f"{document.place(('pretrain', 'sequence_length'))}: pretrain.sequence_length: "
-            f"{pretrain.sequence_length} is longer than model.context_length "
-            f"{choice.context_length}; lower the first or raise the second"
-        )
-
-
-def _substitute(document: Document) -> None:
-    """Put the study's variables in place of `${name}`, in every text of the file.
-
-    Raises:
-        InputError: a name that is no variable.
-    """
-    variables = document.data.get("variables") or {}
-
-    def filled(value: Any, key: tuple[str | int, ...]) -> Any:
-        if isinstance(value, dict):
-            return {name: filled(item, (*key, name)) for name, item in value.items()}
-        if isinstance(value, list):
-            return [filled(item, (*key, i)) for i, item in enumerate(value)]
-        if not isinstance(value, str) or key[:1] == ("variables",):
-            return value
-        for name in re.findall(r"\$\{([^${}]*+)\}", value):
-            must_exist(document, key, name, list(variables), "variable")
-            value = value.replace(f"${{{name}}}", str(variables[name]))
-        return value
-
-    document.data = filled(document.data, ())
-
-
-def expand_sweep(document: Document) -> list[tuple[str, Document]]:
-    """One document for each point of the `sweep` grid, with the label that tells it apart.
-
-    Raises:
-        InputError: no lists of values, or a value listed twice.
-    """
-    sweep = document.data.get("sweep") or {}
-    if not isinstance(sweep, dict) or not all(
-        isinstance(values, list) and values for values in sweep.values()
-    ):
-        raise InputError(
-            f"{document.place(('sweep',))}: sweep: expected dotted keys, each with a list of values"
-        )
-    names = _short_names(list(sweep))
-    for key, values in sweep.items():
-        shown = [_shown(value) for value in values]
-        if len(set(shown)) < len(shown):
-            raise InputError(
-                f"{document.place(('sweep', key))}: sweep.{key}: {', '.join(shown)}: a value stands there "
-                "twice; every point of a sweep must differ"
-            )
-    points = []
-    for values in itertools.product(*sweep.values()):
-        point = Document(deepcopy(document.data), dict(document.places))
-        for key, value in zip(sweep, values, strict=True):
-            place = f"{document.place(('sweep', key))}: sweep over {key}"
-            assign(point, key, deepcopy(value), place)
-        label = ",".join(f"{names[key]}={_shown(value)}" for key, value in zip(sweep, values, strict=True))
-        points.append((label, point))
-    return points
-
-
-def _short_names(keys: Sequence[str]) -> dict[str, str]:
-    """Each dotted key by as many of its last parts as tell it from the others."""
-    names = {}
-    for key in keys:
-        parts = key.split(".")
-        endings = [".".join(parts[-n:]) for n in range(1, len(parts) + 1)]
-        others = [other for other in keys if other != key]
-        clear = [e for e in endings if not any(other == e or other.endswith(f".{e}") for other in others)]
-        names[key] = clear[0] if clear else key
-    return names
-
-
-_LONGEST_SHOWN = 40
-
-
-def _shown(value: Any) -> str:
-    """A value of a sweep on one line, so that different values look different.
-
-    Text stands as it is where a YAML file would read it as that text, in quotes otherwise; what is too long
-    is cut and carries the beginning of its digest.
-    """
-    text = json.dumps(value, ensure_ascii=False, sort_keys=True)
-    if isinstance(value, str) and re.fullmatch(r"[\w./][\w./+*@%-]*", value):
-        plain = parse_yaml(f"value: {value}", "sweep").data["value"]
-        text = value if plain == value else text
-    if len(text) <= _LONGEST_SHOWN:
-        return text
-    return f"{text[: _LONGEST_SHOWN - 9]}..{digest(value)[:6]}"
-
-
-def load_study(path: Path, overrides: Sequence[str] = ()) -> list[tuple[str, StudyConfig]]:
-    """Read a study file into one config for each point of its sweep.
-
-    Returns:
-        Pairs of sweep label (empty without a sweep) and config.
-
-    Raises:
-        InputError: with `file:line: key: ...` for each mistake.
-    """
-    document = read_yaml(path)
-    for assignment in overrides:
-        set_value(document, assignment)
-    _substitute(document)
-    modules = document.data.get("modules") or []
-    if isinstance(modules, list):
-        resolved = [str((path.parent / str(module)).resolve()) for module in modules]
-        document.data["modules"] = resolved
-        import_modules(resolved)
-    studies = []
-    points = expand_sweep(document)
-    for label, point in points:
-        study = validate(point, StudyConfig)
-        _check_halves(study, point)
-        _check_references(study, point)
-        check_endpoints(study, point, [label for label, _ in points])
-        studies.append((label, study))
-    return studies

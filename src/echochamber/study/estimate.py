@@ -10,7 +10,7 @@ from echochamber.corpora import plan_mixture
 from echochamber.rollout import rollout_bytes
 from echochamber.study.config import StudyConfig
 from echochamber.study.importing import describe_folder
-from echochamber.study.runner import Study
+from echochamber.study.run import Study
 from echochamber.study.sampling import first_examples
 from echochamber.study.store import Stage
 from echochamber.train import GIB, matmul_flops_per_second, pretraining_bytes, start_world

@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from echochamber import corpora, evaluation, rollout, verify
 from echochamber.base import InputError, derive_seed, did_you_mean
 from echochamber.study.exporting import find_model, load_trained
-from echochamber.study.modules import import_modules
-from echochamber.study.runner import Study
+from echochamber.study.reading import import_modules
+from echochamber.study.run import Study
 
 
 def evaluate_model(

@@ -9,7 +9,7 @@ import torch
 from echochamber import corpora, model
 from echochamber.base import InputError, atomic_folder
 from echochamber.study.plan import Measured
-from echochamber.study.runner import Study
+from echochamber.study.run import Study
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 # Stages that leave a trained model; evaluations carry the same labels.

@@ -13,10 +13,9 @@ import pyarrow.parquet as pq
 
 from echochamber.base import explained_write, publish_folder, read_json, write_file, write_json
 from echochamber.evaluation import EvaluationConfig, Labels, summarise
-from echochamber.study.clocks import read_seconds
 from echochamber.study.plan import Plan
 from echochamber.study.stages import PROBABILITIES, table_paths
-from echochamber.study.store import Stage, Store
+from echochamber.study.store import Stage, Store, read_seconds
 
 
 def relabel(table: pa.Table, labels: Labels) -> pa.Table:

@@ -16,14 +16,11 @@ from echochamber.corpora import (
 )
 from echochamber.evaluation import Labels
 from echochamber.rl import Documents
-from echochamber.study.config import StudyConfig
+from echochamber.study.config import IMPORTED, StudyConfig
 from echochamber.study.importing import fingerprint
-from echochamber.study.modules import module_digests
-from echochamber.study.references import IMPORTED
+from echochamber.study.reading import module_digests
 from echochamber.study.stages import STAGES
 from echochamber.study.store import Stage
-
-"""What stands in place of a mixture where the base model was made elsewhere."""
 
 
 @dataclass(frozen=True)

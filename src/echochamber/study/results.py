@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from echochamber.base import EchoError, InputError, read_json
-from echochamber.study.driving import Say
+from echochamber.study.driver import Say
 from echochamber.study.executors import ExecutorOptions
-from echochamber.study.runner import open_study, run_folder, run_study
-from echochamber.study.shown import REPORT, SUMMARY
+from echochamber.study.run import open_study, run_study
+from echochamber.study.run_folder import REPORT, SUMMARY, find_run
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -164,9 +164,9 @@ def load(
         EchoError: a summary is damaged.
     """
     if isinstance(run, Path | str) and not more:
-        return Result(run_folder(str(run), Path(runs)))
+        return Result(find_run(str(run), Path(runs)))
     wanted = [run] if isinstance(run, Path | str) else list(run)
-    found = [Result(run_folder(str(one), Path(runs))) for one in (*wanted, *more)]
+    found = [Result(find_run(str(one), Path(runs))) for one in (*wanted, *more)]
     if not found:
         raise InputError("load([]): expected at least one run")
     return Results(found)

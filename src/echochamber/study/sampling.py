@@ -9,9 +9,9 @@ from pathlib import Path
 
 from echochamber import corpora, formats, rollout, verify
 from echochamber.base import InputError, Problem, derive_seed
-from echochamber.study.config import load_study
 from echochamber.study.exporting import find_models, load_trained
-from echochamber.study.runner import Study
+from echochamber.study.reading import load_study
+from echochamber.study.run import Study
 
 
 def first_examples(study: Study, num: int, *, local_only: bool = False) -> dict[str, list[corpora.Example]]:

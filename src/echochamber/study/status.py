@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from echochamber.base import EchoError, read_json
-from echochamber.study import failures
-from echochamber.study.clocks import read_seconds
-from echochamber.study.runner import Study
-from echochamber.study.store import IDENTITY, MANIFEST, Stage, identity
+from echochamber.study.driver import failure_reasons
+from echochamber.study.run import Study
+from echochamber.study.store import IDENTITY, MANIFEST, Stage, Store, identity, read_seconds
 
 _MOST_CHANGES = 4
 _ABSENT = object()
@@ -20,8 +19,8 @@ _ABSENT = object()
 def status_rows(study: Study) -> list[dict[str, Any]]:
     """One row for each stage of the plan, then one for each folder that no stage of it owns."""
     stages, rows = list(study.plan.stages), []
-    reasons = failures.reasons(study.folder)
-    states = failures.states(stages, study.store, reasons)
+    reasons = failure_reasons(study.folder)
+    states = _states(stages, study.store, reasons)
     for stage in stages:
         state = states[stage.folder_name]
         folder = study.store.path(stage) if state == "done" else study.store.partial(stage)
@@ -31,6 +30,22 @@ def status_rows(study: Study) -> list[dict[str, Any]]:
         title, note = _origin(path, stages)
         rows.append(_row(title, "unused", None, path.name, note))
     return rows
+
+
+def _states(stages: Iterable[Stage], store: Store, failed: Iterable[str]) -> dict[str, str]:
+    """State by folder name: the store's, or `failed`, or `blocked` for what needs a failed stage."""
+    broken = set(failed)
+    found: dict[str, str] = {}
+    for stage in stages:
+        state = store.state(stage)
+        if state != "done" and stage.folder_name in broken:
+            state = "failed"
+        elif state != "done" and any(
+            found.get(other.folder_name) in ("failed", "blocked") for other in stage.inputs.values()
+        ):
+            state = "blocked"
+        found[stage.folder_name] = state
+    return found
 
 
 def _row(stage: str, state: str, seconds: float | None, folder: str, note: str) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import platform
 import shutil
@@ -22,12 +24,16 @@ from echochamber.base import (
     read_json,
     write_json,
 )
-from echochamber.study.clocks import CLOCK_FILES
 
+# Where a run folder keeps what was found damaged, for people to look at or remove.
+DAMAGED = "damaged"
 MANIFEST = "manifest.json"
 # What an interrupted stage needs to go on and a finished one does not.
 CODE = "code.json"
 IDENTITY = "stage.json"
+# Wall-clock files of a stage lie beside its results and are part of none of them.
+SECONDS, TIMING = "seconds.json", "timing.jsonl"
+CLOCK_FILES = (TIMING, SECONDS)
 SCRATCH = ("checkpoints", "verdicts*.jsonl", CODE, IDENTITY)
 # Rooms that only show results: a change there cannot make a half-finished stage inconsistent.
 _SHOWING_ROOMS = ("analysis", "bench", "cli", "report")
@@ -240,11 +246,13 @@ class Store:
         return found
 
     def finish(self, stage: Stage) -> Path:
-        """Write the manifest, then give the folder its final name.
+        """Write the manifest unless a killed process already has, then give the folder its final name.
 
         Raises:
             EchoError: the disk refused.
         """
+        if self.complete(stage):
+            return self._promote(stage)
         partial = self.partial(stage)
         with explained_write(partial):
             for path in sorted(partial.rglob("*.tmp")):
@@ -264,13 +272,13 @@ class Store:
             }
             fault_point("stage.before_manifest")
         write_json(partial / MANIFEST, {**manifest, "sha256": digest(manifest)})
-        return self.promote(stage)
+        return self._promote(stage)
 
     def complete(self, stage: Stage) -> bool:
         """Whether the unfinished folder lacks nothing but its final name."""
         return (self.partial(stage) / MANIFEST).is_file()
 
-    def promote(self, stage: Stage) -> Path:
+    def _promote(self, stage: Stage) -> Path:
         """Remove what only an interrupted run needs and rename a complete folder."""
         partial = self.partial(stage)
         with explained_write(partial):
@@ -297,3 +305,38 @@ class Store:
             return []
         owned = {stage.folder_name for stage in stages} | {stage.folder_name + ".partial" for stage in stages}
         return sorted(path for path in self.folder.iterdir() if path.is_dir() and path.name not in owned)
+
+
+def read_seconds(folder: Path) -> float | None:
+    """Compute seconds that a stage took so far, over all its runs; None where that is not known."""
+    try:
+        found = read_json(folder / SECONDS)
+    except EchoError:
+        return None
+    return float(found["seconds"]) if _is_clock(found) else None
+
+
+def write_seconds(folder: Path, seconds: float) -> None:
+    """Keep the compute seconds of a stage, over all its runs."""
+    write_json(folder / SECONDS, {"seconds": seconds})
+
+
+def spoilt_clocks(folder: Path) -> list[Path]:
+    """The clock files of a stage that are there and cannot be read."""
+    spoilt = [folder / SECONDS] if read_seconds(folder) is None else []
+    try:
+        lines = (folder / TIMING).read_text(encoding="utf-8").splitlines()
+        if not all(_is_clock(json.loads(line)) for line in lines):
+            spoilt.append(folder / TIMING)
+    except (OSError, ValueError):
+        spoilt.append(folder / TIMING)
+    return [path for path in spoilt if path.exists()]
+
+
+def _is_clock(row: Any) -> bool:
+    """Whether a row says how many seconds something took."""
+    if not isinstance(row, dict):
+        return False
+    seconds, step = row.get("seconds"), row.get("step", 0)
+    timed = isinstance(seconds, int | float) and math.isfinite(seconds)
+    return timed and (step is None or isinstance(step, int))

@@ -1,22 +1,122 @@
-"""Endpoints that name something the study will never measure are refused before it runs."""
+"""What only the whole study file shows to be wrong: names of nothing, halves that do not go together."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from echochamber.analysis import BASE, NOT_A_FORMAT, Endpoint, Place, step_at_fraction
 from echochamber.analysis.findings import Lacking
 from echochamber.analysis.findings.evidence import ONE_SPACING
-from echochamber.base import Document, InputError
+from echochamber.base import Document, InputError, did_you_mean
+from echochamber.corpora import TokenizerConfig
 from echochamber.evaluation import evaluation_steps
 from echochamber.formats import format_names
-from echochamber.study.references import IMPORTED, must_exist
-
-if TYPE_CHECKING:
-    from echochamber.study.config import StudyConfig
+from echochamber.study.config import IMPORTED, StudyConfig
 
 Key = tuple[str | int, ...]
+_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+
+
+def must_exist(
+    document: Document, key: tuple[str | int, ...], name: str, known: Sequence[str], kind: str
+) -> None:
+    """Refuse a name that is none of those known.
+
+    Raises:
+        InputError: with file, line and key, what the study has, and what may have been meant.
+    """
+    if name not in known:
+        listed = ", ".join(known) or "none"
+        raise InputError(
+            f"{document.place(key)}: {'.'.join(map(str, key))}: no {kind} is named '{name}'; "
+            f"this study has {listed}.{did_you_mean(name, known)}"
+        )
+
+
+def check_halves(study: StudyConfig, document: Document) -> None:
+    """Base models are trained here or come from elsewhere, not both and not neither."""
+    training = ("sources", "mixtures", "model", "pretrain")
+    if study.models:
+        given = [key for key in training if getattr(study, key)]
+        if study.tokenizer != TokenizerConfig():
+            given.append("tokenizer")
+        if given:
+            raise InputError(
+                f"{document.place((given[0],))}: {given[0]}: this study starts from models made elsewhere "
+                "(models), which come with their tokenizer and are not pretrained; remove one of the two"
+            )
+    missing = [key for key in training if not getattr(study, key)]
+    if not study.models and missing:
+        raise InputError(
+            f"{document.place(())}: {missing[0]}: missing; a study trains its base models from sources, "
+            "mixtures, model and pretrain, or names models made elsewhere under models"
+        )
+    for name, starting in study.models.items():
+        place = f"{document.place(('models', name))}: models.{name}"
+        if not re.fullmatch(_NAME, name):
+            raise InputError(f"{place}: expected a name of letters, digits, '.', '_' or '-'")
+        if not starting.path.expanduser().is_dir():
+            raise InputError(f"{place}.path: {starting.path}: there is no such folder")
+
+
+def _check_start(study: StudyConfig, document: Document, label: str) -> None:
+    """An arm starts from another arm, from a snapshot that is taken, or from the base model."""
+    arm = study.arms[label]
+    if arm.start_from is not None:
+        others = [other for other in study.arms if other != label]
+        must_exist(document, ("arms", label, "start_from"), arm.start_from, others, "other arm")
+    if arm.start_step is None:
+        return
+    place = f"{document.place(('arms', label, 'start_step'))}: arms.{label}.start_step: {arm.start_step}"
+    if arm.start_from is not None:
+        raise InputError(f"{place}: the arm also starts from another one (start_from); remove one of the two")
+    if study.pretrain is None:
+        raise InputError(f"{place}: this study pretrains nothing, so it has no earlier steps; remove it")
+    if arm.start_step not in study.pretrain.snapshots:
+        listed = ", ".join(map(str, study.pretrain.snapshots)) or "none"
+        raise InputError(
+            f"{place} is not kept during pretraining; pretrain.snapshots has {listed}: add it there"
+        )
+
+
+def check_references(study: StudyConfig, document: Document) -> None:
+    """Names that point at other parts of the file point at something."""
+    tasks = list(study.tasks)
+    for i, name in enumerate(study.evaluation.benchmarks):
+        must_exist(document, ("evaluation", "benchmarks", i), name, tasks, "task")
+    for label, arm in study.arms.items():
+        if not re.fullmatch(_NAME, label) or label == "base":
+            raise InputError(
+                f"{document.place(('arms', label))}: arms.{label}: expected a name of letters, digits, "
+                "'.', '_' or '-' other than 'base'"
+            )
+        if arm.task:
+            must_exist(document, ("arms", label, "task"), arm.task, tasks, "task")
+        if arm.task in study.evaluation.benchmarks:
+            raise InputError(
+                f"{document.place(('arms', label, 'task'))}: arms.{label}.task: '{arm.task}' is an "
+                "evaluation set; post-training on it would measure memory. Name another task"
+            )
+        _check_start(study, document, label)
+    for label, mixture in study.mixtures.items():
+        for source in mixture.source_names:
+            key = ("mixtures", label, mixture.parts_key, source)
+            must_exist(document, key, source, list(study.sources), "source")
+    if len(set(study.seeds)) != len(study.seeds) or not study.seeds:
+        raise InputError(
+            f"{document.place(('seed',))}: seed: {study.seed}: expected one seed or a list of different ones"
+        )
+    if study.models:
+        return
+    choice, pretrain = study.trained
+    if pretrain.sequence_length > choice.context_length:
+        raise InputError(
+            f"{document.place(('pretrain', 'sequence_length'))}: pretrain.sequence_length: "
+            f"{pretrain.sequence_length} is longer than model.context_length "
+            f"{choice.context_length}; lower the first or raise the second"
+        )
 
 
 def check_endpoints(study: StudyConfig, document: Document, points: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""Stages as Ray tasks; their folders lie in the shared store, nothing travels through Ray but the outcome."""
+"""Stages as Ray tasks; their folders lie in the shared store, only how they ended travels through Ray."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from echochamber.base import InputError
-from echochamber.study.executors.job import Outcome, make_job, run_job
-from echochamber.study.resources import Resources
+from echochamber.study.config import Resources
+from echochamber.study.make import Job, StageEnd, do_job
 from echochamber.study.store import Stage, Store
 
 _POLL_SECONDS = 0.5
@@ -83,17 +83,17 @@ class RayExecutor:
         for stage in stages:
             needs = self._resources[stage.kind]
             memory = {} if needs.memory_gb is None else {"memory": int(needs.memory_gb * 2**30)}
-            task = ray.remote(run_job).options(
+            task = ray.remote(do_job).options(
                 name=stage.title, num_cpus=needs.cpus, num_gpus=needs.gpus, max_retries=0, **memory
             )
-            self._tasks[task.remote(make_job(stage, self._store, self._flag))] = stage
+            self._tasks[task.remote(Job.of(stage, self._store, self._flag))] = stage
 
-    def wait(self) -> list[Outcome]:
-        """Outcomes of the tasks that have ended."""
+    def wait(self) -> list[StageEnd]:
+        """How tasks ended, for those that have."""
         import ray
 
         ended, _ = ray.wait(list(self._tasks), num_returns=1, timeout=_POLL_SECONDS)
-        found: list[Outcome] = []
+        found: list[StageEnd] = []
         for task in ended:
             stage = self._tasks.pop(task)
             try:
@@ -101,10 +101,10 @@ class RayExecutor:
             except ray.exceptions.RayTaskError as error:
                 # Raised outside the stage, e.g. by a worker that cannot import the package.
                 reason = str(error.cause).splitlines()[0] if error.cause else "its Ray task failed"
-                found.append(Outcome(stage.folder_name, "failed", reason=reason, trace=str(error)))
+                found.append(StageEnd(stage.folder_name, "failed", reason=reason, trace=str(error)))
             except ray.exceptions.RayError as error:
                 reason = f"{type(error).__name__}: {str(error).splitlines()[0]}"
-                found.append(Outcome(stage.folder_name, "lost", reason=reason))
+                found.append(StageEnd(stage.folder_name, "lost", reason=reason))
         return found
 
     def stop(self) -> None:

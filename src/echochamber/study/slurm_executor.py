@@ -13,8 +13,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from echochamber.base import InputError
-from echochamber.study.executors.job import Job, Outcome, make_job, run_job
-from echochamber.study.resources import Resources, SlurmConfig
+from echochamber.study.config import Resources, SlurmConfig
+from echochamber.study.make import Job, StageEnd, do_job
 from echochamber.study.store import Stage, Store
 
 _POLL_SECONDS = 0.25
@@ -33,15 +33,15 @@ class StageTask:
     def __init__(self, job: Job) -> None:
         self.job = job
 
-    def __call__(self) -> Outcome:
+    def __call__(self) -> StageEnd:
         from submitit import JobEnvironment
 
         # Installed by submitit before it calls us, and put back when the stage has ended.
         requeue = signal.getsignal(getattr(signal, "SIG" + JobEnvironment.USR_SIG))
-        outcome = run_job(self.job)
-        if outcome.state == "stopped" and not self.job.stop_flag.exists() and callable(requeue):
+        end = do_job(self.job)
+        if end.state == "stopped" and not self.job.stop_flag.exists() and callable(requeue):
             requeue(signal.SIGUSR2, None)
-        return outcome
+        return end
 
     def checkpoint(self) -> Any:
         """The task to run after a requeue: the same one; its progress lies in the store."""
@@ -80,7 +80,7 @@ class SlurmExecutor:
         self._folder, self._config = folder.absolute(), config
         self._jobs: dict[str, Any] = {}
         self._ended_at: dict[str, float] = {}
-        self._cancelled: list[Outcome] = []
+        self._cancelled: list[StageEnd] = []
 
     def _executor(self, needs: Resources) -> Any:
         import submitit
@@ -130,22 +130,22 @@ class SlurmExecutor:
         ordered = sorted(stages, key=lambda stage: repr(self._resources[stage.kind]))
         for _, group in itertools.groupby(ordered, key=lambda stage: repr(self._resources[stage.kind])):
             together = list(group)
-            tasks = [StageTask(make_job(stage, self._store, self._flag)) for stage in together]
+            tasks = [StageTask(Job.of(stage, self._store, self._flag)) for stage in together]
             jobs = self._executor(self._resources[together[0].kind]).submit_array(tasks)
             self._jobs.update({s.folder_name: job for s, job in zip(together, jobs, strict=True)})
 
-    def wait(self) -> list[Outcome]:
-        """Outcomes of the jobs that have ended."""
+    def wait(self) -> list[StageEnd]:
+        """How jobs ended, for those that have."""
         time.sleep(_POLL_SECONDS)
         found, self._cancelled = self._cancelled, []
         for name, job in list(self._jobs.items()):
-            if job.done() and (outcome := self._outcome(name, job)) is not None:
-                found.append(outcome)
+            if job.done() and (end := self._end_of(name, job)) is not None:
+                found.append(end)
                 del self._jobs[name]
                 self._ended_at.pop(name, None)
         return found
 
-    def _outcome(self, name: str, job: Any) -> Outcome | None:
+    def _end_of(self, name: str, job: Any) -> StageEnd | None:
         """How an ended job ended; None while its result may still be on its way."""
         import submitit.core.utils as submitit_utils
 
@@ -153,17 +153,17 @@ class SlurmExecutor:
             since = self._ended_at.setdefault(name, time.monotonic())
             if time.monotonic() - since < _RESULT_SECONDS[self._config.cluster]:
                 return None
-            return Outcome(
+            return StageEnd(
                 name,
                 "lost",
                 reason=f"its job {job.job_id} ended in state {job.state}; see {job.paths.stderr}",
             )
         try:
-            outcome: Outcome = job.result()
+            end: StageEnd = job.result()
         except submitit_utils.FailedJobError as error:
             reason = str(error).strip().splitlines()[-1]
-            return Outcome(name, "failed", reason=reason, trace=str(error))
-        return outcome
+            return StageEnd(name, "failed", reason=reason, trace=str(error))
+        return end
 
     def stop(self) -> None:
         """Raise the flag that workers poll, and take jobs that have not begun out of the queue."""
@@ -172,4 +172,4 @@ class SlurmExecutor:
             if job.state == "PENDING":
                 job.cancel(check=False)
                 del self._jobs[name]
-                self._cancelled.append(Outcome(name, "stopped", reason="taken out of the queue"))
+                self._cancelled.append(StageEnd(name, "stopped", reason="taken out of the queue"))

@@ -1,7 +1,8 @@
 """A study under torchrun: the main process decides and writes, the others join the stages they can share.
 
-The main process goes through the plan as always. Before a shared stage it names the stage to the others, who
-wait for nothing else; then all run it together. Every other stage is the main process's alone.
+The main process goes through the plan as it would alone. Before a shared stage it sends the stage's key to
+the others, who wait for nothing else; then all of them run it together. Every other stage is the main
+process's alone.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import math
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
 
 from echochamber.base import EchoError, InputError, say_error, stop_signals
 from echochamber.rl import RLConfig
@@ -19,24 +19,21 @@ from echochamber.study.config import StudyConfig
 from echochamber.study.store import Stage
 from echochamber.train import World, all_left, another_ended, ends_first, start_world
 
-if TYPE_CHECKING:
-    from echochamber.study.executors import ExecutorOptions
-
 SHARED = ("pretrain", "arm")
 # How long a process that failed in a shared stage waits for the others to fail likewise.
 PATIENCE_SECONDS = 30.0
 
 
-def check_processes(configs: Sequence[StudyConfig], where: ExecutorOptions) -> None:
+def check_processes(configs: Sequence[StudyConfig], executor: str) -> None:
     """Refuse, before any work, a study that the processes of this job cannot share.
 
     Raises:
         InputError: a batch is not divisible by the number of processes, or another executor is asked for.
     """
     world = start_world()
-    if world.size > 1 and where.name != "local":
+    if world.size > 1 and executor != "local":
         raise InputError(
-            f"--executor {where.name} under torchrun: expected one or the other; start the driver without "
+            f"--executor {executor} under torchrun: expected one or the other; start the driver without "
             "torchrun"
         )
     for config in configs:
@@ -57,10 +54,10 @@ def check_arm(arm: RLConfig, world: World, prefix: str = "") -> None:
 
 
 @contextmanager
-def leading() -> Iterator[None]:
-    """Around everything the main process does for a study: lets the others go at its end.
+def letting_others_go() -> Iterator[None]:
+    """Around everything the main process does for a study: at its end, the others stop waiting for stages.
 
-    What it could not do (any `EchoError`) is raised in them too.
+    An `EchoError` that ends it is raised in the others too.
     """
     world = start_world()
     if world.size == 1:
@@ -76,8 +73,8 @@ def leading() -> Iterator[None]:
 
 
 @contextmanager
-def together(stage: Stage) -> Iterator[None]:
-    """Around a stage that the main process makes: the others take part if it is a shared one."""
+def joined_by_others(stage: Stage) -> Iterator[None]:
+    """Around a stage that the main process runs: the others run it too if it is a shared one."""
     world = start_world()
     if world.size == 1 or stage.kind not in SHARED:
         yield
@@ -87,10 +84,10 @@ def together(stage: Stage) -> Iterator[None]:
         yield
 
 
-def follow(stages: Sequence[Stage], take_part: Callable[[Stage], None]) -> None:
-    """What the other processes do: wait for a stage to be named, take part in it, until there is no more.
+def join(stages: Sequence[Stage], run_stage: Callable[[Stage], None]) -> None:
+    """What the other processes do: run each stage that the main process sends, until it sends no more.
 
-    A stage that failed in all of them is the main process's to report.
+    A stage that fails in all of them is the main process's to report.
 
     Raises:
         EchoError: what the main process ended with.
@@ -98,17 +95,17 @@ def follow(stages: Sequence[Stage], take_part: Callable[[Stage], None]) -> None:
     world, by_key = start_world(), {stage.key: stage for stage in stages}
     with stop_signals():
         while (key := _send(world, None)) is not None:
-            # Whatever it is, the main process meets it too, and reports it.
+            # The main process meets the same error and reports it.
             with suppress(Exception), _leaving_together(by_key[key]):
-                take_part(by_key[key])
+                run_stage(by_key[key])
 
 
 @contextmanager
 def _leaving_together(stage: Stage) -> Iterator[None]:
-    """A stage that all processes leave, by its end or by the same error.
+    """Around a stage that all processes leave together, at its end or by the same error.
 
-    An error of one process alone leaves the others in the middle of an exchange, so it ends the job: with
-    its sentence, and silence from the others.
+    An error of one process alone leaves the others in the middle of an exchange, so it ends the job: that
+    process prints its sentence, the others print nothing.
     """
     what = f"echochamber/left/{stage.key}/{next(_numbers)}"
     try:

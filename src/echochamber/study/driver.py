@@ -1,21 +1,32 @@
-"""Brings the stages of a plan into the store: each when its inputs are there, whatever happens to others."""
+"""The driver decides which stage is made next: each when its inputs are there, whatever happens to others."""
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from echochamber.base import Interrupted, set_aside, stop_requested
-from echochamber.study import failures
-from echochamber.study.clocks import spoilt_clocks
-from echochamber.study.executors import Executor, Outcome
-from echochamber.study.store import Stage, Store
+from echochamber.base import (
+    EchoError,
+    InputError,
+    Interrupted,
+    read_json,
+    set_aside,
+    stop_requested,
+    write_json,
+)
+from echochamber.study.executors import Executor
+from echochamber.study.make import StageEnd
+from echochamber.study.store import DAMAGED, Stage, Store, spoilt_clocks
 
 Say = Callable[[str], None]
 
-# Where a run folder keeps what was found damaged, for people to look at or remove.
-DAMAGED = "damaged"
+# Where a run folder keeps what went wrong with stages: one small file each, for `status`.
+FAILED = "failed"
 
 # How often a stage is started again after its process died without a word.
 _MOST_LOSSES = 3
@@ -44,30 +55,30 @@ class Driver:
         self._waiting = dict(self._stages)
         self._running: dict[str, Stage] = {}
         self._finished: set[str] = set()
-        self._failed: dict[str, Outcome] = {}
+        self._failed: dict[str, StageEnd] = {}
         self._losses: Counter[str] = Counter()
         self._stopped = ""
 
-    def run(self) -> None:
+    def drive(self) -> None:
         """Make everything that can be made.
 
         Raises:
             Interrupted: a signal asked to stop; what is finished stays, and other stages can go on.
             EchoError: stages failed; the others are made.
         """
-        failures.forget(self._run)
+        shutil.rmtree(self._run / FAILED, ignore_errors=True)
         while True:
             if not self._asked_to_stop():
                 self._start_ready()
             if not self._running:
                 break
-            for outcome in self._executor.wait():
-                self._take(outcome)
+            for end in self._executor.wait():
+                self._take(end)
         if self._stopped:
             raise Interrupted(self._stopped)
         if self._failed:
-            failed = [(self._stages[name], outcome) for name, outcome in self._failed.items()]
-            raise failures.error_of(failed, len(self._blocked()))
+            failed = [(self._stages[name], end) for name, end in self._failed.items()]
+            raise _error_of(failed, len(self._blocked()))
 
     def _asked_to_stop(self) -> bool:
         if (name := stop_requested()) and not self._stopped:
@@ -141,26 +152,61 @@ class Driver:
         self._say(f"{head}: in the store")
         return True
 
-    def _take(self, outcome: Outcome) -> None:
-        stage = self._running.pop(outcome.folder_name)
+    def _take(self, end: StageEnd) -> None:
+        stage = self._running.pop(end.folder_name)
         name, head = stage.folder_name, self._heads[stage.folder_name]
-        if outcome.state == "done":
+        if end.state == "done":
             self._finished.add(name)
-            self._say(f"{head}: done in {outcome.seconds:.1f} s")
-        elif outcome.state == "failed":
-            self._fail(stage, outcome)
+            self._say(f"{head}: done in {end.seconds:.1f} s")
+        elif end.state == "failed":
+            self._fail(stage, end)
         elif self._asked_to_stop():
-            if outcome.state == "stopped":
-                self._stopped = outcome.reason
-        elif outcome.state == "lost" and (losses := self._losses[name]) >= _MOST_LOSSES:
-            reason = f"its process died {losses + 1} times; the last time: {outcome.reason}"
-            self._fail(stage, Outcome(name, "failed", reason=reason))
+            if end.state == "stopped":
+                self._stopped = end.reason
+        elif end.state == "lost" and (losses := self._losses[name]) >= _MOST_LOSSES:
+            reason = f"its process died {losses + 1} times; the last time: {end.reason}"
+            self._fail(stage, StageEnd(name, "failed", reason=reason))
         else:
-            self._losses[name] += outcome.state == "lost"
-            self._say(f"{head}: {outcome.reason}; starting it again where it stopped")
+            self._losses[name] += end.state == "lost"
+            self._say(f"{head}: {end.reason}; starting it again where it stopped")
             self._waiting[name] = stage
 
-    def _fail(self, stage: Stage, outcome: Outcome) -> None:
-        outcome = failures.record(self._run, stage, outcome)
-        self._failed[stage.folder_name] = outcome
-        self._say(f"{self._heads[stage.folder_name]}: FAILED: {outcome.reason}")
+    def _fail(self, stage: Stage, end: StageEnd) -> None:
+        end = _record(self._run, stage, end)
+        self._failed[stage.folder_name] = end
+        self._say(f"{self._heads[stage.folder_name]}: FAILED: {end.reason}")
+
+
+def _record(run: Path, stage: Stage, end: StageEnd) -> StageEnd:
+    """Write down why a stage failed; returns the end, its reason pointing at the traceback if it has one.
+
+    A disk that refuses even this leaves the sentence on the terminal.
+    """
+    path = run / FAILED / f"{stage.folder_name}.json"
+    if end.trace:
+        end = replace(end, reason=f"{end.reason} (traceback in {path})")
+    entry = {"title": stage.title, "reason": end.reason, "traceback": end.trace.splitlines()}
+    with contextlib.suppress(EchoError):
+        write_json(path, entry)
+    return end
+
+
+def failure_reasons(run: Path) -> dict[str, str]:
+    """Why stages failed at the last attempt, by the name of their folder."""
+    found: dict[str, Any] = {path.stem: read_json(path) for path in sorted((run / FAILED).glob("*.json"))}
+    return {name: str(entry["reason"]) for name, entry in found.items()}
+
+
+def _error_of(failed: Sequence[tuple[Stage, StageEnd]], num_blocked: int) -> EchoError:
+    """One error for all stages that failed: the user's if every one of them is."""
+    kind = InputError if all(end.users for _, end in failed) else EchoError
+    if len(failed) == 1:
+        stage, end = failed[0]
+        sentence = end.reason if end.users else f"'{stage.title}' failed: {end.reason}"
+    else:
+        lines = [f"'{stage.title}': {end.reason}" for stage, end in failed]
+        sentence = f"{len(failed)} stages failed:\n  " + "\n  ".join(lines) + "\n "
+    if num_blocked:
+        what = "1 stage that needs it was" if num_blocked == 1 else f"{num_blocked} stages that need it were"
+        sentence += f" ({what} not made; finished stages are kept)"
+    return kind(sentence)

@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 import os
+import platform
 import re
 import shutil
+import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from echochamber.base import EchoError, InputError, digest_file, explained_write, read_json, set_aside
+from echochamber import analysis, report
+from echochamber.base import (
+    EchoError,
+    InputError,
+    digest_file,
+    explained_write,
+    read_json,
+    set_aside,
+    write_file,
+    write_json,
+)
 from echochamber.study.config import StudyConfig
-from echochamber.study.driving import DAMAGED, Say
+from echochamber.study.driver import Say
 from echochamber.study.plan import Plan
+from echochamber.study.reading import load_study
+from echochamber.study.store import DAMAGED, environment
 
 SUMMARY, REPORT, STUDY, PLAN, ENVIRONMENT = (
     "summary.json", "report.html", "study.yaml", "plan.json", "environment.json",
@@ -219,3 +233,84 @@ def _keep(folder: Path) -> Path:
 def _numbered(folder: Path) -> list[int]:
     names: Iterable[str] = (path.name for path in (folder / EARLIER).iterdir() if path.is_dir())
     return sorted(int(name) for name in names if name.isdigit())
+
+
+def describe(folder: Path, variants: Sequence[tuple[str, StudyConfig]], plan: Plan) -> None:
+    """Make a run folder explain itself: resolved config, plan, versions, commit."""
+    write_file(folder / STUDY, _resolved_text(variants))
+    write_json(
+        folder / PLAN,
+        [
+            {
+                "stage": s.kind,
+                "title": s.title,
+                "key": s.key,
+                "seed": s.seed,
+                "folder": f"store/{s.folder_name}",
+            }
+            for s in plan.stages
+        ],
+    )
+    write_json(folder / ENVIRONMENT, {**environment(), "commit": _commit(), "host": platform.node()})
+
+
+def _resolved_text(variants: Sequence[tuple[str, StudyConfig]]) -> str:
+    """The resolved study as YAML; one document for each point of a sweep, which says its label."""
+    points = [(label, config.model_dump(mode="json", exclude={"sweep"})) for label, config in variants]
+    documents = [{"sweep": label, **plain} for label, plain in points] if len(points) > 1 else [points[0][1]]
+    return "---\n".join(yaml.safe_dump(one, sort_keys=False, allow_unicode=True) for one in documents)
+
+
+def _commit() -> str | None:
+    """The git commit of the code, if it lies in a repository."""
+    try:
+        answer = subprocess.run(
+            ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40"],
+            capture_output=True, text=True, timeout=10, check=False,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout.strip() or None
+
+
+def redraw(folder: Path, *, as_published: bool = False) -> Path:
+    """Draw the report of a run folder again from what it holds; returns the page.
+
+    Args:
+        as_published: score it by the paper's released rules first.
+
+    Raises:
+        InputError: not a run folder.
+        EchoError: its records are damaged, or the folder cannot be written to.
+    """
+    if as_published:
+        analysis.write_second_opinion(folder)
+    page = report.render(folder)
+    # One process at a time draws it, so that all digests are those of one drawing.
+    with analysis.showing_lock(folder):
+        if stamp := read_stamp(folder):
+            drawn = {
+                name: content
+                for name, content in digests(folder).items()
+                if name in (REPORT, SECOND_OPINION) or name.startswith("figures/")
+            }
+            write_json(folder / STAMP, {**stamp, "files": {**stamp.get("files", {}), **drawn}})
+    return page
+
+
+def find_run(text: str, runs: Path = Path("runs")) -> Path:
+    """The run folder a user means: a folder, a study's name, or a study file.
+
+    Raises:
+        InputError: there is none.
+    """
+    candidates = [Path(text), runs / text]
+    if text.endswith((".yaml", ".yml")) and Path(text).is_file():
+        candidates.append(runs / load_study(Path(text))[0][1].study)
+    for candidate in candidates:
+        if (candidate / SUMMARY).is_file():
+            return candidate
+    raise InputError(
+        f"no finished run found at {text} (looked in {', '.join(map(str, candidates))}); "
+        "give a folder under runs/, or make one with: echochamber run STUDY.yaml"
+    )

@@ -1,0 +1,172 @@
+"""From a study file to its configs, one for each point of the sweep."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import itertools
+import json
+import re
+import sys
+from collections.abc import Sequence
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+from echochamber.base import (
+    Document,
+    InputError,
+    assign,
+    digest,
+    digest_file,
+    parse_yaml,
+    read_yaml,
+    set_value,
+    validate,
+)
+from echochamber.study.checks import check_endpoints, check_halves, check_references, must_exist
+from echochamber.study.config import StudyConfig
+
+
+def load_study(path: Path, overrides: Sequence[str] = ()) -> list[tuple[str, StudyConfig]]:
+    """Read a study file into one config for each point of its sweep.
+
+    Returns:
+        Pairs of sweep label (empty without a sweep) and config.
+
+    Raises:
+        InputError: with `file:line: key: ...` for each mistake.
+    """
+    document = read_yaml(path)
+    for assignment in overrides:
+        set_value(document, assignment)
+    _substitute(document)
+    modules = document.data.get("modules") or []
+    if isinstance(modules, list):
+        resolved = [str((path.parent / str(module)).resolve()) for module in modules]
+        document.data["modules"] = resolved
+        import_modules(resolved)
+    studies = []
+    points = expand_sweep(document)
+    for label, point in points:
+        study = validate(point, StudyConfig)
+        check_halves(study, point)
+        check_references(study, point)
+        check_endpoints(study, point, [label for label, _ in points])
+        studies.append((label, study))
+    return studies
+
+
+def _substitute(document: Document) -> None:
+    """Put the study's variables in place of `${name}`, in every text of the file.
+
+    Raises:
+        InputError: a name that is no variable.
+    """
+    variables = document.data.get("variables") or {}
+
+    def filled(value: Any, key: tuple[str | int, ...]) -> Any:
+        if isinstance(value, dict):
+            return {name: filled(item, (*key, name)) for name, item in value.items()}
+        if isinstance(value, list):
+            return [filled(item, (*key, i)) for i, item in enumerate(value)]
+        if not isinstance(value, str) or key[:1] == ("variables",):
+            return value
+        for name in re.findall(r"\$\{([^${}]*+)\}", value):
+            must_exist(document, key, name, list(variables), "variable")
+            value = value.replace(f"${{{name}}}", str(variables[name]))
+        return value
+
+    document.data = filled(document.data, ())
+
+
+def expand_sweep(document: Document) -> list[tuple[str, Document]]:
+    """One document for each point of the `sweep` grid, with the label that tells it apart.
+
+    Raises:
+        InputError: no lists of values, or a value listed twice.
+    """
+    sweep = document.data.get("sweep") or {}
+    if not isinstance(sweep, dict) or not all(
+        isinstance(values, list) and values for values in sweep.values()
+    ):
+        raise InputError(
+            f"{document.place(('sweep',))}: sweep: expected dotted keys, each with a list of values"
+        )
+    names = _short_names(list(sweep))
+    for key, values in sweep.items():
+        shown = [_shown(value) for value in values]
+        if len(set(shown)) < len(shown):
+            raise InputError(
+                f"{document.place(('sweep', key))}: sweep.{key}: {', '.join(shown)}: a value stands there "
+                "twice; every point of a sweep must differ"
+            )
+    points = []
+    for values in itertools.product(*sweep.values()):
+        point = Document(deepcopy(document.data), dict(document.places))
+        for key, value in zip(sweep, values, strict=True):
+            place = f"{document.place(('sweep', key))}: sweep over {key}"
+            assign(point, key, deepcopy(value), place)
+        label = ",".join(f"{names[key]}={_shown(value)}" for key, value in zip(sweep, values, strict=True))
+        points.append((label, point))
+    return points
+
+
+def _short_names(keys: Sequence[str]) -> dict[str, str]:
+    """Each dotted key by as many of its last parts as tell it from the others."""
+    names = {}
+    for key in keys:
+        parts = key.split(".")
+        endings = [".".join(parts[-n:]) for n in range(1, len(parts) + 1)]
+        others = [other for other in keys if other != key]
+        clear = [e for e in endings if not any(other == e or other.endswith(f".{e}") for other in others)]
+        names[key] = clear[0] if clear else key
+    return names
+
+
+_LONGEST_SHOWN = 40
+
+
+def _shown(value: Any) -> str:
+    """A value of a sweep on one line, so that different values look different.
+
+    Text stands as it is where a YAML file would read it as that text, in quotes otherwise; what is too long
+    is cut and carries the beginning of its digest.
+    """
+    text = json.dumps(value, ensure_ascii=False, sort_keys=True)
+    if isinstance(value, str) and re.fullmatch(r"[\w./][\w./+*@%-]*", value):
+        plain = parse_yaml(f"value: {value}", "sweep").data["value"]
+        text = value if plain == value else text
+    if len(text) <= _LONGEST_SHOWN:
+        return text
+    return f"{text[: _LONGEST_SHOWN - 9]}..{digest(value)[:6]}"
+
+
+def import_modules(paths: Sequence[str]) -> None:
+    """Import each file once in this process.
+
+    Raises:
+        InputError: a file is missing or does not import.
+    """
+    for text in paths:
+        path = Path(text)
+        name = f"echochamber_user_{path.stem}_{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+        if name in sys.modules:
+            continue
+        spec = importlib.util.spec_from_file_location(name, path)
+        if not path.is_file() or spec is None or spec.loader is None:
+            raise InputError(
+                f"modules: {path} is not a Python file; give its path relative to the study file"
+            )
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        try:
+            spec.loader.exec_module(module)
+        except (ImportError, SyntaxError, NameError, AttributeError, TypeError, ValueError) as error:
+            del sys.modules[name]
+            raise InputError(f"modules: {path} does not import: {type(error).__name__}: {error}") from error
+
+
+def module_digests(paths: Sequence[str]) -> list[str]:
+    """Content digests of the files, which enter the keys of the stages they can influence."""
+    return [digest_file(Path(path)) for path in paths]
