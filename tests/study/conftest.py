@@ -51,7 +51,7 @@ def tiny_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def finished(tiny_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Study:
     study = open_study(tiny_file, runs=tmp_path_factory.mktemp("runs"))
-    run_study(study, say=lambda line: None)
+    run_study(study)
     return study
 
 
@@ -73,5 +73,5 @@ def copy(finished: Study, tiny_file: Path, tmp_path: Path, quick_report: None) -
     """A finished run of its own for each test."""
     shutil.copytree(finished.folder, tmp_path / "tiny", ignore=shutil.ignore_patterns("figures"))
     study = open_study(tiny_file, runs=tmp_path)
-    run_study(study, say=lambda line: None)
+    run_study(study)
     return study

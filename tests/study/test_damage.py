@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from echochamber.base import InputError, read_json
+from echochamber.base import InputError, listening, read_json
 from echochamber.study import Study, load_trained, open_study, redraw, run_study, status_rows
 from echochamber.study.run_folder import digests
 from echochamber.study.stages import STAGES, StageContext
@@ -78,7 +78,8 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def ran(study: Study) -> list[str]:
     said: list[str] = []
-    run_study(study, say=said.append)
+    with listening(said.append):
+        run_study(study)
     return said
 
 
@@ -211,9 +212,9 @@ def test_damage_in_a_half_finished_stage_is_a_sentence_with_its_mend(tiny_file: 
     (folder / "code.json").write_text("{")
     (folder / "seconds.json").write_text("")
     with pytest.raises(InputError, match=r"code.json is damaged: .*; remove .*\.partial to make that stage"):
-        run_study(study, only=("problems",), say=lambda line: None)
+        run_study(study, only=("problems",))
     shutil.rmtree(folder)
-    run_study(study, only=("problems",), say=lambda line: None)
+    run_study(study, only=("problems",))
 
 
 def test_a_second_opinion_asked_for_once(copy: Study) -> None:

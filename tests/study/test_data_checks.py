@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from echochamber.base import EchoError, InputError
+from echochamber.base import EchoError, InputError, listening
 from echochamber.study import Study, open_study, run_study
 
 STUDY = """
@@ -71,9 +71,8 @@ def _keys(study: Study) -> dict[str, str]:
 
 def _prepare(study: Study) -> list[str]:
     said: list[str] = []
-    run_study(
-        study, only=("questions", "problems", "documents", "tokenizer", "check", "mixture"), say=said.append
-    )
+    with listening(said.append):
+        run_study(study, only=("questions", "problems", "documents", "tokenizer", "check", "mixture"))
     return said
 
 
@@ -206,7 +205,7 @@ def test_rows_left_out_are_said(folder: Path, capfd: pytest.CaptureFixture[str])
     rows = [json.loads(line) for line in (folder / "test.jsonl").read_text().splitlines()]
     _write(folder / "test.jsonl", [*rows, rows[0]])
     study = _open(folder)
-    run_study(study, only=("questions",), say=lambda line: None)
+    run_study(study, only=("questions",))
     assert "task 'test': 1 rows left out: question already in this set" in capfd.readouterr().out
     sets = json.loads((study.store.path(study.plan.stages[0]) / "sets.json").read_text())
     assert sets["test"] == {"problems": 200, "left_out": {"question already in this set": 1}, "overlap": {}}

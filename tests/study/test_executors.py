@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from conftest import TINY
 
-from echochamber.base import EchoError, InputError, Interrupted
+from echochamber.base import EchoError, InputError, Interrupted, listening
 from echochamber.study import ExecutorOptions, Study, open_study, run_study, status_rows
 from echochamber.study.executors import make_executor
 
@@ -57,7 +57,6 @@ ARM = """
     reward: {reward}
 """
 CLOCKS = ("timing.jsonl", "seconds.json")
-SILENT: Callable[[str], None] = lambda line: None  # noqa: E731
 
 OPTIONS = {
     "ray": ExecutorOptions("ray"),
@@ -80,7 +79,7 @@ def study_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def local(study_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Study:
     study = open_study(study_file, runs=tmp_path_factory.mktemp("runs"))
     with pytest.raises(EchoError, match="a mistake in a reward") as failure:
-        run_study(study, say=SILENT)
+        run_study(study)
     assert failure.value.exit_code == 1
     return study
 
@@ -159,8 +158,11 @@ def test_a_failing_arm_leaves_the_others_done_and_is_shown(local: Study) -> None
 @pytest.mark.slow
 def test_elsewhere_gives_the_same_bytes(local: Study, without_arms: Study, options: ExecutorOptions) -> None:
     lines: list[str] = []
-    with pytest.raises(EchoError, match="'broken pico on even, seed 3' failed: ZeroDivisionError: a mistake"):
-        run_study(without_arms, say=lines.append, executor=options)
+    with (
+        listening(lines.append),
+        pytest.raises(EchoError, match="'broken pico on even, seed 3' failed: ZeroDivisionError: a mistake"),
+    ):
+        run_study(without_arms, executor=options)
     assert sum(line.endswith("...") for line in lines) == 2
     assert arm_state(without_arms)["broken"][0] == "failed"
     assert content(without_arms) == content(local)
@@ -172,8 +174,8 @@ def test_a_killed_worker_is_started_again(
 ) -> None:
     (study_file.parent / "kill").touch()
     lines: list[str] = []
-    with pytest.raises(EchoError, match="a mistake in a reward"):
-        run_study(without_arms, say=lines.append, executor=options)
+    with pytest.raises(EchoError, match="a mistake in a reward"), listening(lines.append):
+        run_study(without_arms, executor=options)
     assert not (study_file.parent / "kill").exists()
     assert any("starting it again where it stopped" in line for line in lines), lines
     assert content(without_arms) == content(local)
@@ -190,7 +192,7 @@ def test_ctrl_c_stops_the_workers_and_the_next_run_goes_on(
     try:
         watcher = when(lambda: any(checkpoints.glob("step-*")), lambda: os.kill(os.getpid(), signal.SIGINT))
         with pytest.raises(Interrupted, match="stopped"):
-            run_study(without_arms, say=SILENT, executor=options)
+            run_study(without_arms, executor=options)
         watcher.join()
     finally:
         slow.unlink()
@@ -198,7 +200,7 @@ def test_ctrl_c_stops_the_workers_and_the_next_run_goes_on(
     assert not without_arms.store.lock(arm).exists()
     assert not (without_arms.folder / "stop").exists()
     with pytest.raises(EchoError, match="a mistake in a reward"):
-        run_study(without_arms, say=SILENT)
+        run_study(without_arms)
     assert content(without_arms) == content(local)
 
 
@@ -218,7 +220,7 @@ def test_a_preempted_slurm_job_is_requeued_and_goes_on(
 
     watcher = when(lambda: any(checkpoints.glob("step-*")), preempt)
     with pytest.raises(EchoError, match="a mistake in a reward"):
-        run_study(without_arms, say=SILENT, executor=OPTIONS["slurm"])
+        run_study(without_arms, executor=OPTIONS["slurm"])
     watcher.join()
     said = "".join(path.read_text() for path in (without_arms.folder / "slurm").glob("*_log.*"))
     assert "SIGUSR2: finishing this step first" in said
@@ -262,8 +264,11 @@ def test_what_only_a_failed_stage_would_use_is_not_made(study_file: Path, tmp_pa
     """Prompts that do not fit the context are found out before anything is tokenised or trained."""
     lines: list[str] = []
     study = open_study(study_file, ["evaluation.max_new_tokens=90"], tmp_path / "runs")
-    with pytest.raises(InputError, match=r"exceed model.context_length 96.*stages that need it were not"):
-        run_study(study, say=lines.append)
+    with (
+        listening(lines.append),
+        pytest.raises(InputError, match=r"exceed model.context_length 96.*stages that need it were not"),
+    ):
+        run_study(study)
     assert not any("tokenise" in line or "pretrain" in line for line in lines)
     assert not list(tmp_path.iterdir())
 
@@ -275,7 +280,7 @@ def test_a_missing_extra_is_one_sentence(
     found = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda n, *a: None if n == package else found(n, *a))
     with pytest.raises(InputError, match=rf"pip install 'echochamber\[{name}\]'"):
-        run_study(open_study(study_file, runs=tmp_path / "runs"), executor=OPTIONS[name], say=SILENT)
+        run_study(open_study(study_file, runs=tmp_path / "runs"), executor=OPTIONS[name])
     assert not list(tmp_path.iterdir())
 
 
@@ -286,10 +291,10 @@ def test_mistakes_in_the_choice_are_sentences(study_file: Path, tmp_path: Path) 
         ExecutorOptions("slurm", slurm_cluster="cloud")
     study = open_study(study_file, ["resources={pretrian: {gpus: 1}}"], tmp_path)
     with pytest.raises(InputError, match=r"resources.pretrian: .*Did you mean 'pretrain'"):
-        run_study(study, say=SILENT)
+        run_study(study)
     if shutil.which("srun") is None and importlib.util.find_spec("submitit"):
         with pytest.raises(InputError, match="no SLURM on this machine"):
-            run_study(open_study(study_file, runs=tmp_path), executor=ExecutorOptions("slurm"), say=SILENT)
+            run_study(open_study(study_file, runs=tmp_path), executor=ExecutorOptions("slurm"))
 
 
 def test_where_a_study_runs_changes_no_key(study_file: Path, tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def study_file(tiny_file: Path, folder: Path, tmp_path_factory: pytest.TempPathF
 @pytest.fixture(scope="module")
 def trained(study_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Study:
     study = open_study(study_file, runs=tmp_path_factory.mktemp("runs"))
-    run_study(study, say=lambda line: None)
+    run_study(study)
     return study
 
 
@@ -89,7 +89,7 @@ def test_an_export_is_read_with_the_same_ids_and_logits(trained: Study, tmp_path
 def test_the_native_engine_is_refused_before_the_model_is_measured(study_file: Path, tmp_path: Path) -> None:
     study = open_study(study_file, ["engine=native"], tmp_path)
     with pytest.raises(InputError, match="OLMo-1 architecture only; set engine: hf, or auto"):
-        run_study(study, say=lambda line: None)
+        run_study(study)
 
 
 def test_the_command_checks_and_copies_it(

@@ -52,7 +52,7 @@ def test_the_mini_study_runs_on_stand_ins(tmp_path: Path, monkeypatch: pytest.Mo
     shorter = ["pretrain.steps=4", "evaluation.num_problems=4", "evaluation.num_samples=2", "arms.ei.steps=2"]
     steps = [f"arms.{arm}.steps=1" for arm in ("ppo", "grpo", "random")]
     study = open_study(STUDIES / "paper-mini.yaml", [*shorter, *steps], runs=tmp_path / "runs")
-    rows = run_study(study, say=lambda line: None)
+    rows = run_study(study)
     arms = {"base", "grpo", "ei", "random", *(f"ppo[kl_coefficient={kl}]" for kl in ("0", "0.001", "0.01"))}
     assert {row["arm"] for row in rows} == arms
     assert {row["benchmark"] for row in rows} == {"gsm8k-test", "math-500", "aime"}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import echochamber
-from echochamber.base import EchoError, InputError, read_json
+from echochamber.base import EchoError, InputError, listening, read_json
 from echochamber.study import Study, open_study, run_study
 
 BASE_CHANGES = [
@@ -42,14 +42,14 @@ def test_other_base_models_under_the_same_name_are_refused_with_both_ways_out(
 ) -> None:
     before = files(copy.folder)
     with pytest.raises(InputError, match=said):
-        run_study(reopened(copy, tiny_file, change), say=print)
+        run_study(reopened(copy, tiny_file, change))
     assert files(copy.folder) == before
 
 
 def test_the_first_way_out_another_place(copy: Study, tiny_file: Path) -> None:
     before = files(copy.folder)
     other = reopened(copy, tiny_file, "seed=4", "study=tiny-seed4")
-    run_study(other, say=print)
+    run_study(other)
     assert files(copy.folder) == before
     both = echochamber.load("tiny", "tiny-seed4", runs=copy.folder.parent)
     assert set(both.summary().groupby("run")["seed"].unique().explode().items()) == {
@@ -61,7 +61,8 @@ def test_the_first_way_out_another_place(copy: Study, tiny_file: Path) -> None:
 def test_the_second_way_out_taking_over(copy: Study, tiny_file: Path) -> None:
     shown = rows(copy.folder)
     said: list[str] = []
-    run_study(reopened(copy, tiny_file, "seed=4"), replace=True, say=said.append)
+    with listening(said.append):
+        run_study(reopened(copy, tiny_file, "seed=4"), replace=True)
     assert {row[1] for row in rows(copy.folder)} == {4}
     earlier = copy.folder / "earlier" / "1"
     assert any(f"are kept in {earlier}" in line for line in said)
@@ -82,7 +83,7 @@ def test_the_second_way_out_taking_over(copy: Study, tiny_file: Path) -> None:
 )
 def test_a_study_that_grows_stays_where_it_is(copy: Study, tiny_file: Path, change: str) -> None:
     shown = rows(copy.folder)
-    run_study(reopened(copy, tiny_file, change), say=print)
+    run_study(reopened(copy, tiny_file, change))
     assert rows(copy.folder) >= shown
     assert not (copy.folder / "earlier").exists()
 
@@ -92,16 +93,17 @@ def test_other_arms_or_another_evaluation_keep_the_earlier_report(copy: Study, t
     shown = rows(copy.folder)
     longer = reopened(copy, tiny_file, "arms.grpo.steps=3")
     said: list[str] = []
-    run_study(longer, say=said.append)
+    with listening(said.append):
+        run_study(longer)
     assert any("are kept in" in line for line in said)
     assert {row[2] for row in rows(copy.folder)} == {0, 1, 3} or {row[2] for row in rows(copy.folder)} == {
         0,
         3,
     }
     assert rows(copy.folder / "earlier" / "1") == shown
-    run_study(reopened(copy, tiny_file), say=print)
+    run_study(reopened(copy, tiny_file))
     assert rows(copy.folder) == shown
-    run_study(longer, say=print)
+    run_study(longer)
     numbered = sorted(path.name for path in (copy.folder / "earlier").iterdir())
     assert numbered == ["1", "2"], "what is kept already is not kept again"
 
@@ -112,14 +114,14 @@ def test_a_kill_while_the_earlier_report_is_moved(copy: Study, tiny_file: Path) 
     half.mkdir(parents=True)
     for name in ("study.yaml", "plan.json", "report.json", "completions"):
         (copy.folder / name).rename(half / name)
-    run_study(reopened(copy, tiny_file, "arms.grpo.steps=1"), say=print)
+    run_study(reopened(copy, tiny_file, "arms.grpo.steps=1"))
     assert rows(copy.folder / "earlier" / "1") == shown
     assert (copy.folder / "earlier" / "1" / "study.yaml").is_file()
 
 
 def test_data_prepare_leaves_what_is_shown(copy: Study, tiny_file: Path) -> None:
     before = (copy.folder / "study.yaml").read_bytes()
-    run_study(reopened(copy, tiny_file, "seed=4"), only=("problems",), say=print)
+    run_study(reopened(copy, tiny_file, "seed=4"), only=("problems",))
     assert (copy.folder / "study.yaml").read_bytes() == before
 
 

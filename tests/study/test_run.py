@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from echochamber.base import InputError, read_json
+from echochamber.base import InputError, listening, read_json
 from echochamber.study import Result, Study, open_study, run_study, status_rows
 from echochamber.verify import grade_file
 
@@ -71,7 +71,8 @@ def test_second_run_answers_from_the_store_with_the_same_bytes(finished: Study, 
     before = {p.name: p.read_bytes() for p in (finished.folder / "completions").iterdir()}
     before |= {name: (finished.folder / name).read_bytes() for name in ("metrics.jsonl", "summary.json")}
     lines: list[str] = []
-    run_study(finished, say=lines.append)
+    with listening(lines.append):
+        run_study(finished)
     assert sum("in the store" in line for line in lines) == len(finished.plan.stages)
     after = {p.name: p.read_bytes() for p in (finished.folder / "completions").iterdir()}
     after |= {name: (finished.folder / name).read_bytes() for name in ("metrics.jsonl", "summary.json")}
@@ -80,7 +81,7 @@ def test_second_run_answers_from_the_store_with_the_same_bytes(finished: Study, 
 
 def test_same_study_elsewhere_gives_the_same_bytes(finished: Study, tiny_file: Path, tmp_path: Path) -> None:
     other = open_study(tiny_file, runs=tmp_path)
-    run_study(other, say=lambda line: None)
+    run_study(other)
     for stage in finished.plan.stages:
         for name in read_json(finished.store.path(stage) / "manifest.json")["files"]:
             mine, theirs = finished.store.path(stage) / name, other.store.path(stage) / name
@@ -126,14 +127,14 @@ def test_a_study_that_cannot_run_leaves_nothing(
     tiny_file: Path, tmp_path: Path, change: str, message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
-        run_study(open_study(tiny_file, [change], tmp_path / "runs"), say=lambda line: None)
+        run_study(open_study(tiny_file, [change], tmp_path / "runs"))
     assert not list(tmp_path.iterdir())
 
 
 def test_an_input_error_keeps_an_earlier_run(finished: Study, tiny_file: Path, tmp_path: Path) -> None:
     shutil.copytree(finished.folder, tmp_path / "tiny")
     with pytest.raises(InputError):
-        run_study(open_study(tiny_file, ["evaluation.max_new_tokens=90"], tmp_path), say=lambda line: None)
+        run_study(open_study(tiny_file, ["evaluation.max_new_tokens=90"], tmp_path))
     assert {row["state"] for row in status_rows(open_study(tiny_file, runs=tmp_path))} <= {"done", "unused"}
 
 
@@ -160,7 +161,7 @@ def test_gsm8k_files_take_the_whole_path(tmp_path: Path) -> None:
         "evaluation.num_samples=2", "evaluation.max_new_tokens=32", "evaluation.num_points=2",
     ]  # fmt: skip
     study = open_study(Path(__file__).parents[2] / "studies" / "gsm8k.yaml", changes, tmp_path / "runs")
-    run_study(study, say=lambda line: None)
+    run_study(study)
     rows = read_json(study.folder / "summary.json")["rows"]
     assert {(row["arm"], row["step"]) for row in rows} == {("base", 0), ("grpo", 0), ("grpo", 1)}
     manifest = read_json(next(study.store.folder.glob("mixture-*/data/manifest.json")))
@@ -192,9 +193,9 @@ def test_a_stage_begun_by_other_code_is_refused(tiny_file: Path, tmp_path: Path)
     with pytest.raises(
         InputError, match=r"half finished by another version of the code \(changed since: train/step.py\)"
     ):
-        run_study(study, only=("questions",), say=lambda line: None)
+        run_study(study, only=("questions",))
     assert folder.is_dir()
-    run_study(study, only=("questions",), force=True, say=lambda line: None)
+    run_study(study, only=("questions",), force=True)
     assert study.store.state(stage) == "done"
 
 
@@ -207,5 +208,5 @@ def test_tier_2_is_refused_before_any_work_where_it_cannot_be_confined(
     monkeypatch.setattr("echochamber.verify.require_confinement", refuse)
     study = open_study(tiny_file, ["verify.tiers=[1, 2]"], tmp_path / "runs")
     with pytest.raises(InputError, match="cannot be confined here"):
-        run_study(study, say=lambda line: None)
+        run_study(study)
     assert not list(tmp_path.iterdir())

@@ -28,10 +28,6 @@ from echochamber.study.sampling import sample_completions
 from echochamber.train import snapshot_folder
 
 
-def _quiet(line: str) -> None:
-    pass
-
-
 @pytest.fixture(scope="module")
 def starting(finished: Study, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The base model of the tiny study, as the rest of the world would have it."""
@@ -55,7 +51,7 @@ def from_models(tiny_file: Path, starting: Path, tmp_path_factory: pytest.TempPa
 @pytest.fixture(scope="module")
 def started(from_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Study:
     study = open_study(from_models, runs=tmp_path_factory.mktemp("runs"))
-    run_study(study, say=_quiet)
+    run_study(study)
     return study
 
 
@@ -112,7 +108,7 @@ def test_other_weights_make_another_study(from_models: Path, starting: Path, tmp
 def test_prompts_that_do_not_fit_the_named_model_are_refused(from_models: Path, tmp_path: Path) -> None:
     study = open_study(from_models, ["evaluation.max_new_tokens=90"], tmp_path / "runs")
     with pytest.raises(InputError, match=r"exceed the context of the model, 96\. Lower max_new_tokens, or"):
-        run_study(study, say=_quiet)
+        run_study(study)
     assert not (tmp_path / "runs").exists()
 
 
@@ -160,7 +156,7 @@ def test_an_arm_from_an_earlier_step_of_pretraining(
     with_snapshots: Path, finished: Study, tmp_path: Path
 ) -> None:
     study = open_study(with_snapshots, runs=tmp_path)
-    run_study(study, say=_quiet)
+    run_study(study)
     pretrain = next(study.store.path(s) for s in study.plan.stages if s.kind == "pretrain")
     assert sorted(p.name for p in (pretrain / "snapshots").iterdir()) == ["step-00000005", "step-00000020"]
     last = next(finished.store.path(s) for s in finished.plan.stages if s.kind == "pretrain")
@@ -214,7 +210,7 @@ def test_mistakes_in_snapshots_are_sentences(with_snapshots: Path, change: str, 
 def test_a_snapshot_after_the_end_is_refused_before_training(with_snapshots: Path, tmp_path: Path) -> None:
     study = open_study(with_snapshots, ["pretrain.snapshots=[5, 900]"], tmp_path / "runs")
     with pytest.raises(InputError, match=r"pretrain\.snapshots \[900\]: pretraining has 4\d steps"):
-        run_study(study, say=_quiet)
+        run_study(study)
     assert not (tmp_path / "runs").exists()
 
 

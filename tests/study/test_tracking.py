@@ -9,16 +9,14 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from echochamber.base import InputError
+from echochamber.base import InputError, listening
 from echochamber.study import Study, TrackedRun, open_study, register_tracker, run_study, tracking
-
-SILENT: Callable[[str], None] = lambda line: None  # noqa: E731
 
 
 class Remembering:
@@ -68,7 +66,8 @@ def steps(path: Path) -> list[int]:
 
 def test_every_row_of_a_finished_study_is_sent_once_and_its_results(copy: Study, memory: Remembering) -> None:
     lines: list[str] = []
-    run_study(copy, track=["memory"], say=lines.append)
+    with listening(lines.append):
+        run_study(copy, track=["memory"])
     pretrain, arm = (next(s for s in copy.plan.stages if s.kind == kind) for kind in ("pretrain", "arm"))
     assert [run.name for run in memory.started] == ["pretrain-pico-even-seed3", "grpo-pico-even-seed3"]
     for name, stage in (("pretrain-pico-even-seed3", pretrain), ("grpo-pico-even-seed3", arm)):
@@ -79,7 +78,7 @@ def test_every_row_of_a_finished_study_is_sent_once_and_its_results(copy: Study,
     assert set(memory.measured) == {"pretrain-pico-even-seed3", "grpo-pico-even-seed3"}
     assert "memory: in memory" in lines and memory.closed == 1
     before = {name: list(rows) for name, rows in memory.rows.items()}
-    run_study(copy, track=["memory"], say=SILENT)
+    run_study(copy, track=["memory"])
     assert memory.rows == before and memory.closed == 2
 
 
@@ -94,7 +93,7 @@ def test_a_curve_that_is_cut_back_goes_on_where_it_ended(
     def follow(*contents: str) -> None:
         """One process that sees the file with each content in turn."""
         follower = tracking.Follower(
-            "tiny", finished.plan, tracking.Store(tmp_path / "store"), tmp_path, ["memory"], SILENT
+            "tiny", finished.plan, tracking.Store(tmp_path / "store"), tmp_path, ["memory"]
         )
         with follower:
             for content in contents:
@@ -112,7 +111,8 @@ def test_a_curve_that_is_cut_back_goes_on_where_it_ended(
 def test_a_tracker_that_fails_is_given_up_and_the_run_goes_on(copy: Study, memory: Remembering) -> None:
     memory.trouble = True
     lines: list[str] = []
-    rows = run_study(copy, track=["memory"], say=lines.append)
+    with listening(lines.append):
+        rows = run_study(copy, track=["memory"])
     assert rows and not memory.rows
     assert [line for line in lines if "memory" in line] == [
         "memory is given up, the run goes on: ConnectionError: nobody answers"
@@ -124,7 +124,7 @@ def test_tracking_changes_no_key_and_no_result(
 ) -> None:
     tracked = open_study(tiny_file, ["track=[memory]"], tmp_path)
     assert [s.key for s in tracked.plan.stages] == [s.key for s in finished.plan.stages]
-    run_study(tracked, say=SILENT)
+    run_study(tracked)
     assert len(memory.rows["grpo-pico-even-seed3"]) == 2
     assert (tracked.folder / "metrics.jsonl").read_bytes() == (finished.folder / "metrics.jsonl").read_bytes()
 
@@ -134,19 +134,19 @@ def test_unknown_and_missing_trackers_are_sentences(
 ) -> None:
     study = open_study(tiny_file, runs=tmp_path / "runs")
     with pytest.raises(InputError, match="unknown tracker 'wandbb'.*Did you mean 'wandb'"):
-        run_study(study, track=["wandbb"], say=SILENT)
+        run_study(study, track=["wandbb"])
     found = importlib.util.find_spec
     missing = ("wandb", "trackio", "tensorboard")
     monkeypatch.setattr(importlib.util, "find_spec", lambda n, *a: None if n in missing else found(n, *a))
     for name in missing:
         with pytest.raises(InputError, match=r"pip install 'echochamber\[track\]'"):
-            run_study(study, track=[name], say=SILENT)
+            run_study(study, track=[name])
     assert not list(tmp_path.iterdir())
 
 
 def test_tensorboard_reads_back_what_was_sent(copy: Study) -> None:
     events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    run_study(copy, track=["tensorboard"], say=SILENT)
+    run_study(copy, track=["tensorboard"])
     arm = next(stage for stage in copy.plan.stages if stage.kind == "arm")
     found = events.EventAccumulator(str(copy.folder / "tensorboard" / "grpo-pico-even-seed3"))
     found.Reload()

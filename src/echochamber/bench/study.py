@@ -8,7 +8,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from echochamber.base import InputError, listening, say
+from echochamber.base import InputError, listening
 from echochamber.bench.measure import Settings, alone, machine, seconds_of, target
 from echochamber.study import open_study, run_study, status_rows
 
@@ -47,7 +47,7 @@ def bench_study(settings: Settings) -> dict[str, Any]:
                     bar.update(done, stage=line)
 
             with listening(hear):
-                seconds = seconds_of(lambda: run_study(study, say=say), settings.place)
+                seconds = seconds_of(lambda: run_study(study), settings.place)
         stages = {row["stage"]: row["seconds"] for row in status_rows(study) if row["seconds"]}
         shares = split(study.folder / "timing.jsonl")
     shares["other"] = seconds - sum(shares.values())

@@ -42,7 +42,6 @@ def prepare(
     run_study(
         open_study(study, overrides or [], runs),
         only=("questions", "problems", "documents", "tokenizer", "check", "mixture"),
-        say=say,
     )
 
 

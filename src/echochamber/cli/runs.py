@@ -66,7 +66,7 @@ def run(
         for line in result.notes:
             say(line)
         return
-    rows = run_study(opened, force=force, replace=replace, say=say, executor=where, track=track or ())
+    rows = run_study(opened, force=force, replace=replace, executor=where, track=track or ())
     if world.is_main:
         print_rows(last_rows(rows), title="At the last step of each arm")
 

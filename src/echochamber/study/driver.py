@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from echochamber.base import (
     InputError,
     Interrupted,
     read_json,
+    say,
     set_aside,
     stop_requested,
     write_json,
@@ -22,8 +23,6 @@ from echochamber.base import (
 from echochamber.study.executors import Executor
 from echochamber.study.make import StageEnd
 from echochamber.study.store import DAMAGED, Stage, Store, spoilt_clocks
-
-Say = Callable[[str], None]
 
 # Where a run folder keeps what went wrong with stages: one small file each, for `status`.
 FAILED = "failed"
@@ -43,10 +42,8 @@ class Driver:
         run: the run folder, where failures are written down.
     """
 
-    def __init__(
-        self, stages: Sequence[Stage], store: Store, run: Path, executor: Executor, say: Say
-    ) -> None:
-        self._store, self._run, self._executor, self._say = store, run, executor, say
+    def __init__(self, stages: Sequence[Stage], store: Store, run: Path, executor: Executor) -> None:
+        self._store, self._run, self._executor = store, run, executor
         self._stages = {stage.folder_name: stage for stage in stages}
         self._heads = {
             stage.folder_name: f"[{number}/{len(stages)}] {stage.title}"
@@ -121,7 +118,7 @@ class Driver:
         for stage in ready:
             del self._waiting[stage.folder_name]
             self._running[stage.folder_name] = stage
-            self._say(f"{self._heads[stage.folder_name]} ...")
+            say(f"{self._heads[stage.folder_name]} ...")
         if ready:
             self._executor.start(ready)
 
@@ -141,15 +138,15 @@ class Driver:
         reason = self._store.damage(stage)
         if reason:
             where = set_aside(self._store.path(stage), self._run / DAMAGED)
-            self._say(f"{head}: {reason}; what was there lies in {where} now, the stage is made again")
+            say(f"{head}: {reason}; what was there lies in {where} now, the stage is made again")
             return False
         for path in spoilt_clocks(self._store.path(stage)):
             where = set_aside(path, self._run / DAMAGED / stage.folder_name)
-            self._say(f"{head}: {path} is damaged, its times are lost; what was there lies in {where} now")
+            say(f"{head}: {path} is damaged, its times are lost; what was there lies in {where} now")
         self._store.tidy(stage)
         del self._waiting[stage.folder_name]
         self._finished.add(stage.folder_name)
-        self._say(f"{head}: in the store")
+        say(f"{head}: in the store")
         return True
 
     def _take(self, end: StageEnd) -> None:
@@ -157,7 +154,7 @@ class Driver:
         name, head = stage.folder_name, self._heads[stage.folder_name]
         if end.state == "done":
             self._finished.add(name)
-            self._say(f"{head}: done in {end.seconds:.1f} s")
+            say(f"{head}: done in {end.seconds:.1f} s")
         elif end.state == "failed":
             self._fail(stage, end)
         elif self._asked_to_stop():
@@ -168,13 +165,13 @@ class Driver:
             self._fail(stage, StageEnd(name, "failed", reason=reason))
         else:
             self._losses[name] += end.state == "lost"
-            self._say(f"{head}: {end.reason}; starting it again where it stopped")
+            say(f"{head}: {end.reason}; starting it again where it stopped")
             self._waiting[name] = stage
 
     def _fail(self, stage: Stage, end: StageEnd) -> None:
         end = _record(self._run, stage, end)
         self._failed[stage.folder_name] = end
-        self._say(f"{self._heads[stage.folder_name]}: FAILED: {end.reason}")
+        say(f"{self._heads[stage.folder_name]}: FAILED: {end.reason}")
 
 
 def _record(run: Path, stage: Stage, end: StageEnd) -> StageEnd:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from echochamber.base import EchoError, InputError, read_json
-from echochamber.study.driver import Say
 from echochamber.study.executors import ExecutorOptions
 from echochamber.study.run import open_study, run_study
 from echochamber.study.run_folder import REPORT, SUMMARY, find_run
@@ -179,10 +178,11 @@ def run(
     runs: Path | str = "runs",
     force: bool = False,
     replace: bool = False,
-    say: Say = print,
     executor: str = "local",
 ) -> Result:
     """Run a study file as `echochamber run` does.
+
+    What it says goes to the terminal; `echochamber.base.listening` hands it to a function instead.
 
     Args:
         study: path of the YAML file.
@@ -190,7 +190,6 @@ def run(
         runs: folder that holds the run folders.
         force: start over instead of continuing.
         replace: take over a run folder that shows the results of other base models.
-        say: receives one line for each stage.
         executor: `local`, `ray` or `slurm`.
 
     Returns:
@@ -201,5 +200,5 @@ def run(
         EchoError: a stage failed; finished stages are kept.
     """
     opened = open_study(study, set, runs)
-    run_study(opened, force=force, replace=replace, say=say, executor=ExecutorOptions(executor))
+    run_study(opened, force=force, replace=replace, executor=ExecutorOptions(executor))
     return Result(opened.folder)

@@ -19,12 +19,13 @@ from echochamber.base import (
     explained_disk,
     explained_write,
     read_json,
+    say,
     set_aside,
     stop_signals,
     write_json,
 )
 from echochamber.study.config import StudyConfig
-from echochamber.study.driver import Driver, Say
+from echochamber.study.driver import Driver
 from echochamber.study.executors import Executor, ExecutorOptions, make_executor
 from echochamber.study.gather import add_verdicts, done, gather
 from echochamber.study.make import run_stage
@@ -83,7 +84,6 @@ def run_study(
     force: bool = False,
     replace: bool = False,
     only: Sequence[str] | None = None,
-    say: Say = print,
     executor: ExecutorOptions | None = None,
     track: Sequence[str] = (),
 ) -> list[dict[str, Any]]:
@@ -98,7 +98,6 @@ def run_study(
         replace: take over a run folder that shows results of other base models; they are kept under
             `earlier/` in it.
         only: make only stages of these kinds, and neither gather nor report.
-        say: receives one line for each stage.
         executor: where stages run; in this process by default.
         track: trackers that are sent the metrics, besides those the study names.
 
@@ -119,31 +118,31 @@ def run_study(
         settings = study.config.verify
         if 2 in settings.tiers and not settings.unsafe_unconfined:
             verify.require_confinement()
-        place, follower = _prepare(study, where, track, say)
+        place, follower = _prepare(study, where, track)
         with explained_write(study.folder):
             study.store.folder.mkdir(parents=True, exist_ok=True)
         # Entered before signals are taken over: Ray installs handlers of its own.
         with RunLock(study.folder / "lock"), place, stop_signals():
-            clear_way(study.folder, say)
+            clear_way(study.folder)
             if only is None:
                 configs = [config for _, config in study.variants]
-                make_room(study.folder, study.plan, configs, replace=replace, say=say)
+                make_room(study.folder, study.plan, configs, replace=replace)
             if force:
                 (study.folder / STAMP).unlink(missing_ok=True)
                 follower.forget()
                 for stage in study.plan.stages:
                     study.store.discard(stage)
             stages = [s for s in study.plan.stages if only is None or s.kind in only]
-            driver = Driver(stages, study.store, study.folder, place, say)
+            driver = Driver(stages, study.store, study.folder, place)
             with follower, _no_stop_flag(study.folder):
                 if only is not None:
                     driver.drive()
                     return []
                 describe(study.folder, study.variants, study.plan)
-                with _shown_despite_failures(study, say):
+                with _shown_despite_failures(study):
                     driver.drive()
                 with explained_disk(study.folder):
-                    rows = _show(study, say)
+                    rows = _show(study)
                 follower.results(rows)
                 return rows
 
@@ -164,18 +163,16 @@ def check_run(
     """
     where = executor or ExecutorOptions()
     check_processes([config for _, config in study.variants], where.name)
-    _prepare(study, where, track, print)
+    _prepare(study, where, track)
     if not replace:
         refuse_other_run(study.folder, study.plan, [config for _, config in study.variants])
 
 
-def _prepare(
-    study: Study, where: ExecutorOptions, track: Sequence[str], say: Say
-) -> tuple[Executor, Follower]:
+def _prepare(study: Study, where: ExecutorOptions, track: Sequence[str]) -> tuple[Executor, Follower]:
     """Where stages run and who is sent their metrics; refuses unknown names and missing packages."""
     place = make_executor(where, study.store, study.folder, study.config.resources, study.config.slurm)
     names = (*study.config.track, *track)
-    return place, Follower(study.name, study.plan, study.store, study.folder, names, say)
+    return place, Follower(study.name, study.plan, study.store, study.folder, names)
 
 
 @contextmanager
@@ -208,7 +205,7 @@ def _no_stop_flag(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _shown_despite_failures(study: Study, say: Say) -> Iterator[None]:
+def _shown_despite_failures(study: Study) -> Iterator[None]:
     """Around the making of stages: where some fail, the results of the others are shown all the same."""
     try:
         yield
@@ -220,13 +217,13 @@ def _shown_despite_failures(study: Study, say: Say) -> Iterator[None]:
         if any(study.store.state(stage) == "done" for stage in bases):
             try:
                 with explained_disk(study.folder):
-                    _show(study, say)
+                    _show(study)
             except EchoError as error:
                 say(f"no report of the other stages: {error}")
         raise
 
 
-def _show(study: Study, say: Say) -> list[dict[str, Any]]:
+def _show(study: Study) -> list[dict[str, Any]]:
     """Gather the results and draw the report, unless both stand there already, made from the same things."""
     folder, stages = study.folder, done(study.plan, study.store)
     made_from = digest(

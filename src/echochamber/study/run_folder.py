@@ -20,12 +20,12 @@ from echochamber.base import (
     digest_file,
     explained_write,
     read_json,
+    say,
     set_aside,
     write_file,
     write_json,
 )
 from echochamber.study.config import StudyConfig
-from echochamber.study.driver import Say
 from echochamber.study.plan import Plan
 from echochamber.study.reading import load_study
 from echochamber.study.store import DAMAGED, environment
@@ -73,7 +73,7 @@ def read_stamp(folder: Path) -> dict[str, Any]:
     return stamp if isinstance(stamp, dict) else {}
 
 
-def clear_way(folder: Path, say: Say) -> None:
+def clear_way(folder: Path) -> None:
     """Move aside what lies where a run writes its files and is of another kind, e.g. a folder."""
     files = [folder / name for name in (*_RESULTS, *_DESCRIPTION, STAMP, "stop", "tracked.json")]
     files += [path for path in (folder / "figures").glob("*") if path.suffix in (".png", ".svg")]
@@ -87,7 +87,7 @@ def clear_way(folder: Path, say: Say) -> None:
             )
 
 
-def make_room(folder: Path, plan: Plan, configs: Sequence[StudyConfig], *, replace: bool, say: Say) -> None:
+def make_room(folder: Path, plan: Plan, configs: Sequence[StudyConfig], *, replace: bool) -> None:
     """Before a run writes into its folder: what it shows stays, is kept as an earlier run, or is refused.
 
     A study that has grown (arms, seeds, sizes) shows everything that it did before and stays in place. Where

@@ -19,9 +19,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from echochamber.base import InputError, Registry, digest, read_json, write_json
+from echochamber.base import InputError, Registry, digest, read_json, say, write_json
 from echochamber.evaluation import Labels
-from echochamber.study.driver import Say
 from echochamber.study.plan import Plan
 from echochamber.study.store import Stage, Store
 
@@ -143,10 +142,8 @@ class Follower:
         InputError: an unknown name, or its package is not installed.
     """
 
-    def __init__(
-        self, study: str, plan: Plan, store: Store, folder: Path, names: Sequence[str], say: Say
-    ) -> None:
-        self._store, self._record, self._say = store, folder / SENT, say
+    def __init__(self, study: str, plan: Plan, store: Store, folder: Path, names: Sequence[str]) -> None:
+        self._store, self._record = store, folder / SENT
         self._trackers = {name: TRACKERS.get(name)(study, folder) for name in dict.fromkeys(names)}
         self._curves = list(_curves(plan).values())
         self._sent: dict[str, dict[str, Any]] = {}
@@ -183,7 +180,7 @@ class Follower:
                 sent["results"] = digest(list(rows))
                 write_json(self._record, self._sent)
             if name in self._trackers:
-                self._say(f"{name}: {tracker.where}")
+                say(f"{name}: {tracker.where}")
 
     def _finish(self) -> None:
         if self._thread.is_alive():
@@ -230,7 +227,7 @@ class Follower:
             call(*arguments)
         except Exception as error:  # noqa: BLE001 - whatever a tracker does, the run must not end by it
             said = (str(error).splitlines() or [""])[0]
-            self._say(f"{name} is given up, the run goes on: {type(error).__name__}: {said}")
+            say(f"{name} is given up, the run goes on: {type(error).__name__}: {said}")
             self._trackers.pop(name, None)
 
 
