@@ -1,11 +1,11 @@
-"""echochamber: what RL post-training does to the behaviours that pretraining put there.
+"""echochamber: what RL post-training does to the behaviors that pretraining put there.
 
 `echochamber.run("studies/demo.yaml")` runs a study and returns its tables,
 `echochamber.load("runs/demo")` opens a finished one, or several side by side;
 the rooms (`echochamber.formats`, `echochamber.rl`, ...) hold the parts. To
 extend a study without touching the package, name a Python file under
-`modules:` in it and call `register_format`, `register_reward` or
-`register_source` there.
+`modules:` in it and call `register_format`, `register_reward`,
+`register_source`, `register_task` or `register_algorithm` there.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ _LAZY = {
     "register_format": "formats",
     "register_source": "corpora",
     "register_task": "corpora",
+    "register_algorithm": "rl",
     "register_reward": "rl",
 }
 
@@ -35,6 +36,7 @@ __all__ = [
     "classify",
     "grade",
     "load",
+    "register_algorithm",
     "register_format",
     "register_reward",
     "register_source",
@@ -45,7 +47,7 @@ __all__ = [
 if TYPE_CHECKING:
     from echochamber.corpora import register_source, register_task
     from echochamber.formats import classify, register_format
-    from echochamber.rl import register_reward
+    from echochamber.rl import register_algorithm, register_reward
     from echochamber.study import Result, Results, load
     from echochamber.study.results import run
     from echochamber.verify import grade

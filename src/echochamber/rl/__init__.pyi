@@ -20,6 +20,7 @@ from .grpo import (
 )
 from .learner import Context, Learner
 from .loop import PostTrainResult, post_train
+from .objectives import Surrogate
 from .policy_gradient import PolicyGradientLearner, RolloutBatch
 from .ppo import PPOConfig
 from .reinforce import ReinforceBaselineConfig, RLOOConfig
@@ -50,6 +51,7 @@ __all__ = [
     "RewardFn",
     "RolloutBatch",
     "SFTConfig",
+    "Surrogate",
     "Workload",
     "group_advantages",
     "post_train",
