@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from echochamber.model import ModelConfig, Transformer, build
-from echochamber.rollout import Engine, SampledTokens, Sampling, nucleus_logprobs
+from echochamber.rollout import Engine, Nucleus, SampledTokens, Sampling
 
 EOS, PAD = 2, 3
 CONFIG = ModelConfig(
@@ -63,10 +63,17 @@ def check_logprobs(make: MakeEngine, sampling: Sampling) -> None:
                 logp = (logits / sampling.temperature).log_softmax(-1).gather(1, tokens[:, None])[:, 0]
             else:
                 check_nucleus(logits, completion, sampling)
-                logp = nucleus_logprobs(
-                    logits, tokens, [completion.nucleus], temperature=sampling.temperature
-                )
+                logp = renormalized(logits / sampling.temperature, tokens, completion.nucleus)
             assert np.abs(logp.numpy() - completion.logprobs).max() < 1e-4
+
+
+def renormalized(z_TV: torch.Tensor, tokens_T: torch.Tensor, nucleus: Nucleus) -> torch.Tensor:
+    """Log-probs of the tokens under a softmax over the recorded sets alone."""
+    bounds = zip(nucleus.offsets[:-1], nucleus.offsets[1:], strict=True)
+    total_T = torch.stack(
+        [z_TV[t, nucleus.ids[a:b].astype(np.int64)].logsumexp(0) for t, (a, b) in enumerate(bounds)]
+    )
+    return z_TV.gather(1, tokens_T[:, None])[:, 0] - total_T
 
 
 def check_nucleus(logits_TV: torch.Tensor, completion: SampledTokens, sampling: Sampling) -> None:
@@ -76,8 +83,8 @@ def check_nucleus(logits_TV: torch.Tensor, completion: SampledTokens, sampling: 
     assert len(nucleus.offsets) == len(completion.token_ids) + 1
     p_TV = (logits_TV / sampling.temperature).softmax(-1)
     for t, token in enumerate(completion.token_ids):
-        kept = nucleus.ids[nucleus.offsets[t] : nucleus.offsets[t + 1]]
-        assert token in kept
+        found = nucleus.ids[nucleus.offsets[t] : nucleus.offsets[t + 1]]
+        assert token in found
         p = p_TV[t].numpy().astype(np.float64)
         ranked = np.argsort(-p, kind="stable")
         if sampling.top_k:
@@ -85,7 +92,7 @@ def check_nucleus(logits_TV: torch.Tensor, completion: SampledTokens, sampling: 
         share = np.cumsum(p[ranked]) / (p[ranked].sum() if sampling.top_k else 1.0)
         size = int(np.searchsorted(share, sampling.top_p - 1e-9)) + 1
         expected = set(ranked[:size].tolist())
-        borderline = {int(i) for i in expected ^ set(kept.tolist())}
+        borderline = {int(i) for i in expected ^ set(found.tolist())}
         edge = p[ranked[min(size, len(ranked)) - 1]]
         near_share = abs(share[min(size, len(share)) - 1] - sampling.top_p) < 1e-4 or (
             size > 1 and abs(share[size - 2] - sampling.top_p) < 1e-4

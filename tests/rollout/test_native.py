@@ -9,9 +9,9 @@ from contract import CONFIG, EOS, PAD, PROMPTS, SETTINGS, same, sharp_model
 from echochamber.base import InputError
 from echochamber.model import Transformer, build
 from echochamber.rollout import NativeEngine, Sampling, static
-from echochamber.rollout.batches import split_work
-from echochamber.rollout.decoder import Matrix
-from echochamber.rollout.native import _batch_size
+from echochamber.rollout.native import _rows_to_go_on_with
+from echochamber.rollout.weights import Matrix
+from echochamber.rollout.work import split_work
 
 SPLIT = [Sampling(max_new_tokens=30), Sampling(max_new_tokens=30, top_p=0.9)]
 
@@ -195,7 +195,7 @@ def test_a_matrix_multiplies_as_torch_does_packed_or_not(columns: int, rows: int
 
 
 def test_a_batch_shrinks_to_few_sizes_and_never_below_its_unfinished_rows() -> None:
-    sizes = [_batch_size(n) for n in range(1, 65)]
+    sizes = [_rows_to_go_on_with(n) for n in range(1, 65)]
     assert all(size >= n for n, size in enumerate(sizes, 1))
     assert sizes[:10] == [1, 2, 3, 4, 8, 8, 8, 8, 16, 16]
     assert len(set(sizes)) == 12

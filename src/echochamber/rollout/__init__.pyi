@@ -4,7 +4,6 @@ from .engines import AUTO, ENGINES, make_engine
 from .hf import HFEngine
 from .interface import Engine, Nucleus, SampledTokens, Sampling
 from .native import NativeEngine
-from .sampling import nucleus_logprobs
 from .vllm import VLLMEngine
 
 __all__ = [
@@ -22,7 +21,6 @@ __all__ = [
     "ask",
     "grade",
     "make_engine",
-    "nucleus_logprobs",
     "rollout_bytes",
     "sample",
 ]

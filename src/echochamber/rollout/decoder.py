@@ -5,91 +5,24 @@ entries of queries and keys that rotate together lie side by side, so that a rot
 product, and queries carry the softmax scale.
 
 Shapes: R rows (completions), P prompts, S prompt tokens in one packed row, L longest prompt,
-C columns of the rows' own cache, D width, H heads, W entries a head, M SwiGLU inner width, V vocabulary.
+C columns of the rows' own cache, D width, H heads, W entries per head, M SwiGLU inner width, V vocabulary.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from echochamber.model import Transformer, rotary_tables
-from echochamber.rollout.rows import Batch
+from echochamber.rollout.live_rows import LiveRows
+from echochamber.rollout.weights import LayerWeights, Matrix
 
 # Columns the rows' own cache begins with: short rows lie close together, which a processor's caches reward.
 FIRST_COLUMNS = 16
-
-
-# On a CPU, matrices of at least so many rows and more columns than rows are multiplied by oneDNN: with its
-# packed form, 16 to 200 rows take 1.3 to 2 times less than with the library behind `torch.mm`. Other shapes
-# take longer.
-PACKED_ROWS = 256
-
-
-class Matrix:
-    """A (K, N) matrix kept in the form in which rows are multiplied with it fastest."""
-
-    def __init__(self, weight_NK: Tensor) -> None:
-        self.plain = torch.empty_like(weight_NK.t(), memory_format=torch.contiguous_format)
-        self.packed: Tensor | None = None
-        self.load(weight_NK)
-
-    def load(self, weight_NK: Tensor) -> None:
-        """Take other weights of the same shape; `plain` stays where it is."""
-        self.plain.copy_(weight_NK.t())
-        columns, rows = weight_NK.shape
-        wide = rows >= PACKED_ROWS and columns > rows
-        if wide and weight_NK.dtype == torch.float32 and weight_NK.device.type == "cpu" and _can_pack():
-            self.packed = torch.ops.mkldnn._reorder_linear_weight(weight_NK.contiguous())
-
-    def __call__(self, x_RK: Tensor) -> Tensor:
-        """x @ matrix."""
-        if self.packed is None:
-            return torch.mm(x_RK, self.plain)
-        product: Tensor = torch.ops.mkldnn._linear_pointwise(x_RK, self.packed, None, "none", [], "")
-        return product
-
-
-def _can_pack() -> bool:
-    """Whether this PyTorch has oneDNN and the operators with which its own compiler packs weights."""
-    return torch._C._has_mkldnn and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")
-
-
-@dataclass(frozen=True, slots=True)
-class LayerWeights:
-    """The matrices of one block; those whose products are added to the stream are transposed."""
-
-    qkv: Matrix
-    out: Tensor
-    gate_up: Matrix
-    down: Tensor
-
-    @classmethod
-    def of(cls, weights: Mapping[str, Tensor]) -> LayerWeights:
-        """From matrices by name, each (outputs, inputs)."""
-        return cls(
-            qkv=Matrix(weights["qkv"]),
-            out=weights["out"].t().contiguous(),
-            gate_up=Matrix(weights["gate_up"]),
-            down=weights["down"].t().contiguous(),
-        )
-
-    def load(self, weights: Mapping[str, Tensor]) -> None:
-        """Other matrices of the same shapes, into the same memory."""
-        self.qkv.load(weights["qkv"])
-        self.gate_up.load(weights["gate_up"])
-        self.out.copy_(weights["out"].t())
-        self.down.copy_(weights["down"].t())
-
-
-def _pairs(x: Tensor) -> Tensor:
-    """The last axis as complex numbers of its neighbouring entries; a view."""
-    return torch.view_as_complex(x.view(*x.shape[:-1], x.shape[-1] // 2, 2))
 
 
 class Decoder:
@@ -104,7 +37,7 @@ class Decoder:
         self.source_dtype, self.device = model.embedding.dtype, model.embedding.device
         self.dtype = dtype or self.source_dtype
         self._buffers = [torch.empty(0, dtype=self.dtype, device=self.device) for _ in range(2)]
-        # Below 400 multiplications a product, PyTorch's batched product on a CPU leaves its fast library
+        # Below 400 multiplications per product, PyTorch's batched product on a CPU leaves its fast library
         # for a loop that is up to six times slower; unused columns make up the number.
         self.least_columns = -(-400 // self.config.head_width) if self.device.type == "cpu" else 1
         width = self.config.head_width
@@ -148,58 +81,19 @@ class Decoder:
             else:
                 self.layers.append(LayerWeights.of(arranged))
 
-    def _norm(self, x: Tensor) -> Tensor:
-        return torch.layer_norm(x, self._norm_shape, None, None, self.config.norm_eps, False)
-
-    def _rotating(self, target: Tensor) -> Tensor:
-        """`target` as `_qkv` takes it for queries and keys: in complex pairs where the dtype has them."""
-        return _pairs(target) if self.dtype == self.real else target
-
-    def project(
-        self, x_RD: Tensor, layer: LayerWeights, targets: tuple[Tensor, Tensor, Tensor], cis: Tensor
-    ) -> None:
-        """Write rotated queries, rotated keys and values of the stream to plain (R, H, W) targets."""
-        q, k, v = targets
-        self._qkv(x_RD, layer, (self._rotating(q), self._rotating(k), v), cis)
-
-    def _qkv(
-        self, x_RD: Tensor, layer: LayerWeights, targets: tuple[Tensor, Tensor, Tensor], cis: Tensor
-    ) -> None:
-        """Write rotated queries, rotated keys and values of the stream, each (R, H, W), to the targets."""
-        qkv = layer.qkv(self._norm(x_RD)).view(-1, 3, *self._head_shape)
-        if self.dtype == self.real:
-            q, k, _ = torch.view_as_complex(qkv.view(self._pair_shape)).unbind(1)
-            torch.mul(q, cis, out=targets[0])
-            torch.mul(k, cis, out=targets[1])
-        else:
-            for source, target in zip(qkv.unbind(1), targets[:2], strict=False):
-                target.copy_(torch.view_as_real(_pairs(source.to(self.real)) * cis).flatten(2))
-        targets[2].copy_(qkv.select(1, 2))
-
-    def finish(self, x_RD: Tensor, mixed_RD: Tensor, layer: LayerWeights) -> Tensor:
-        """The block after attention; the stream is updated in place."""
-        x_RD.addmm_(mixed_RD, layer.out)
-        gate_up = layer.gate_up(self._norm(x_RD))
-        gate, up = gate_up.chunk(2, dim=1)
-        return x_RD.addmm_(F.silu(gate).mul_(up), layer.down)
-
-    def logits(self, x_RD: Tensor) -> Tensor:
-        """logits_RV of the stream after the last block."""
-        return self.head(self._norm(x_RD))
-
     def prefill(
         self, prompts: Sequence[Sequence[int]], rows_of_prompt: Sequence[int], num_columns: int
-    ) -> tuple[Tensor, Batch]:
-        """Read the prompts once each and open a batch with `rows_of_prompt[p]` rows for prompt p.
+    ) -> tuple[Tensor, LiveRows]:
+        """Read the prompts once each and open `rows_of_prompt[p]` rows for prompt p.
 
         Linear layers run on the prompt tokens alone, one after the other without padding. In the last
         block only the prompts' last tokens go beyond keys and values.
 
         Args:
-            num_columns: most tokens that rows will append.
+            num_columns: the most tokens that a row will append.
 
         Returns:
-            Logits after each prompt, (P, V), and the batch, with its rows in the order of the prompts.
+            Logits after each prompt, (P, V), and the rows in the order of the prompts.
         """
         config = self.config
         lengths = torch.tensor([len(p) for p in prompts])
@@ -221,8 +115,8 @@ class Decoder:
                 x_SD, mixed_SD = x_SD[last_P], mixed_SD[last_P]
             x_SD = self.finish(x_SD, mixed_SD, layer)
         prompt_R = torch.repeat_interleave(torch.arange(len(prompts)), torch.tensor(list(rows_of_prompt)))
-        batch = self._open(cache, hidden_PL, prompt_R.to(self.device), lengths, num_columns)
-        return self.logits(x_SD), batch
+        live = self._open(cache, hidden_PL, prompt_R.to(self.device), lengths, num_columns)
+        return self.logits(x_SD), live
 
     def _padding(self, padding_P: Tensor, longest: int) -> tuple[Tensor | None, Tensor | None]:
         """Columns left of each prompt, (P, L), and the mask of the prefill; None and None without padding.
@@ -266,7 +160,7 @@ class Decoder:
 
     def _open(
         self, cache: Tensor, hidden_PL: Tensor | None, prompt_R: Tensor, lengths: Tensor, num_columns: int
-    ) -> Batch:
+    ) -> LiveRows:
         config = self.config
         bias = None
         if hidden_PL is not None:
@@ -277,12 +171,105 @@ class Decoder:
         own = self._memory(shape)
         # Columns that a step reads before they are written have no weight, but must be finite.
         own[:, 1, :, :, : self.least_columns] = 0
-        return Batch.of(cache, bias, own, prompt_R, lengths.to(self.device)[prompt_R])
+        return LiveRows.of(cache, bias, own, prompt_R, lengths.to(self.device)[prompt_R])
+
+    def step(self, tokens_R: Tensor, live: LiveRows) -> Tensor:
+        """Append one token to each of the first R rows; logits_RV for the next."""
+        rows, column = tokens_R.shape[0], live.length
+        heads, width = self.config.num_heads, self.config.head_width
+        if column == live.own.shape[4]:
+            self._grow(live, rows)
+        longest = live.prompt.shape[4]
+        span = max(column + 1, self.least_columns)
+        # A finished row that is still among them may be beyond the context; what it computes is not kept.
+        position_R = (live.position_R + column).clamp_(max=self.config.context_length - 1)
+        cis = self.cis[position_R].unsqueeze(1)
+        own = live.own[:, :, :rows]
+        # Views are made for all layers at once: one by one they would cost as much as the small products.
+        fresh = own[:, :, :, :, column]
+        fresh_keys, fresh_values = self._rotating(fresh[:, 0]).unbind(), fresh[:, 1].unbind()
+        filled = own.flatten(2, 3)[:, :, :, :span]
+        own_keys, own_values = filled[:, 0].transpose(2, 3).unbind(), filled[:, 1].unbind()
+        prompt = live.prompt.flatten(2, 3)
+        prompt_keys, prompt_values = prompt[:, 0].transpose(2, 3).unbind(), prompt[:, 1].unbind()
+        bias = None if live.bias is None else live.bias.flatten(0, 1)[:, None].expand(-1, live.slots, -1)
+        cell_shape = (-1, live.slots, width)
+        weight_shape = (-1, live.slots, longest)
+        x_RD = self.embedding.index_select(0, tokens_R)
+        q = x_RD.new_empty(rows, heads, width)
+        turned_q, flat_q, single_q = self._rotating(q), q.view(-1, width), q.view(-1, 1, width)
+        for index, layer in enumerate(self.layers):
+            self._qkv(x_RD, layer, (turned_q, fresh_keys[index], fresh_values[index]), cis)
+            cell_q = flat_q.index_select(0, live.to_cells).view(cell_shape)
+            if bias is None:
+                cells = torch.bmm(cell_q, prompt_keys[index])
+            else:
+                cells = torch.baddbmm(bias, cell_q, prompt_keys[index])
+            score_own = torch.bmm(single_q, own_keys[index]).squeeze(1)
+            if span > column + 1:
+                score_own[:, column + 1 :] = -torch.inf
+            score_prompt = cells.view(-1, longest).index_select(0, live.to_rows)
+            weight = torch.cat((score_prompt, score_own), dim=1).softmax(-1)
+            weight_prompt, weight_own = weight[:, :longest], weight[:, longest:]
+            cells = torch.bmm(
+                weight_prompt.index_select(0, live.to_cells).view(weight_shape), prompt_values[index]
+            )
+            mixed = cells.view(-1, width).index_select(0, live.to_rows).unsqueeze(1)
+            mixed.baddbmm_(weight_own.unsqueeze(1), own_values[index])
+            x_RD = self.finish(x_RD, mixed.view(rows, -1), layer)
+        live.length += 1
+        return self.logits(x_RD)
+
+    def project(
+        self, x_RD: Tensor, layer: LayerWeights, targets: tuple[Tensor, Tensor, Tensor], cis: Tensor
+    ) -> None:
+        """Write rotated queries, rotated keys and values of the stream to plain (R, H, W) targets."""
+        q, k, v = targets
+        self._qkv(x_RD, layer, (self._rotating(q), self._rotating(k), v), cis)
+
+    def _qkv(
+        self, x_RD: Tensor, layer: LayerWeights, targets: tuple[Tensor, Tensor, Tensor], cis: Tensor
+    ) -> None:
+        """Write rotated queries, rotated keys and values of the stream, each (R, H, W), to the targets."""
+        qkv = layer.qkv(self._norm(x_RD)).view(-1, 3, *self._head_shape)
+        if self.dtype == self.real:
+            q, k, _ = torch.view_as_complex(qkv.view(self._pair_shape)).unbind(1)
+            torch.mul(q, cis, out=targets[0])
+            torch.mul(k, cis, out=targets[1])
+        else:
+            for source, target in zip(qkv.unbind(1), targets[:2], strict=False):
+                target.copy_(torch.view_as_real(_pairs(source.to(self.real)) * cis).flatten(2))
+        targets[2].copy_(qkv.select(1, 2))
+
+    def _rotating(self, target: Tensor) -> Tensor:
+        """`target` as `_qkv` takes it for queries and keys: in complex pairs where the dtype has them."""
+        return _pairs(target) if self.dtype == self.real else target
+
+    def finish(self, x_RD: Tensor, mixed_RD: Tensor, layer: LayerWeights) -> Tensor:
+        """The block after attention; the stream is updated in place."""
+        x_RD.addmm_(mixed_RD, layer.out)
+        gate_up = layer.gate_up(self._norm(x_RD))
+        gate, up = gate_up.chunk(2, dim=1)
+        return x_RD.addmm_(F.silu(gate).mul_(up), layer.down)
+
+    def logits(self, x_RD: Tensor) -> Tensor:
+        """logits_RV of the stream after the last block."""
+        return self.head(self._norm(x_RD))
+
+    def _norm(self, x: Tensor) -> Tensor:
+        return torch.layer_norm(x, self._norm_shape, None, None, self.config.norm_eps, False)
+
+    def _grow(self, live: LiveRows, rows: int) -> None:
+        """Double the columns of the rows' own cache."""
+        layers, _, _, heads, columns, width = live.own.shape
+        own = self._memory((layers, 2, rows, heads, 2 * columns, width))
+        own[..., :columns, :] = live.own[:, :, :rows]
+        live.own = own
 
     def _memory(self, shape: tuple[int, ...]) -> Tensor:
-        """An uninitialised tensor in memory that outlives the batch.
+        """An uninitialized tensor in memory that outlives the batch.
 
-        Fresh memory costs a page fault every 4 KiB. Two buffers take turns, so that a cache can grow
+        Fresh memory costs a page fault every 4 KiB. Two buffers are used in turn, so that a cache can grow
         from one into the other.
         """
         size = math.prod(shape)
@@ -291,56 +278,7 @@ class Decoder:
             self._buffers[0] = torch.empty(size, dtype=self.dtype, device=self.device)
         return self._buffers[0][:size].view(shape)
 
-    def _grow(self, batch: Batch, rows: int) -> None:
-        """Double the columns of the rows' own cache."""
-        layers, _, _, heads, columns, width = batch.own.shape
-        own = self._memory((layers, 2, rows, heads, 2 * columns, width))
-        own[..., :columns, :] = batch.own[:, :, :rows]
-        batch.own = own
 
-    def step(self, tokens_R: Tensor, batch: Batch) -> Tensor:
-        """Append one token to each of the first R rows; logits_RV for the next."""
-        rows, column = tokens_R.shape[0], batch.length
-        heads, width = self.config.num_heads, self.config.head_width
-        if column == batch.own.shape[4]:
-            self._grow(batch, rows)
-        longest = batch.prompt.shape[4]
-        span = max(column + 1, self.least_columns)
-        # A finished row that is still in the batch may be beyond the context; what it computes is not kept.
-        position_R = (batch.position_R + column).clamp_(max=self.config.context_length - 1)
-        cis = self.cis[position_R].unsqueeze(1)
-        live = batch.own[:, :, :rows]
-        # Views are made for all layers at once: one by one they would cost as much as the small products.
-        fresh = live[:, :, :, :, column]
-        fresh_keys, fresh_values = self._rotating(fresh[:, 0]).unbind(), fresh[:, 1].unbind()
-        filled = live.flatten(2, 3)[:, :, :, :span]
-        own_keys, own_values = filled[:, 0].transpose(2, 3).unbind(), filled[:, 1].unbind()
-        prompt = batch.prompt.flatten(2, 3)
-        prompt_keys, prompt_values = prompt[:, 0].transpose(2, 3).unbind(), prompt[:, 1].unbind()
-        bias = None if batch.bias is None else batch.bias.flatten(0, 1)[:, None].expand(-1, batch.slots, -1)
-        cell_shape = (-1, batch.slots, width)
-        weight_shape = (-1, batch.slots, longest)
-        x_RD = self.embedding.index_select(0, tokens_R)
-        q = x_RD.new_empty(rows, heads, width)
-        turned_q, flat_q, single_q = self._rotating(q), q.view(-1, width), q.view(-1, 1, width)
-        for index, layer in enumerate(self.layers):
-            self._qkv(x_RD, layer, (turned_q, fresh_keys[index], fresh_values[index]), cis)
-            cell_q = flat_q.index_select(0, batch.to_cells).view(cell_shape)
-            if bias is None:
-                cells = torch.bmm(cell_q, prompt_keys[index])
-            else:
-                cells = torch.baddbmm(bias, cell_q, prompt_keys[index])
-            score_own = torch.bmm(single_q, own_keys[index]).squeeze(1)
-            if span > column + 1:
-                score_own[:, column + 1 :] = -torch.inf
-            score_prompt = cells.view(-1, longest).index_select(0, batch.to_rows)
-            weight = torch.cat((score_prompt, score_own), dim=1).softmax(-1)
-            weight_prompt, weight_own = weight[:, :longest], weight[:, longest:]
-            cells = torch.bmm(
-                weight_prompt.index_select(0, batch.to_cells).view(weight_shape), prompt_values[index]
-            )
-            mixed = cells.view(-1, width).index_select(0, batch.to_rows).unsqueeze(1)
-            mixed.baddbmm_(weight_own.unsqueeze(1), own_values[index])
-            x_RD = self.finish(x_RD, mixed.view(rows, -1), layer)
-        batch.length += 1
-        return self.logits(x_RD)
+def _pairs(x: Tensor) -> Tensor:
+    """The last axis as complex numbers of its neighbouring entries; a view."""
+    return torch.view_as_complex(x.view(*x.shape[:-1], x.shape[-1] // 2, 2))

@@ -1,33 +1,53 @@
-"""Engines by name, as a study file gives them."""
+"""Engines by name, as a study file gives them. Each is imported when it is made: they need PyTorch."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
+from echochamber import model
 from echochamber.base import Registry
-from echochamber.model import Policy, Transformer
-from echochamber.rollout.hf import HFEngine
 from echochamber.rollout.interface import Engine
-from echochamber.rollout.native import NativeEngine
-from echochamber.rollout.vllm import VLLMEngine
 
-# An entry takes the model, `eos_id` and `pad_id`.
+if TYPE_CHECKING:
+    from echochamber.model import Policy
+
+# An entry takes the policy, `eos_id` and `pad_id`.
 ENGINES: Registry[Callable[..., Engine]] = Registry("rollout engine")
-ENGINES.register("native", NativeEngine)
-ENGINES.register("hf", HFEngine)
-ENGINES.register("vllm", VLLMEngine)
-
 
 AUTO = "auto"
 """The engine that suits the model."""
 
 
-def make_engine(name: str, model: Policy, *, eos_id: int, pad_id: int) -> Engine:
-    """The engine of that name, with a copy of the model's weights.
+def make_engine(name: str, policy: Policy, *, eos_id: int, pad_id: int) -> Engine:
+    """The engine of that name, with a copy of the policy's weights.
 
     Raises:
         InputError: no such engine, what it needs is not installed, or it cannot run this model.
     """
     if name == AUTO:
-        name = "native" if isinstance(model, Transformer) else "hf"
-    return ENGINES.get(name)(model, eos_id=eos_id, pad_id=pad_id)
+        name = "native" if isinstance(policy, model.Transformer) else "hf"
+    return ENGINES.get(name)(policy, eos_id=eos_id, pad_id=pad_id)
+
+
+def _native(policy: Policy, *, eos_id: int, pad_id: int) -> Engine:
+    from echochamber.rollout.native import NativeEngine
+
+    return NativeEngine(policy, eos_id=eos_id, pad_id=pad_id)
+
+
+def _hf(policy: Policy, *, eos_id: int, pad_id: int) -> Engine:
+    from echochamber.rollout.hf import HFEngine
+
+    return HFEngine(policy, eos_id=eos_id, pad_id=pad_id)
+
+
+def _vllm(policy: Policy, *, eos_id: int, pad_id: int) -> Engine:
+    from echochamber.rollout.vllm import VLLMEngine
+
+    return VLLMEngine(policy, eos_id=eos_id, pad_id=pad_id)
+
+
+ENGINES.register("native", _native)
+ENGINES.register("hf", _hf)
+ENGINES.register("vllm", _vllm)

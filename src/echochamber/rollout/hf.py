@@ -9,7 +9,7 @@ Shapes: R rows, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,10 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from echochamber.model import Policy, require_transformers
-from echochamber.rollout.batches import Record, Unit, split_work, stream_keys_of
 from echochamber.rollout.interface import SampledTokens, Sampling, check_prompts
-from echochamber.rollout.randomness import uniforms
-from echochamber.rollout.sampling import draw
+from echochamber.rollout.sampling import draw, uniforms
+from echochamber.rollout.work import Draws, Unit, split_work, stream_keys_of
 
 
 class _Chooser:
@@ -29,13 +28,13 @@ class _Chooser:
 
     def __init__(self, keys: NDArray[np.uint64], sampling: Sampling) -> None:
         self.keys, self.sampling = keys, sampling
-        self.record = Record(len(keys))
+        self.draws = Draws(len(keys))
         self.position = 0
 
     def __call__(self, input_ids: Tensor, scores_RV: Tensor) -> Tensor:
         uniform_R = torch.from_numpy(uniforms(self.keys, self.position, self.position + 1)[0])
         drawn = draw(scores_RV.clone(), uniform_R.to(scores_RV.device), self.sampling)
-        self.record.add(torch.arange(len(self.keys)), drawn)
+        self.draws.add(torch.arange(len(self.keys)), drawn)
         self.position += 1
         chosen_RV = torch.full_like(scores_RV, -torch.inf)
         return chosen_RV.scatter_(1, drawn.tokens_R[:, None], 0.0)
@@ -48,7 +47,7 @@ class HFEngine:
         model: ours, which becomes an `OlmoForCausalLM`, or any other of transformers.
         eos_id: token that ends a completion.
         pad_id: fills the left of shorter prompts.
-        max_rows: most completions in one batch.
+        max_rows: the most completions in one batch.
 
     Raises:
         InputError: transformers is not installed.
@@ -83,7 +82,7 @@ class HFEngine:
     ) -> list[list[SampledTokens]]:
         """See `Engine.generate`."""
         context = self._context
-        names = check_prompts(prompts, prompt_ids, context)
+        prompt_ids = check_prompts(prompts, prompt_ids, context)
         results: list[list[SampledTokens]] = [[] for _ in prompts]
         columns = [min(len(p) + sampling.max_new_tokens, context) for p in prompts]
         for units in split_work(
@@ -91,11 +90,9 @@ class HFEngine:
         ):
             limit = np.array([columns[u.prompt] - len(prompts[u.prompt]) for u in units])
             limit_R = np.repeat(limit, [unit.count for unit in units])
-            chooser = _Chooser(stream_keys_of(units, names, seed, step), sampling)
+            chooser = _Chooser(stream_keys_of(units, prompt_ids, seed, step), sampling)
             self._run(units, prompts, int(limit.max()), chooser)
-            done: Iterator[SampledTokens] = iter(
-                chooser.record.completions(self.eos_id, limit_R, self._version)
-            )
+            done = iter(chooser.draws.sampled(self.eos_id, limit_R, self._version))
             for unit in units:
                 results[unit.prompt] += [next(done) for _ in range(unit.count)]
         return results

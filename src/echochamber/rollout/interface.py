@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
 from echochamber.base import Config, InputError
-from echochamber.model import Policy
+
+if TYPE_CHECKING:
+    from echochamber.model import Policy
 
 
 class Sampling(Config):
@@ -103,7 +105,7 @@ class Engine(Protocol):
         """
 
     def load_weights(self, model: Policy, version: int) -> None:
-        """Sample from a copy of these weights from now on; `version` is noted in every completion."""
+        """Sample from a copy of these weights from now on; `version` is noted with everything it samples."""
 
 
 def check_prompts(

@@ -5,9 +5,8 @@ Shapes: R rows being sampled, V vocabulary; a row is one completion.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -16,72 +15,35 @@ from torch import Tensor
 
 from echochamber.base import InputError
 from echochamber.model import Policy, Transformer
-from echochamber.rollout.batches import Record, Unit, split_work, stream_keys_of
 from echochamber.rollout.cache_bytes import CPU_CACHE_BYTES, GPU_CACHE_BYTES
 from echochamber.rollout.decoder import Decoder
 from echochamber.rollout.interface import SampledTokens, Sampling, check_prompts
-from echochamber.rollout.randomness import uniforms
-from echochamber.rollout.rows import Batch
-from echochamber.rollout.sampling import draw
+from echochamber.rollout.sampling import draw, uniforms
 from echochamber.rollout.static import LEAST_COLUMNS, StaticSteps, bucket, rows_within
+from echochamber.rollout.work import Draws, Unit, split_work, stream_keys_of
 
-POSITIONS_A_BLOCK = 128
+# Positions whose random numbers are computed at once.
+POSITIONS_PER_BLOCK = 128
 
-
-def _ours(model: Policy) -> Transformer:
-    if not isinstance(model, Transformer):
-        raise InputError(
-            "the engine 'native' runs models of the OLMo-1 architecture only; set engine: hf, or auto"
-        )
-    return model
-
-
-def _batch_size(num_rows: int) -> int:
-    """Rows to go on with when so many are unfinished: a few sizes only.
-
-    Matrix products of a size not met before cost a millisecond of preparation. What finished rows go on to
-    draw is not kept.
-    """
-    step = 8 if num_rows > 8 else 4 if num_rows > 4 else 1
-    return -(-num_rows // step) * step
-
-
-class _Rows(Protocol):
-    """Rows being sampled together, whichever memory they live in."""
-
-    def step(self, tokens_R: Tensor) -> Tensor:
-        """Append one token to each; logits_RV for the next."""
-
-    def keep(self, alive_R: Tensor) -> Tensor:
-        """Drop finished rows; old index of each row that is left."""
-
-
-@dataclass(slots=True)
-class _Growing:
-    """Rows whose cache grows with them; what a CPU does best."""
-
-    decoder: Decoder
-    batch: Batch
-
-    def step(self, tokens_R: Tensor) -> Tensor:
-        return self.decoder.step(tokens_R, self.batch)
-
-    def keep(self, alive_R: Tensor) -> Tensor:
-        return self.batch.keep(alive_R)
+Append = Callable[[Tensor], Tensor]
+"""Takes one token per row and gives the logits of the next, (R, V)."""
+Keep = Callable[[Tensor], Tensor]
+"""Takes which rows are alive, drops the others, and gives the old index of each row that is left."""
 
 
 class NativeEngine:
     """Samples with a copy of a `Transformer`'s weights.
 
-    A prompt is read once for all its samples; rows leave the batch soon after their eos; nothing loops
-    over rows in Python between tokens.
+    A prompt is read once for all its samples, rows leave soon after their eos, and nothing loops over rows
+    in Python between tokens.
 
     Args:
         eos_id: token that ends a completion.
-        pad_id: not sampled specially; kept for engines that pad.
-        max_rows: most completions in one batch; None chooses by device.
-        cache_bytes: most memory for keys and values of one batch; None is 1 GiB on a CPU, 16 GiB on a GPU.
-        compact_fraction: share of finished rows at which the batch shrinks.
+        pad_id: not used; other engines pad with it.
+        max_rows: the most completions in one batch; None chooses by device.
+        cache_bytes: the most memory for keys and values of one batch; None is 1 GiB on a CPU and 16 GiB on a
+            GPU.
+        compact_fraction: share of finished rows at which they leave.
         dtype: of the copy of the weights; None is bfloat16 on a GPU, where the trainer's matrix products are
             in bfloat16 too, and the model's own elsewhere.
         static: steps of fixed shapes, on a GPU as CUDA graphs; None uses them on a GPU.
@@ -143,7 +105,7 @@ class NativeEngine:
         prompt_ids: Sequence[int] | None = None,
     ) -> list[list[SampledTokens]]:
         """See `Engine.generate`. Prompts of similar length are sampled together, in bounded memory."""
-        names = check_prompts(prompts, prompt_ids, self._decoder.config.context_length)
+        prompt_ids = check_prompts(prompts, prompt_ids, self._decoder.config.context_length)
         results: list[list[SampledTokens]] = [[] for _ in prompts]
         config = self._decoder.config
         column_bytes = 2 * config.num_layers * config.d_model * self._decoder.embedding.element_size()
@@ -155,7 +117,7 @@ class NativeEngine:
             max_rows = min(max_rows, rows_within(max_columns // columns[0]))
         batches = split_work(columns, num_samples, max_rows=max_rows, max_columns=max_columns)
         for units in batches:
-            done = self._run(units, prompts, names, sampling, seed, step)
+            done = self._run(units, prompts, prompt_ids, sampling, seed, step)
             for unit in units:
                 results[unit.prompt] += [next(done) for _ in range(unit.count)]
         return results
@@ -164,7 +126,7 @@ class NativeEngine:
         self,
         units: Sequence[Unit],
         prompts: Sequence[Sequence[int]],
-        names: Sequence[int],
+        prompt_ids: Sequence[int],
         sampling: Sampling,
         seed: int,
         step: int,
@@ -176,53 +138,75 @@ class NativeEngine:
         context = decoder.config.context_length
         limit = np.repeat([min(sampling.max_new_tokens, context - len(p)) for p in used], counts)
         # The last token sampled is never read back.
-        logits_PV, batch = decoder.prefill(used, counts, int(limit.max()))
-        keys = stream_keys_of(units, names, seed, step)
-        record = Record(len(keys))
-        prompt_R = torch.repeat_interleave(torch.arange(len(units)), torch.tensor(counts))
-        rows: _Rows = _Growing(decoder, batch)
+        logits_PV, live = decoder.prefill(used, counts, int(limit.max()))
+        append: Append = partial(decoder.step, live=live)
+        keep: Keep = live.keep
         if self._steps is not None:
-            self._steps.open(batch, int(limit.max()))
-            rows = self._steps
-        self._decode(logits_PV[prompt_R.to(decoder.device)], rows, keys, limit, sampling, record)
-        return iter(record.completions(self.eos_id, limit, self._version))
+            self._steps.open(live, int(limit.max()))
+            append, keep = self._steps.step, self._steps.keep
+        prompt_R = torch.repeat_interleave(torch.arange(len(units)), torch.tensor(counts))
+        logits_RV = logits_PV[prompt_R.to(decoder.device)]
+        keys = stream_keys_of(units, prompt_ids, seed, step)
+        draws = self._decode(logits_RV, append, keep, keys, limit, sampling)
+        return iter(draws.sampled(self.eos_id, limit, self._version))
 
     def _decode(
         self,
         logits_RV: Tensor,
-        batch: _Rows,
+        append: Append,
+        keep: Keep,
         keys: NDArray[np.uint64],
         limit: NDArray[np.int64],
         sampling: Sampling,
-        record: Record,
-    ) -> None:
+    ) -> Draws:
+        """Draw a token for every row, append it, and go on with the rows that are not finished."""
         device = self._decoder.device
         rows = torch.arange(len(keys), device=device)
+        draws = Draws(len(keys))
         most, least = int(limit.max()), int(limit.min())
         limit_R = torch.from_numpy(limit).to(device)
         finished = torch.zeros(len(keys), dtype=torch.bool, device=device)
         uniform = torch.empty(0)
         for position in range(most):
-            within = position % POSITIONS_A_BLOCK
+            within = position % POSITIONS_PER_BLOCK
             if within == 0 and not sampling.greedy:
-                stop = min(position + POSITIONS_A_BLOCK, most)
+                stop = min(position + POSITIONS_PER_BLOCK, most)
                 uniform = torch.from_numpy(uniforms(keys, position, stop)).to(device)
             drawn = draw(logits_RV, rows if sampling.greedy else uniform[within][rows], sampling)
-            record.add(rows, drawn)
+            draws.add(rows, drawn)
             tokens = drawn.tokens_R
             finished |= tokens == self.eos_id
             if position + 1 >= least:
                 finished |= limit_R[rows] <= position + 1
             if position + 1 == most:
-                return
+                break
             if position % self._check_every == 0:
                 num_finished = int(finished.sum())
                 if num_finished == len(rows):
-                    return
-                size = _batch_size(len(rows) - num_finished)
+                    break
+                size = _rows_to_go_on_with(len(rows) - num_finished)
                 if len(rows) - size >= max(1.0, self.compact_fraction * len(rows)):
                     staying = ~finished
                     staying[finished.nonzero()[: size - len(rows) + num_finished, 0]] = True
-                    order = batch.keep(staying)
+                    order = keep(staying)
                     rows, tokens, finished = rows[order], tokens[order], finished[order]
-            logits_RV = batch.step(tokens)
+            logits_RV = append(tokens)
+        return draws
+
+
+def _ours(model: Policy) -> Transformer:
+    if not isinstance(model, Transformer):
+        raise InputError(
+            "the engine 'native' runs models of the OLMo-1 architecture only; set engine: hf, or auto"
+        )
+    return model
+
+
+def _rows_to_go_on_with(num_rows: int) -> int:
+    """How many rows go on when so many are unfinished: one of a few sizes.
+
+    The first matrix product of each size costs a millisecond of preparation. What finished rows go on to
+    draw is dropped.
+    """
+    step = 8 if num_rows > 8 else 4 if num_rows > 4 else 1
+    return -(-num_rows // step) * step

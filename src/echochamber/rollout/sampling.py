@@ -1,35 +1,42 @@
-"""From logits to tokens: one pass over the batch, one uniform number a row.
+"""From logits to tokens: one pass over the rows, one uniform number per row.
 
-Shapes: R rows, V vocabulary, K most candidates of any row, N tokens of a completion.
+The numbers are a function of what they are for, without generator state or an order of drawing. The hash is
+the finalizer of splitmix64 (Steele, Lea and Flood 2014, doi:10.1145/2660193.2660195).
+
+Shapes: R rows, V vocabulary, K most candidates of any row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from echochamber.rollout.interface import Nucleus, Sampling
+from echochamber.rollout.interface import Sampling
+
+_GAMMA = np.uint64(0x9E3779B97F4A7C15)
+# Multiples of 2^-23: below 1 by at least a rounding step, so that u x total < total in float32.
+UNIFORM_BITS = 23
 
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """One token a row.
+    """One token per row.
 
     Attributes:
         tokens_R: int64.
         logp_R: float32, under the distribution it was drawn from.
-        counts_R: number of tokens that could have been drawn, if the distribution was truncated.
-        kept_ids: their ids, row by row.
+        nucleus_size_R: number of tokens that could have been drawn, if the distribution was truncated.
+        nucleus_ids: their ids, row by row.
     """
 
     tokens_R: Tensor
     logp_R: Tensor
-    counts_R: Tensor | None = None
-    kept_ids: Tensor | None = None
+    nucleus_size_R: Tensor | None = None
+    nucleus_ids: Tensor | None = None
 
 
 def draw(logits_RV: Tensor, uniform_R: Tensor, sampling: Sampling) -> Drawn:
@@ -51,14 +58,14 @@ def draw(logits_RV: Tensor, uniform_R: Tensor, sampling: Sampling) -> Drawn:
     p_RK, ids_RK = truncate(p_RV, sampling.top_k, sampling.top_p)
     index_R1 = _invert(p_RK, uniform_R)
     logp_R = (p_RK.gather(1, index_R1)[:, 0] / p_RK.sum(-1)).log_()
-    kept_RK = p_RK > 0
-    return Drawn(ids_RK.gather(1, index_R1)[:, 0], logp_R, kept_RK.sum(-1), ids_RK[kept_RK])
+    nucleus_RK = p_RK > 0
+    return Drawn(ids_RK.gather(1, index_R1)[:, 0], logp_R, nucleus_RK.sum(-1), ids_RK[nucleus_RK])
 
 
 def _invert(p_RV: Tensor, uniform_R: Tensor) -> Tensor:
     """First index whose cumulative sum exceeds uniform x total, (R, 1).
 
-    Its probability is above 0, since the cumulative sum rises there; see `randomness.UNIFORM_BITS`.
+    Its probability is above 0, since the cumulative sum rises there; see `UNIFORM_BITS`.
     """
     cumulative_RV = p_RV.cumsum(-1)
     target_R1 = uniform_R[:, None] * cumulative_RV[:, -1:]
@@ -68,7 +75,7 @@ def _invert(p_RV: Tensor, uniform_R: Tensor) -> Tensor:
 def truncate(p_RV: Tensor, top_k: int, top_p: float) -> tuple[Tensor, Tensor]:
     """Probabilities after top-k, then top-p, most likely first, and their ids, both (R, K).
 
-    Excluded tokens have probability 0. Equal probabilities are ranked by id.
+    Tokens outside the nucleus have probability 0. Equal probabilities are ranked by id.
 
     Only plausible tokens are sorted: those below (1 - top_p) / V hold less than 1 - top_p together, so
     none of them is in the nucleus. Sorting all of V would cost more than the model.
@@ -101,30 +108,27 @@ def truncate(p_RV: Tensor, top_k: int, top_p: float) -> tuple[Tensor, Tensor]:
     return p_RK, ids_RK
 
 
-def nucleus_logprobs(
-    logits_NV: Tensor, tokens_N: Tensor, nuclei: Sequence[Nucleus], *, temperature: float
-) -> Tensor:
-    """Log-probabilities under the truncated distribution that tokens were drawn from; differentiable.
+def _mix(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
 
-    log softmax over the recorded ids of logits / temperature, which makes the trainer's distribution that
-    of the sampler.
 
-    Args:
-        logits_NV: logits at the N sampled tokens of all completions, one after the other.
-        nuclei: of those completions, in the same order; N positions in total.
-    """
-    counts = torch.from_numpy(np.concatenate([np.diff(n.offsets) for n in nuclei]).astype(np.int64))
-    ids = torch.from_numpy(np.concatenate([n.ids for n in nuclei]).astype(np.int64))
-    if len(counts) != len(tokens_N):
-        raise ValueError(f"nuclei of {len(counts)} positions for {len(tokens_N)} tokens")
-    rows = torch.repeat_interleave(torch.arange(len(counts)), counts)
-    slot = torch.arange(len(ids)) - (counts.cumsum(0) - counts)[rows]
-    width = int(counts.max()) if len(counts) else 0
-    ids_NK = torch.zeros(len(counts), width, dtype=torch.int64)
-    ids_NK[rows, slot] = ids
-    kept_NK = torch.arange(width) < counts[:, None]
-    device = logits_NV.device
-    z_NK = logits_NV.gather(1, ids_NK.to(device)) / temperature
-    z_NK = z_NK.masked_fill(~kept_NK.to(device), -torch.inf)
-    at_token_N = logits_NV.gather(1, tokens_N[:, None])[:, 0] / temperature
-    return at_token_N - z_NK.logsumexp(-1)
+def stream_keys(
+    seed: int, step: int, prompt_ids: NDArray[np.int64], samples: NDArray[np.int64]
+) -> NDArray[np.uint64]:
+    """One key for each (prompt id, sample) pair, of the same shape as the two arrays."""
+    key = np.zeros(np.shape(prompt_ids), dtype=np.uint64)
+    for part in (seed, step, prompt_ids, samples):
+        word = np.asarray(part, dtype=np.int64).astype(np.uint64)
+        # Mixing between the words makes (1, 2) and (2, 1) unrelated.
+        key = _mix(key + _GAMMA) ^ word
+        key = _mix(key + _GAMMA)
+    return key
+
+
+def uniforms(keys: NDArray[np.uint64], start: int, stop: int) -> NDArray[np.float32]:
+    """Numbers in [0, 1) for positions `start` to `stop` of each stream, (positions, streams)."""
+    position = np.arange(start, stop, dtype=np.uint64)[:, None]
+    bits = _mix(keys[None, :] + (position + np.uint64(1)) * _GAMMA)
+    return (bits >> np.uint64(64 - UNIFORM_BITS)).astype(np.float32) * np.float32(2.0**-UNIFORM_BITS)

@@ -6,7 +6,7 @@ sequence in it (prompt and own tokens), and steps come in a few shapes, a power 
 columns. What changes from step to step (tokens, positions, the column to write) lives in tensors that the
 step itself advances. On a CPU the same steps run without a graph, for tests.
 
-Shapes: R rows of a bucket, C columns of a bucket, D width, H heads, W entries a head, V vocabulary.
+Shapes: R rows of a bucket, C columns of a bucket, D width, H heads, W entries per head, V vocabulary.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from echochamber.rollout.decoder import Decoder
-from echochamber.rollout.rows import Batch
+from echochamber.rollout.live_rows import LiveRows
 
 LEAST_ROWS, LEAST_COLUMNS = 8, 128
 
@@ -61,20 +61,20 @@ class StaticSteps:
         self._cache = torch.empty(0, dtype=decoder.dtype, device=decoder.device)
         self.num_captured = 0
 
-    def open(self, batch: Batch, num_columns: int) -> None:
-        """Take over the rows of a batch that was just prefilled, which may append `num_columns` tokens."""
+    def open(self, live: LiveRows, num_columns: int) -> None:
+        """Take over rows that have only read their prompts, and may append `num_columns` tokens."""
         config, device = self._decoder.config, self._decoder.device
-        rows, longest = len(batch.prompt_R), batch.prompt.shape[4]
+        rows, longest = len(live.prompt_R), live.prompt.shape[4]
         self._reserve(bucket(rows, LEAST_ROWS), bucket(longest + num_columns, LEAST_COLUMNS))
         self._rows = rows
         # Prompts end at the same column; shorter ones begin later.
-        self._start_R[:rows] = longest - batch.position_R
-        self._position_R[:rows] = batch.position_R
+        self._start_R[:rows] = longest - live.position_R
+        self._position_R[:rows] = live.position_R
         self._column.fill_(longest)
         self._filled = longest
         for index in range(config.num_layers):
             own = self._cache[index, :, :rows, :, :longest]
-            own.copy_(batch.prompt[index].transpose(1, 2).index_select(1, batch.prompt_R.to(device)))
+            own.copy_(live.prompt[index].transpose(1, 2).index_select(1, live.prompt_R.to(device)))
 
     def _reserve(self, rows: int, columns: int) -> None:
         """Memory for so many rows and columns; graphs that point into smaller memory are forgotten."""
@@ -93,13 +93,13 @@ class StaticSteps:
         self._column_C = torch.arange(columns, device=device)
 
     def keep(self, alive_R: Tensor) -> Tensor:
-        """Drop finished rows, as `Batch.keep` does; the rest stand at the front in the order returned."""
-        kept = alive_R.nonzero()[:, 0]
-        count = len(kept)
-        order = torch.arange(count, device=kept.device)
+        """Drop finished rows, as `LiveRows.keep` does; the rest stand at the front in the order returned."""
+        alive = alive_R.nonzero()[:, 0]
+        count = len(alive)
+        order = torch.arange(count, device=alive.device)
         holes = (~alive_R[:count]).nonzero()[:, 0]
         if len(holes):
-            movers = kept[count - len(holes) :]
+            movers = alive[count - len(holes) :]
             order[holes] = movers
             filled = self._cache[:, :, :, :, : self._filled]
             for layer in filled:

@@ -20,8 +20,8 @@ from torch import Tensor
 
 from echochamber.base import InputError
 from echochamber.model import Policy
-from echochamber.rollout.batches import Unit, stream_keys_of
 from echochamber.rollout.interface import SampledTokens, Sampling, check_prompts
+from echochamber.rollout.work import Unit, stream_keys_of
 
 # vLLM reads seeds as signed 64-bit numbers.
 _SEED_BITS = 63
@@ -108,9 +108,9 @@ class VLLMEngine:
         prompt_ids: Sequence[int] | None = None,
     ) -> list[list[SampledTokens]]:
         """See `Engine.generate`."""
-        names = check_prompts(prompts, prompt_ids, self.context_length)
+        prompt_ids = check_prompts(prompts, prompt_ids, self.context_length)
         units = [Unit(index, 0, num_samples) for index in range(len(prompts))]
-        keys = stream_keys_of(units, names, seed, step) >> np.uint64(64 - _SEED_BITS)
+        keys = stream_keys_of(units, prompt_ids, seed, step) >> np.uint64(64 - _SEED_BITS)
         requests = [{"prompt_token_ids": list(ids)} for ids in prompts for _ in range(num_samples)]
         params = [
             self._params(sampling, min(sampling.max_new_tokens, self.context_length - len(ids)), int(key))

@@ -1,4 +1,4 @@
-"""Splitting work into batches, and putting together what the batches drew.
+"""Splitting work into batches, and putting together what the rows of a batch drew.
 
 Shapes: R rows (completions) of one batch at its start.
 """
@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from echochamber.rollout.interface import Nucleus, SampledTokens
-from echochamber.rollout.randomness import stream_keys
-from echochamber.rollout.sampling import Drawn
+from echochamber.rollout.sampling import Drawn, stream_keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +29,12 @@ class Unit:
 def split_work(
     columns_P: Sequence[int], num_samples: int, *, max_rows: int, max_columns: int
 ) -> Iterator[list[Unit]]:
-    """Batches of units that cover `num_samples` samples of every prompt, prompts of like length together.
+    """Batches of units that cover `num_samples` samples of every prompt, prompts of similar length together.
 
     Args:
-        columns_P: most tokens a row of each prompt can grow to.
-        max_rows: most rows in a batch.
-        max_columns: most rows x longest row in a batch, where one row is always allowed.
+        columns_P: the most tokens that a row of each prompt can grow to.
+        max_rows: the most rows in a batch.
+        max_columns: the most rows x longest row in a batch, where one row is always allowed.
     """
     units: list[Unit] = []
     for prompt in sorted(range(len(columns_P)), key=lambda p: columns_P[p]):
@@ -43,7 +42,7 @@ def split_work(
         first = 0
         while first < num_samples:
             free = most - sum(unit.count for unit in units)
-            # A group is split only if it would not fit in a batch of its own.
+            # The samples of a prompt are split only if they would not fit in a batch of their own.
             if units and free < min(num_samples - first, most):
                 yield units
                 units, free = [], most
@@ -54,14 +53,16 @@ def split_work(
         yield units
 
 
-def stream_keys_of(units: Sequence[Unit], names: Sequence[int], seed: int, step: int) -> NDArray[np.uint64]:
+def stream_keys_of(
+    units: Sequence[Unit], prompt_ids: Sequence[int], seed: int, step: int
+) -> NDArray[np.uint64]:
     """The random stream of each row of a batch."""
-    prompt_R = np.repeat([names[unit.prompt] for unit in units], [unit.count for unit in units])
+    prompt_R = np.repeat([prompt_ids[unit.prompt] for unit in units], [unit.count for unit in units])
     sample_R = np.concatenate([np.arange(unit.first, unit.first + unit.count) for unit in units])
     return stream_keys(seed, step, prompt_R, sample_R)
 
 
-class Record:
+class Draws:
     """What the rows of one batch drew, step by step."""
 
     def __init__(self, num_rows: int) -> None:
@@ -74,8 +75,8 @@ class Record:
         self.rows.append(rows)
         self.drawn.append(drawn)
 
-    def completions(self, eos_id: int, limit_R: NDArray[np.int64], version: int) -> list[SampledTokens]:
-        """One completion for each starting row: everything up to its first eos or its limit."""
+    def sampled(self, eos_id: int, limit_R: NDArray[np.int64], version: int) -> list[SampledTokens]:
+        """Of each starting row everything up to its first eos or its limit."""
         steps = len(self.rows)
         tokens = torch.full((steps, self.num_rows), eos_id, dtype=torch.int32)
         logps = torch.zeros((steps, self.num_rows), dtype=torch.float32)
@@ -102,15 +103,15 @@ class Record:
         ]
 
     def _nuclei(self, length_R: NDArray[np.int64]) -> Sequence[Nucleus | None]:
-        if self.drawn[0].counts_R is None:
+        if self.drawn[0].nucleus_size_R is None:
             return [None] * self.num_rows
         row, count, ids = [], [], []
         for rows, drawn in zip(self.rows, self.drawn, strict=True):
-            assert drawn.counts_R is not None
-            assert drawn.kept_ids is not None
+            assert drawn.nucleus_size_R is not None
+            assert drawn.nucleus_ids is not None
             row.append(rows.cpu().numpy())
-            count.append(drawn.counts_R.cpu().numpy())
-            ids.append(drawn.kept_ids.cpu().numpy().astype(np.int32))
+            count.append(drawn.nucleus_size_R.cpu().numpy())
+            ids.append(drawn.nucleus_ids.cpu().numpy().astype(np.int32))
         row_of, counts, all_ids = np.concatenate(row), np.concatenate(count), np.concatenate(ids)
         start = np.cumsum(counts) - counts
         # Stable: within a row the steps keep their order.
@@ -120,6 +121,6 @@ class Record:
         for r in range(self.num_rows):
             entries = order[first[r] : first[r] + length_R[r]]
             offsets = np.concatenate(([0], np.cumsum(counts[entries]))).astype(np.int32)
-            kept = [all_ids[start[e] : start[e] + counts[e]] for e in entries]
-            nuclei.append(Nucleus(offsets, np.concatenate(kept)))
+            ids_of = [all_ids[start[e] : start[e] + counts[e]] for e in entries]
+            nuclei.append(Nucleus(offsets, np.concatenate(ids_of)))
         return nuclei

@@ -1,7 +1,7 @@
 """The rows that are being sampled together, and their keys and values.
 
-Shapes: R rows (completions), P prompts, L longest prompt, S slots a prompt, C columns of the rows' own
-cache, H heads, W entries a head.
+Shapes: R rows (completions), P prompts, L longest prompt, S slots per prompt, C columns of the rows' own
+cache, H heads, W entries per head.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from torch import Tensor
 
 
 @dataclass(slots=True)
-class Batch:
-    """Rows being sampled together.
+class LiveRows:
+    """Completions in the making, and the cache of what they attend to.
 
     The prompts' keys and values exist once and are shared: for attention to them, queries of the same
-    prompt are brought side by side into cells, S slots a prompt, where they meet the prompt's keys in one
+    prompt are brought side by side into cells, S slots per prompt, where they meet the prompt's keys in one
     matrix product. Each row's own tokens have a cache of their own.
 
     Prompts end at the same column of their cache; shorter ones leave columns at the left that the bias
@@ -48,12 +48,12 @@ class Batch:
     @classmethod
     def of(
         cls, prompt: Tensor, bias: Tensor | None, own: Tensor, prompt_R: Tensor, position_R: Tensor
-    ) -> Batch:
-        """A batch whose rows have appended nothing yet."""
+    ) -> LiveRows:
+        """Rows that have appended nothing yet."""
         nothing = prompt_R.new_empty(0)
-        batch = cls(prompt, bias, own, 0, prompt_R, position_R, 0, nothing, nothing)
-        batch._arrange()
-        return batch
+        rows = cls(prompt, bias, own, 0, prompt_R, position_R, 0, nothing, nothing)
+        rows._arrange()
+        return rows
 
     def _arrange(self) -> None:
         """Assign rows to cells; forget the prompts without rows once they are a quarter of all."""
@@ -63,11 +63,11 @@ class Batch:
         used_P = count_P > 0
         num_used = int(used_P.sum())
         if num_used <= 0.75 * num_prompts:
-            kept = used_P.nonzero()[:, 0]
-            self.prompt = self.prompt.index_select(3, kept)
-            self.bias = None if self.bias is None else self.bias.index_select(1, kept)
+            used = used_P.nonzero()[:, 0]
+            self.prompt = self.prompt.index_select(3, used)
+            self.bias = None if self.bias is None else self.bias.index_select(1, used)
             self.prompt_R = (used_P.cumsum(0) - 1)[self.prompt_R]
-            count_P, num_prompts = count_P[kept], num_used
+            count_P, num_prompts = count_P[used], num_used
         self.slots = int(count_P.max())
         rows = torch.arange(len(self.prompt_R), device=device)
         order = self.prompt_R.argsort(stable=True)
@@ -89,12 +89,12 @@ class Batch:
             Old index of each row that is left.
         """
         rows = len(alive_R)
-        kept = alive_R.nonzero()[:, 0]
-        count = len(kept)
-        order = torch.arange(count, device=kept.device)
+        alive = alive_R.nonzero()[:, 0]
+        count = len(alive)
+        order = torch.arange(count, device=alive.device)
         holes = (~alive_R[:count]).nonzero()[:, 0]
         if len(holes):
-            movers = kept[count - len(holes) :]
+            movers = alive[count - len(holes) :]
             order[holes] = movers
             filled = self.own[:, :, :rows, :, : self.length]
             filled.index_copy_(2, holes, filled.index_select(2, movers))
