@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from echochamber.base import RunLock, stop_signals
-from echochamber.model import ModelConfig, build, save
+from echochamber.model import ModelConfig, build
 from echochamber.train import OptimizerConfig, PretrainConfig, discard, fit
 
 VOCAB = 13
@@ -53,7 +53,7 @@ def pretrain(folder: str, corpus: CountingCorpus | None = None) -> None:
         if not (target / "model" / "config.json").exists():
             policy = build(shape, seed=0)
             fit(policy, corpus or CountingCorpus(), config, target, seed=1)
-            save(policy, target / "model")
+            policy.write(target / "model")
         discard(target / "checkpoints")
 
 

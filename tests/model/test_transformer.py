@@ -27,7 +27,7 @@ TINY = ModelConfig(d_model=32, num_layers=2, num_heads=2, mlp_hidden=64, vocab_s
 def olmo(model: Transformer, **settings: object) -> torch.nn.Module:
     described = hf_config(model.config, eos_id=0, pad_id=1, bos_id=None) | settings
     peer = transformers.OlmoForCausalLM(transformers.OlmoConfig(**described))
-    peer.load_state_dict(hf_state(model), strict=not model.config.tied_embeddings)
+    peer.load_state_dict(hf_state(model.state_dict()), strict=not model.config.tied_embeddings)
     return peer.eval()
 
 

@@ -17,7 +17,7 @@ from tokenizers import models, normalizers, processors
 from echochamber.base import EchoError, InputError, read_json
 from echochamber.cli.main import run_cli
 from echochamber.corpora import Tokenizer
-from echochamber.model import load
+from echochamber.model import load_policy
 from echochamber.rollout import NativeEngine, Sampling
 from echochamber.study import Study, export_model, find_models, import_model, load_trained, open_study
 from echochamber.study.importing import read_model
@@ -120,7 +120,7 @@ def test_import_gives_the_model_back(finished: Study, exported: Path, tmp_path: 
         original_layout(exported, source)
     facts = import_model(source, tmp_path / "mine")
     policy, tokenizer = load_trained(finished, find_models(finished, arm="grpo")[0])
-    back = load(tmp_path / "mine" / "model")
+    back = load_policy(tmp_path / "mine" / "model")
     assert all(torch.equal(t, back.state_dict()[name]) for name, t in policy.state_dict().items())
     again = Tokenizer.load(tmp_path / "mine" / "tokenizer")
     assert [again.encode_prompt(q) for q in QUESTIONS] == [tokenizer.encode_prompt(q) for q in QUESTIONS]

@@ -13,7 +13,7 @@ import yaml
 
 from echochamber.analysis import Run, select, trajectories
 from echochamber.base import InputError, read_json
-from echochamber.model import load
+from echochamber.model import load_policy
 from echochamber.study import (
     Study,
     estimate,
@@ -162,7 +162,7 @@ def test_an_arm_from_an_earlier_step_of_pretraining(
     last = next(finished.store.path(s) for s in finished.plan.stages if s.kind == "pretrain")
     name = "model/model.safetensors"
     assert (pretrain / name).read_bytes() == (last / name).read_bytes()
-    early, late = load(snapshot_folder(pretrain, 5)), load(pretrain / "model")
+    early, late = load_policy(snapshot_folder(pretrain, 5)), load_policy(pretrain / "model")
     assert not torch.equal(early.embedding, late.embedding)
     # Nothing is rewarded yet, so the arms end where they started.
     for arm, start in (("early", early), ("grpo", late)):

@@ -146,7 +146,7 @@ def _peer(model: Transformer, tokens: torch.Tensor, steps: int, place: Place) ->
     transformers = peer_library("transformers")
     described = hf_config(model.config, eos_id=EOS_ID, pad_id=PAD_ID, bos_id=None)
     peer = transformers.OlmoForCausalLM(transformers.OlmoConfig(**described)).to(place.device)
-    peer.load_state_dict(hf_state(model), strict=not model.config.tied_embeddings)
+    peer.load_state_dict(hf_state(model.state_dict()), strict=not model.config.tied_embeddings)
     peer.train()
     optimizer = torch.optim.AdamW(peer.parameters(), lr=1e-4, betas=(0.9, 0.95), weight_decay=0.1)
 

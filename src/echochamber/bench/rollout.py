@@ -44,7 +44,7 @@ class _Peer:
         transformers.logging.set_verbosity_error()
         config = transformers.OlmoConfig(**hf_config(model.config, eos_id=EOS_ID, pad_id=PAD_ID, bos_id=None))
         self.model = transformers.OlmoForCausalLM(config).to(model.embedding.device, model.embedding.dtype)
-        self.model.load_state_dict(hf_state(model), strict=not model.config.tied_embeddings)
+        self.model.load_state_dict(hf_state(model.state_dict()), strict=not model.config.tied_embeddings)
         self.model.eval()
         self.version = str(transformers.__version__)
         self.place, self.max_new = place, max_new

@@ -11,7 +11,7 @@ from typing import Any
 from echochamber.base import Problem
 from echochamber.bench.measure import Place, peer_library
 from echochamber.bench.rl_work import LEARNING_RATE, RLWork
-from echochamber.model import Transformer, to_hf
+from echochamber.model import Transformer
 from echochamber.verify import Grader
 
 # Completions that go through the model at once in the update. The whole rollout at once is slower: its
@@ -43,7 +43,7 @@ def grpo_trainer(
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     logging.getLogger("trl").setLevel(logging.ERROR)
-    to_hf(model, folder / "model", eos_id=work.tokenizer.eos_id, pad_id=work.tokenizer.pad_id)
+    model.export(folder / "model", eos_id=work.tokenizer.eos_id, pad_id=work.tokenizer.pad_id)
     work.tokenizer.save(folder / "model")
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder / "model", padding_side="left")
     policy = transformers.AutoModelForCausalLM.from_pretrained(folder / "model", dtype=place.dtype)

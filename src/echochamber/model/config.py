@@ -2,11 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Protocol, Self
 
 from pydantic import Field, model_validator
 
 from echochamber.base import Config, InputError, did_you_mean
+
+
+class PolicyConfig(Protocol):
+    """The sizes of a policy that others ask for."""
+
+    @property
+    def d_model(self) -> int:
+        """Width of a hidden state."""
+
+    @property
+    def num_layers(self) -> int:
+        """Blocks."""
+
+    @property
+    def mlp_hidden(self) -> int:
+        """Inner width of a block's MLP."""
+
+    @property
+    def context_length(self) -> int:
+        """Longest sequence, in tokens."""
+
+    @property
+    def vocab_size(self) -> int:
+        """Rows of the embedding."""
 
 
 class ModelConfig(Config):

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import safetensors
-import torch
 from pydantic import ValidationError
 
 from echochamber.base import EchoError, InputError
+from echochamber.base.lazy import torch
 from echochamber.model.config import ModelConfig, num_parameters
 from echochamber.model.files import ARCHITECTURE, CONFIG_FILE, read_description
 from echochamber.model.reading import ORIGINAL_TYPES, hf_model_config, weight_files

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import safetensors
-import safetensors.torch
-from torch import Tensor
 
 from echochamber.base import EchoError, InputError, explained_write, read_json, write_file, write_json
 from echochamber.model.config import ModelConfig
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 ARCHITECTURE = "echochamber-transformer"
 LAYOUT = 1
@@ -20,7 +21,7 @@ CONFIG_FILE = "config.json"
 
 
 def save_state(state: Mapping[str, Tensor], config: ModelConfig, folder: Path) -> None:
-    """Write weights gathered elsewhere (e.g. from several processes) as a model folder; see `save`."""
+    """Write weights gathered elsewhere, e.g. from several processes, as `Policy.write` does."""
     description = {"architecture": ARCHITECTURE, "layout": LAYOUT, "model": config.model_dump(mode="json")}
     write_weights(state, folder, description)
 
@@ -31,12 +32,14 @@ def write_weights(state: Mapping[str, Tensor], folder: Path, description: Mappin
     Raises:
         EchoError: the disk refused.
     """
+    from safetensors.torch import save
+
     with explained_write(folder):
         folder.mkdir(parents=True, exist_ok=True)
         # An older model of that name stops being readable before its weights change.
         (folder / CONFIG_FILE).unlink(missing_ok=True)
     plain = {name: tensor.detach().to("cpu").contiguous() for name, tensor in state.items()}
-    write_file(folder / WEIGHTS_FILE, safetensors.torch.save(plain, metadata={"format": "pt"}))
+    write_file(folder / WEIGHTS_FILE, save(plain, metadata={"format": "pt"}))
     write_json(folder / CONFIG_FILE, dict(description))
 
 
@@ -62,8 +65,10 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     Raises:
         EchoError: missing or damaged.
     """
+    from safetensors.torch import load_file
+
     try:
-        return dict(safetensors.torch.load_file(path))
+        return dict(load_file(path))
     except FileNotFoundError as error:
         raise EchoError(f"{path} is missing") from error
     except (safetensors.SafetensorError, OSError) as error:

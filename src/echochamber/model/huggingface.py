@@ -1,42 +1,38 @@
-"""Our model as `transformers` has it: its names, its config, its folders. Written without that package."""
+"""Our model as `transformers` has it: its names, its config, its folders. Made without that package."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from echochamber.base import InputError, write_json
+from echochamber.base import InputError
 from echochamber.model.config import ModelConfig
-from echochamber.model.files import write_weights
 
-if TYPE_CHECKING:
-    from echochamber.model.transformer import Transformer
-
-
-def hf_state(model: Transformer) -> dict[str, Tensor]:
-    """The weights under the names of `OlmoForCausalLM`; views, not copies."""
-    state: dict[str, Tensor] = {"model.embed_tokens.weight": model.embedding}
-    for index, weights in enumerate(_block_states(model)):
-        prefix = f"model.layers.{index}"
-        q, k, v = weights["qkv"].chunk(3)
-        gate, up = weights["gate_up"].chunk(2)
-        state[f"{prefix}.self_attn.q_proj.weight"] = q
-        state[f"{prefix}.self_attn.k_proj.weight"] = k
-        state[f"{prefix}.self_attn.v_proj.weight"] = v
-        state[f"{prefix}.self_attn.o_proj.weight"] = weights["out"]
-        state[f"{prefix}.mlp.gate_proj.weight"] = gate
-        state[f"{prefix}.mlp.up_proj.weight"] = up
-        state[f"{prefix}.mlp.down_proj.weight"] = weights["down"]
-    if model.unembedding is not None:
-        state["lm_head.weight"] = model.unembedding
-    return {name: tensor.detach() for name, tensor in state.items()}
+# A matrix of ours and, in its order of rows, those of theirs.
+_PARTS = {
+    "qkv": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+    "out": ("self_attn.o_proj",),
+    "gate_up": ("mlp.gate_proj", "mlp.up_proj"),
+    "down": ("mlp.down_proj",),
+}
 
 
-def _block_states(model: Transformer) -> list[dict[str, Tensor]]:
-    return [dict(block.named_parameters()) for block in model.blocks]
+def hf_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights of a `Transformer` under the names of `OlmoForCausalLM`; views, not copies."""
+    theirs: dict[str, Tensor] = {}
+    for name, weight in state.items():
+        if name == "embedding":
+            theirs["model.embed_tokens.weight"] = weight
+        elif name == "unembedding":
+            theirs["lm_head.weight"] = weight
+        else:
+            _, index, part = name.split(".")
+            names = [f"model.layers.{index}.{inner}.weight" for inner in _PARTS[part]]
+            theirs |= dict(zip(names, weight.chunk(len(names)), strict=True))
+    return {name: weight.detach() for name, weight in theirs.items()}
 
 
 def hf_config(
@@ -75,21 +71,6 @@ def hf_config(
         "use_cache": True,
         "vocab_size": config.vocab_size,
     }
-
-
-def to_hf(model: Transformer, folder: Path, *, eos_id: int, pad_id: int, bos_id: int | None = None) -> None:
-    """Write a folder that `AutoModelForCausalLM.from_pretrained` loads, with identical logits.
-
-    Raises:
-        InputError: the architecture there cannot express this model.
-        EchoError: the disk refused.
-    """
-    description = hf_config(
-        model.config, eos_id=eos_id, pad_id=pad_id, bos_id=bos_id, dtype=model.embedding.dtype
-    )
-    write_weights(hf_state(model), folder, description)
-    generation = {"eos_token_id": eos_id, "pad_token_id": pad_id, "bos_token_id": bos_id}
-    write_json(folder / "generation_config.json", {k: v for k, v in generation.items() if v is not None})
 
 
 def require_transformers() -> Any:

@@ -8,34 +8,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-
-class PolicyConfig(Protocol):
-    """The sizes of a policy that others ask for."""
-
-    @property
-    def d_model(self) -> int:
-        """Width of a hidden state."""
-
-    @property
-    def num_layers(self) -> int:
-        """Blocks."""
-
-    @property
-    def mlp_hidden(self) -> int:
-        """Inner width of a block's MLP."""
-
-    @property
-    def context_length(self) -> int:
-        """Longest sequence, in tokens."""
-
-    @property
-    def vocab_size(self) -> int:
-        """Rows of the embedding."""
+from echochamber.model.config import PolicyConfig
 
 
 class Policy(nn.Module, ABC):

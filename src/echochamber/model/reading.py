@@ -11,38 +11,23 @@ import pickle
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from pydantic import ValidationError
-from torch import Tensor
 
 from echochamber.base import EchoError, InputError, read_json
+from echochamber.base.lazy import torch
 from echochamber.model.config import ModelConfig
 from echochamber.model.files import CONFIG_FILE, WEIGHTS_FILE, read_description, read_weights
-from echochamber.model.storage import model_from_state
-from echochamber.model.transformer import Transformer
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 ORIGINAL_TYPES = ("hf_olmo", "olmo_original")
 """`model_type` of folders in the layout of the original OLMo-1 training code."""
 
 PICKLE_FILE = "pytorch_model.bin"
 INDEX_FILES = (WEIGHTS_FILE + ".index.json", PICKLE_FILE + ".index.json")
-
-
-def from_hf(folder: Path) -> Transformer:
-    """Read an OLMo-1 model from a Hugging Face folder, in the dtype it was saved in.
-
-    Weights may be safetensors or `pytorch_model.bin`, whole or in shards; layouts as in `reading`.
-
-    Raises:
-        InputError: no such folder, or another architecture.
-        EchoError: weights are missing or damaged.
-    """
-    description, config = hf_model_config(folder)
-    read = state_of_original if description["model_type"] in ORIGINAL_TYPES else state_of_hf
-    state = read(all_weights(folder), folder, tied=config.tied_embeddings)
-    return model_from_state(config, state, folder)
 
 
 def hf_model_config(folder: Path) -> tuple[dict[str, Any], ModelConfig]:
@@ -182,7 +167,7 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
         raise EchoError(f"{path} is missing") from error
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
         raise EchoError(f"{path} is damaged or holds more than tensors") from error
-    if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
+    if not isinstance(found, dict) or not all(isinstance(value, torch.Tensor) for value in found.values()):
         raise EchoError(f"{path} holds something other than named tensors")
     return found
 

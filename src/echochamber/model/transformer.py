@@ -16,11 +16,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from echochamber.base import InputError, derive_seed
+from echochamber.base import InputError, derive_seed, write_json
 from echochamber.model.config import ModelConfig
-from echochamber.model.files import save_state
+from echochamber.model.files import save_state, write_weights
 from echochamber.model.functions import rotary_qkv, swiglu
-from echochamber.model.huggingface import hf_config, hf_state, require_transformers, to_hf
+from echochamber.model.huggingface import hf_config, hf_state, require_transformers
 from echochamber.model.policy import Policy
 
 
@@ -81,7 +81,7 @@ class Block(nn.Module):
 class Transformer(Policy):
     """Tokens to logits.
 
-    The weights of a new instance are uninitialised memory: use `build` or `load`.
+    The weights of a new instance are uninitialised memory: use `build` or `load_policy`.
 
     Attributes:
         config: everything that decides its shape.
@@ -140,7 +140,9 @@ class Transformer(Policy):
 
     def export(self, folder: Path, *, eos_id: int, pad_id: int) -> None:
         """See `Policy.export`."""
-        to_hf(self, folder, eos_id=eos_id, pad_id=pad_id)
+        made = hf_config(self.config, eos_id=eos_id, pad_id=pad_id, bos_id=None, dtype=self.embedding.dtype)
+        write_weights(self.transformers_state(), folder, made)
+        write_json(folder / "generation_config.json", {"eos_token_id": eos_id, "pad_token_id": pad_id})
 
     def to_transformers(self, *, eos_id: int, pad_id: int) -> Any:
         """See `Policy.to_transformers`."""
@@ -153,7 +155,7 @@ class Transformer(Policy):
 
     def transformers_state(self) -> Mapping[str, Tensor]:
         """See `Policy.transformers_state`."""
-        return hf_state(self)
+        return hf_state(self.state_dict())
 
 
 def build(config: ModelConfig, *, seed: int) -> Transformer:

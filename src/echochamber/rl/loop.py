@@ -10,7 +10,7 @@ from typing import Any
 from echochamber.base import Problem, digest, warn
 from echochamber.base import progress as default_progress
 from echochamber.corpora import NOTHING_RESERVED, Reserved, Tokenizer
-from echochamber.model import Policy, save
+from echochamber.model import Policy
 from echochamber.rl.alarms import alarms_of, confirmed
 from echochamber.rl.config import RLConfig
 from echochamber.rl.learner import Context, Learner
@@ -95,7 +95,7 @@ def post_train(
             if step + 1 in wanted:
                 world.on_main(lambda done=step + 1: on_step(done, policy))  # type: ignore[misc]
                 run.log_timing({"step": step + 1, "what": "evaluation"})
-    world.on_main(lambda: save(policy, folder / "model"))
+    world.on_main(lambda: policy.write(folder / "model"))
     return PostTrainResult(folder / "model", config.total_steps, run.extras["samples_seen"], tuple(raised))
 
 

@@ -79,7 +79,7 @@ def read_model(folder: Path) -> tuple[model.Policy, corpora.Tokenizer]:
 
 def write_model(policy: model.Policy, tokenizer: corpora.Tokenizer, folder: Path) -> None:
     """Write `model/` and `tokenizer/` in our layout."""
-    model.save(policy, folder / MODEL)
+    policy.write(folder / MODEL)
     tokenizer.save(folder / TOKENIZER)
 
 

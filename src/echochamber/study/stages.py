@@ -203,7 +203,7 @@ def run_pretrain(context: StageContext) -> None:
         seed=derive_seed(context.seed, "pretrain"),
         eos_id=tokenizer.eos_id,
     )
-    train.start_world().on_main(lambda: model.save(policy, context.folder / "model"))
+    train.start_world().on_main(lambda: policy.write(context.folder / "model"))
 
 
 def run_import(context: StageContext) -> None:

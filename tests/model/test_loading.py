@@ -8,17 +8,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from echochamber.base import EchoError, InputError
-from echochamber.model import (
-    ModelConfig,
-    Transformer,
-    ValueHead,
-    ValueModel,
-    build,
-    from_hf,
-    load,
-    save,
-    to_hf,
-)
+from echochamber.model import ModelConfig, Transformer, build, load_policy
+from echochamber.model.loading import load_olmo
 
 CONFIG = ModelConfig(d_model=32, num_layers=2, num_heads=2, mlp_hidden=64, vocab_size=97, context_length=64)
 
@@ -34,10 +25,10 @@ def same_weights(a: torch.nn.Module, b: torch.nn.Module) -> bool:
 
 
 def test_a_saved_model_loads_to_the_same_bits(model: Transformer, tmp_path: Path) -> None:
-    save(model, tmp_path / "a")
-    save(load(tmp_path / "a"), tmp_path / "b")
-    assert same_weights(model, load(tmp_path / "a"))
-    assert load(tmp_path / "a").config == model.config
+    model.write(tmp_path / "a")
+    load_policy(tmp_path / "a").write(tmp_path / "b")
+    assert same_weights(model, load_policy(tmp_path / "a"))
+    assert load_policy(tmp_path / "a").config == model.config
     names = sorted(p.name for p in (tmp_path / "a").iterdir())
     assert names == ["config.json", "model.safetensors"]
     for name in names:
@@ -45,41 +36,38 @@ def test_a_saved_model_loads_to_the_same_bits(model: Transformer, tmp_path: Path
 
 
 def test_saving_again_replaces_the_model(model: Transformer, tmp_path: Path) -> None:
-    save(model, tmp_path)
+    model.write(tmp_path)
     other = build(CONFIG, seed=2)
-    save(other, tmp_path)
-    assert same_weights(other, load(tmp_path))
+    other.write(tmp_path)
+    assert same_weights(other, load_policy(tmp_path))
 
 
 def test_half_precision_keeps_its_dtype(model: Transformer, tmp_path: Path) -> None:
-    save(model.to(torch.bfloat16), tmp_path)
-    assert load(tmp_path).embedding.dtype == torch.bfloat16
+    model.to(torch.bfloat16).write(tmp_path)
+    assert load_policy(tmp_path).embedding.dtype == torch.bfloat16
 
 
 def test_what_is_not_a_model_is_refused(model: Transformer, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no model"):
-        load(tmp_path)
-    to_hf(model, tmp_path / "hf", eos_id=0, pad_id=1)
-    with pytest.raises(InputError, match="echochamber import"):
-        load(tmp_path / "hf")
-    save(model, tmp_path / "ours")
+        load_policy(tmp_path)
+    model.write(tmp_path / "ours")
     weights = tmp_path / "ours" / "model.safetensors"
     whole = weights.read_bytes()
     weights.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(EchoError, match=r"model\.safetensors is damaged"):
-        load(tmp_path / "ours")
+        load_policy(tmp_path / "ours")
     weights.unlink()
     with pytest.raises(EchoError, match="missing"):
-        load(tmp_path / "ours")
+        load_policy(tmp_path / "ours")
     save_file({"embedding": torch.zeros(3, 3)}, weights)
     with pytest.raises(EchoError, match=r"weight 'blocks\.0\.down' has shape missing"):
-        load(tmp_path / "ours")
+        load_policy(tmp_path / "ours")
 
 
 def test_an_unwritable_place_is_the_users_mistake(model: Transformer, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot write"):
-        save(model, tmp_path / "file" / "model")
+        model.write(tmp_path / "file" / "model")
 
 
 @pytest.mark.parametrize("tied", [False, True])
@@ -88,7 +76,7 @@ def test_transformers_loads_the_export_with_identical_logits(tied: bool, tmp_pat
     model = build(
         CONFIG.model_copy(update={"init_std": 0.2, "tied_embeddings": tied, "rope_theta": 123.0}), seed=1
     )
-    to_hf(model, tmp_path, eos_id=5, pad_id=6)
+    model.export(tmp_path, eos_id=5, pad_id=6)
     peer = transformers.AutoModelForCausalLM.from_pretrained(tmp_path).eval()
     assert type(peer).__name__ == "OlmoForCausalLM"
     assert (peer.config.eos_token_id, peer.config.pad_token_id) == (5, 6)
@@ -96,13 +84,13 @@ def test_transformers_loads_the_export_with_identical_logits(tied: bool, tmp_pat
     with torch.no_grad():
         assert torch.equal(model(tokens), peer(tokens).logits)
     peer.save_pretrained(tmp_path / "theirs")
-    back = from_hf(tmp_path / "theirs")
+    back = load_olmo(tmp_path / "theirs")
     assert same_weights(model, back)
     assert back.config == model.config
 
 
 def test_sharded_folders_are_read(model: Transformer, tmp_path: Path) -> None:
-    to_hf(model, tmp_path, eos_id=0, pad_id=1)
+    model.export(tmp_path, eos_id=0, pad_id=1)
     state = load_file(tmp_path / "model.safetensors")
     names = sorted(state)
     parts = {"model-1.safetensors": names[:5], "model-2.safetensors": names[5:]}
@@ -111,7 +99,7 @@ def test_sharded_folders_are_read(model: Transformer, tmp_path: Path) -> None:
     index = {"weight_map": {n: file for file, held in parts.items() for n in held}}
     (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
     (tmp_path / "model.safetensors").unlink()
-    assert same_weights(model, from_hf(tmp_path))
+    assert same_weights(model, load_olmo(tmp_path))
 
 
 def test_the_original_layout_has_up_before_gate(model: Transformer, tmp_path: Path) -> None:
@@ -134,31 +122,15 @@ def test_the_original_layout_has_up_before_gate(model: Transformer, tmp_path: Pa
         "layer_norm_with_affine": False, "init_std": 0.02,
     }  # fmt: skip
     (tmp_path / "config.json").write_text(json.dumps(description))
-    assert same_weights(model, from_hf(tmp_path))
+    assert same_weights(model, load_olmo(tmp_path))
 
 
 def test_other_architectures_are_refused(model: Transformer, tmp_path: Path) -> None:
-    to_hf(model, tmp_path, eos_id=0, pad_id=1)
+    model.export(tmp_path, eos_id=0, pad_id=1)
     description = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps(description | {"num_key_value_heads": 1}))
     with pytest.raises(InputError, match="num_key_value_heads is 1; expected 2"):
-        from_hf(tmp_path)
+        load_olmo(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama"}))
     with pytest.raises(InputError, match="'llama': expected 'olmo'"):
-        from_hf(tmp_path)
-
-
-def test_value_head_by_hand() -> None:
-    head = ValueHead(2, seed=0)
-    with torch.no_grad():
-        head.weight.copy_(torch.tensor([2.0, -1.0]))
-        head.bias.fill_(0.5)
-    assert head(torch.tensor([[[1.0, 3.0], [0.0, 1.0]]])).tolist() == [[-0.5, -0.5]]
-
-
-def test_value_model_carries_no_output_matrix(model: Transformer) -> None:
-    critic = ValueModel(model, seed=3)
-    assert "trunk.unembedding" not in dict(critic.named_parameters())
-    tokens = torch.arange(6).view(2, 3)
-    assert critic(tokens).shape == (2, 3)
-    assert torch.equal(critic(tokens), critic.head(model.hidden(tokens)))
+        load_olmo(tmp_path)
