@@ -95,7 +95,7 @@ def test_aggregations_by_hand() -> None:
         "sequence_sum": 16.0 / 2,
     }
     for aggregation, value in expected.items():
-        weight = obj.token_weights(mask, aggregation)  # type: ignore[arg-type]
+        weight = obj.token_weights(mask, aggregation, torch.float32)  # type: ignore[arg-type]
         normalizer = obj.normalizer_of(2, 6, 5, aggregation)  # type: ignore[arg-type]
         assert obj.weighted_sum(term, weight, mask).item() / normalizer == pytest.approx(value), aggregation
 

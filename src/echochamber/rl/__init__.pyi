@@ -19,6 +19,7 @@ from .grpo import (
     group_advantages,
 )
 from .learner import Context, Learner
+from .logprobs import Nuclei, logprobs_and_entropy
 from .loop import PostTrainResult, post_train
 from .objectives import Surrogate
 from .policy_gradient import PolicyGradientLearner, RolloutBatch
@@ -40,6 +41,7 @@ __all__ = [
     "GroupConfig",
     "GroupLearner",
     "Learner",
+    "Nuclei",
     "PPOConfig",
     "PolicyGradientConfig",
     "PolicyGradientLearner",
@@ -54,6 +56,7 @@ __all__ = [
     "Surrogate",
     "Workload",
     "group_advantages",
+    "logprobs_and_entropy",
     "post_train",
     "register_algorithm",
     "register_reward",

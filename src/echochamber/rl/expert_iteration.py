@@ -11,13 +11,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
-import torch
 from pydantic import Field, model_validator
 
 from echochamber.base import derive_seed, digest, write_file
+from echochamber.base.lazy import torch
 from echochamber.rl.config import (
     PAPER_OPTIMIZER,
     QUESTIONS_AT_ONCE,
@@ -25,12 +25,17 @@ from echochamber.rl.config import (
     Workload,
     register_algorithm,
 )
-from echochamber.rl.learner import Context, Learner
-from echochamber.rl.rollouts import Rollouts, collect
+from echochamber.rl.rollouts import collect
 from echochamber.rl.sft import Pair, SupervisedLearner
 from echochamber.rl.step_metrics import completion_row, reward_row
 from echochamber.rollout import Completion
 from echochamber.train import OptimizerConfig
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from echochamber.rl.learner import Context, Learner
+    from echochamber.rl.rollouts import Rollouts
 
 
 class ExpertIterationConfig(RewardConfig):
@@ -204,7 +209,7 @@ class ExpertIterationLearner(SupervisedLearner):
         rng = np.random.default_rng(derive_seed(context.seed, "keep", number))
         lines: list[str] = []
         completions: list[Completion] = []
-        rewards: list[torch.Tensor] = []
+        rewards: list[Tensor] = []
         kept: Counter[str] = Counter()
         for first in range(0, len(asked), QUESTIONS_AT_ONCE):
             problems = [context.problems[i] for i in asked[first : first + QUESTIONS_AT_ONCE]]

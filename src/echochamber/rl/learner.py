@@ -8,18 +8,21 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import nn
-
-from echochamber.base import Problem
-from echochamber.corpora import NOTHING_RESERVED, Reserved, Tokenizer
-from echochamber.model import Policy
-from echochamber.rollout import Engine
-from echochamber.train import Collective, NonFiniteError, Precision, SummedGradients, World, autocast
+from echochamber import train
+from echochamber.base.lazy import torch
+from echochamber.corpora import NOTHING_RESERVED, Reserved
+from echochamber.train import Precision, World, autocast
 from echochamber.train.memory import microbatch_that_fits
-from echochamber.verify import Grader
+
+if TYPE_CHECKING:
+    from echochamber.base import Problem
+    from echochamber.corpora import Tokenizer
+    from echochamber.model import Policy
+    from echochamber.rollout import Engine
+    from echochamber.train import Collective
+    from echochamber.verify import Grader
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ class Context:
     @property
     def collective(self) -> Collective | None:
         """The other processes as `train_step` takes them."""
-        return SummedGradients(self.world) if self.world.size > 1 else None
+        return train.SummedGradients(self.world) if self.world.size > 1 else None
 
     def autocast(self) -> AbstractContextManager[Any]:
         """The context of forward passes in updates."""
@@ -89,7 +92,7 @@ class Learner(ABC):
 
     def __init__(self, context: Context) -> None:
         self.context = context
-        self.modules: dict[str, nn.Module] = {"policy": context.policy}
+        self.modules: dict[str, torch.nn.Module] = {"policy": context.policy}
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
         self.extras: dict[str, Any] = {"samples_seen": 0}
         self.seconds: dict[str, float] = {}
@@ -111,7 +114,7 @@ class Learner(ABC):
         """
         for name, parameter in self.context.policy.named_parameters():
             if not bool(torch.isfinite(parameter.sum())) and not bool(torch.isfinite(parameter).all()):
-                raise NonFiniteError(f"the policy's {name} holds values that are not finite")
+                raise train.NonFiniteError(f"the policy's {name} holds values that are not finite")
 
     @contextmanager
     def timed(self, name: str) -> Iterator[None]:

@@ -13,15 +13,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
-from echochamber.model import Policy
-from echochamber.rl.logprobs import Nuclei, logprobs_and_entropy
-from echochamber.rollout import Nucleus
+from echochamber import rl
+from echochamber.base.lazy import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from echochamber.model import Policy
+    from echochamber.rl.logprobs import Nuclei
+    from echochamber.rollout import Nucleus
 
 
 @dataclass(frozen=True)
@@ -197,7 +202,7 @@ def _nuclei(samples: Sequence[Sample], device: torch.device) -> Nuclei | None:
         counts.append(np.diff(sample.nucleus.offsets))
         ids.append(sample.nucleus.ids)
     offsets = np.concatenate([[0], np.cumsum(np.concatenate(counts))]).astype(np.int64)
-    return Nuclei(
+    return rl.Nuclei(
         offsets=torch.from_numpy(offsets).to(device),
         ids=torch.from_numpy(np.concatenate(ids).astype(np.int64)).to(device),
     )
@@ -227,7 +232,7 @@ def response_hidden(model: Policy, micro: Microbatch) -> Tensor:
 def token_outputs(model: Policy, micro: Microbatch, *, temperature: float) -> TokenOutputs:
     """Log-probabilities and entropies of the response tokens, under the distribution that was sampled."""
     hidden_ND = response_hidden(model, micro)
-    logp_N, entropy_N = logprobs_and_entropy(
+    logp_N, entropy_N = rl.logprobs_and_entropy(
         model.head(hidden_ND), micro.target_N, temperature=temperature, nuclei=micro.nuclei
     )
     return TokenOutputs(logp_N, entropy_N, hidden_ND)

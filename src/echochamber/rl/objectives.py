@@ -13,12 +13,15 @@ Log-probabilities are in nats.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import torch
-from torch import Tensor
+from echochamber import train
+from echochamber.base.lazy import torch
 
-from echochamber.train import LossSum
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from echochamber.train import LossSum
 
 Estimator = Literal["k1", "k2", "k3"]
 Aggregation = Literal["sequence_mean", "token_mean", "constant", "sequence_sum"]
@@ -147,7 +150,7 @@ def truncated_importance_weight(
     return torch.exp(difference_BT.detach()).clamp(max=cap)
 
 
-def token_weights(mask_BT: Tensor, aggregation: Aggregation, dtype: torch.dtype = torch.float32) -> Tensor:
+def token_weights(mask_BT: Tensor, aggregation: Aggregation, dtype: torch.dtype) -> Tensor:
     """Weight of each token; with `normalizer_of` these give the named mean.
 
     `sequence_mean`: 1 / completion length, mean over completions (GRPO, arXiv:2402.03300, eq. 3).
@@ -208,7 +211,7 @@ def policy_objective(
             raise ValueError("an entropy bonus needs the entropies")
         term_BT = term_BT - entropy_bonus * keep(entropy_BT, mask_BT)
     shift_BT = keep(surrogate.ratio_BT - 1, mask_BT)
-    return LossSum(
+    return train.LossSum(
         weighted_sum(term_BT, token_weights(mask_BT, aggregation, logp_BT.dtype), mask_BT),
         {
             "tokens": mask_BT.sum(),

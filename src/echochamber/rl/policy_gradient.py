@@ -13,23 +13,29 @@ import copy
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
+from echochamber import train
 from echochamber.base import derive_seed
-from echochamber.model import Policy
+from echochamber.base.lazy import torch
 from echochamber.rl import objectives as obj
 from echochamber.rl.config import PolicyGradientConfig
-from echochamber.rl.learner import Context, Learner
+from echochamber.rl.learner import Learner
 from echochamber.rl.microbatches import Microbatch, Sample, TokenOutputs, plan_microbatches, token_outputs
 from echochamber.rl.rollouts import Rollouts, collect, questions_of_step, with_signal
 from echochamber.rl.step_metrics import completion_row, logprob_row, pooled, ratio_row, reward_row
-from echochamber.train import LossSum, StepStats, make_optimizer, optimizer_step
+from echochamber.train import make_optimizer
 
-Stats = dict[str, list[StepStats]]
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from echochamber.model import Policy
+    from echochamber.rl.learner import Context
+    from echochamber.train import LossSum, StepStats
+
+Stats = dict[str, list["StepStats"]]
 """What the optimizer steps of one training step did, in order, by optimizer."""
 
 
@@ -106,7 +112,7 @@ class PolicyGradientLearner(Learner):
         if config.reference == "start":
             self.reference = _kept(copy.deepcopy(context.policy).requires_grad_(False), config.keep_reference)
         self.optimizers["policy"] = make_optimizer(context.policy, config.optimizer)
-        self.trained: nn.Module = context.policy
+        self.trained: torch.nn.Module = context.policy
         self.extras["kl_coefficient"] = config.kl_coefficient
 
     @abstractmethod
@@ -266,7 +272,7 @@ class PolicyGradientLearner(Learner):
                 batch.record(micro, outputs)
             return self.loss(batch, micro, outputs)
 
-        return optimizer_step(
+        return train.optimizer_step(
             self.trained,
             self.optimizers["policy"],
             config.optimizer,

@@ -8,23 +8,30 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-import torch
 from pydantic import Field, model_validator
-from torch import Tensor, nn
 
+from echochamber import model, train
 from echochamber.base import derive_seed
-from echochamber.model import ModelConfig, ValueHead, ValueModel, num_parameters
+from echochamber.base.lazy import torch
+from echochamber.model import num_parameters
 from echochamber.rl import objectives as obj
 from echochamber.rl.config import PAPER_OPTIMIZER, PolicyGradientConfig, register_algorithm
-from echochamber.rl.learner import Context, Learner
-from echochamber.rl.microbatches import Microbatch, TokenOutputs, response_hidden
+from echochamber.rl.microbatches import response_hidden
 from echochamber.rl.objectives import Aggregation, keep, normalize_over_tokens
 from echochamber.rl.policy_gradient import PolicyGradientLearner, RolloutBatch, Stats
 from echochamber.rl.step_metrics import pooled
-from echochamber.train import LossSum, OptimizerConfig, StepStats, make_optimizer, optimizer_step
+from echochamber.train import OptimizerConfig, make_optimizer
 from echochamber.train.memory import kept_bytes
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from echochamber.model import ModelConfig
+    from echochamber.rl.learner import Context, Learner
+    from echochamber.rl.microbatches import Microbatch, TokenOutputs
+    from echochamber.train import LossSum, StepStats
 
 
 class PPOConfig(PolicyGradientConfig):
@@ -176,15 +183,15 @@ class PPOLearner(PolicyGradientLearner):
         seed = derive_seed(context.seed, "critic")
         dtype = next(context.policy.parameters()).dtype
         if config.critic == "own":
-            critic = ValueModel(copy.deepcopy(context.policy), seed=seed).to(context.device, dtype)
+            critic = model.ValueModel(copy.deepcopy(context.policy), seed=seed).to(context.device, dtype)
             self.trunk, self.head = critic.trunk, critic.head
             self.modules["critic"] = critic
             self.optimizers["critic"] = make_optimizer(critic, config.critic_optimizer)
         else:
             self.trunk = context.policy
-            self.head = ValueHead(context.policy.config.d_model, seed=seed).to(context.device, dtype)
+            self.head = model.ValueHead(context.policy.config.d_model, seed=seed).to(context.device, dtype)
             self.modules["critic"] = self.head
-            self.trained = nn.ModuleList([context.policy, self.head])
+            self.trained = torch.nn.ModuleList([context.policy, self.head])
             self.optimizers["policy"] = make_optimizer(self.trained, config.optimizer)
 
     def needs_scores(self) -> bool:
@@ -232,7 +239,7 @@ class PPOLearner(PolicyGradientLearner):
     def update_critic(self, number: int, batch: RolloutBatch, plan: Sequence[Microbatch]) -> StepStats:
         """One optimizer step of the critic's own network."""
         config = self.config
-        return optimizer_step(
+        return train.optimizer_step(
             self.modules["critic"],
             self.optimizers["critic"],
             config.critic_optimizer,
@@ -256,7 +263,7 @@ class PPOLearner(PolicyGradientLearner):
             clip=self.config.value_clip,
         )
         weight_bT = obj.token_weights(mask_bT, self.config.aggregation, value_bT.dtype)
-        return LossSum(
+        return train.LossSum(
             obj.weighted_sum(loss_bT, weight_bT, mask_bT),
             {
                 "value_tokens": mask_bT.sum(),
@@ -271,7 +278,7 @@ class PPOLearner(PolicyGradientLearner):
         if self.config.critic == "own":
             return policy
         value = self.value_loss(batch, micro, outputs.hidden_ND)
-        return LossSum(
+        return train.LossSum(
             policy.total + self.config.value_coefficient * value.total, {**policy.metrics, **value.metrics}
         )
 

@@ -5,17 +5,20 @@ Shape suffixes: P prompts, G samples per prompt, B completions, T response token
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
-import torch
 from pydantic import model_validator
-from torch import Tensor
 
+from echochamber.base.lazy import torch
 from echochamber.rl.config import PolicyGradientConfig, register_algorithm
 from echochamber.rl.grpo import group_advantages
-from echochamber.rl.learner import Context, Learner
 from echochamber.rl.objectives import Aggregation, normalize_over_tokens
 from echochamber.rl.policy_gradient import PolicyGradientLearner, RolloutBatch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from echochamber.rl.learner import Context, Learner
 
 
 class RLOOConfig(PolicyGradientConfig):

@@ -13,19 +13,23 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
 from echochamber.base import InputError, Problem, derive_seed
-from echochamber.rl.config import PolicyGradientConfig, RewardConfig
-from echochamber.rl.learner import Learner
+from echochamber.base.lazy import torch
 from echochamber.rl.microbatches import Sample
 from echochamber.rl.rewards import REWARDS
 from echochamber.rl.step_metrics import no_signal
 from echochamber.rollout import Completion, grade, sample
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from echochamber.rl.config import PolicyGradientConfig, RewardConfig
+    from echochamber.rl.learner import Learner
 
 
 @dataclass(frozen=True)

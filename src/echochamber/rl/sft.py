@@ -7,24 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from pydantic import Field
 
+from echochamber import train
 from echochamber.base import InputError, derive_seed, note
 from echochamber.corpora import SourceConfig, open_source
 from echochamber.rl.config import PAPER_OPTIMIZER, Documents, RLConfig, Workload, register_algorithm
-from echochamber.rl.learner import Context, Learner
+from echochamber.rl.learner import Learner
 from echochamber.rl.microbatches import Microbatch, Sample, plan_microbatches, response_hidden
-from echochamber.train import (
-    LossSum,
-    OptimizerConfig,
-    StepStats,
-    linear_cross_entropy,
-    make_optimizer,
-    optimizer_step,
-)
+from echochamber.train import OptimizerConfig, make_optimizer
+
+if TYPE_CHECKING:
+    from echochamber.rl.learner import Context
+    from echochamber.train import LossSum, StepStats
 
 
 class SFTConfig(RLConfig):
@@ -92,7 +90,7 @@ class SupervisedLearner(Learner):
         chosen = self.batch_of(len(pairs), number, purpose, index)
         mine = self.context.world.part(len(chosen))
         plan = self._plan([pairs[i] for i in chosen[mine]])
-        return optimizer_step(
+        return train.optimizer_step(
             self.context.policy,
             self.optimizers["policy"],
             self.tuning.optimizer,
@@ -138,7 +136,7 @@ class SupervisedLearner(Learner):
         policy = self.context.policy
         with self.context.autocast():
             hidden_ND = response_hidden(policy, micro)
-            return linear_cross_entropy(hidden_ND, policy.head_weight, micro.target_N)
+            return train.linear_cross_entropy(hidden_ND, policy.head_weight, micro.target_N)
 
 
 def read_pairs(config: SFTConfig, context: Context) -> tuple[list[Pair], int]:

@@ -8,12 +8,14 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from echochamber.rl.objectives import Estimator, kl_estimate
-from echochamber.rollout import Completion
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from echochamber.rollout import Completion
 
 KL_COLUMNS: tuple[tuple[str, Estimator], ...] = (("kl", "k3"), ("kl_k1", "k1"), ("kl_k2", "k2"))
 

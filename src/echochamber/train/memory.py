@@ -5,7 +5,12 @@ N parameters, D width, M SwiGLU inner width, L layers, V vocabulary.
 
 from __future__ import annotations
 
-from echochamber.model import ModelConfig, PolicyConfig, num_parameters
+from typing import TYPE_CHECKING
+
+from echochamber.model import ModelConfig, num_parameters
+
+if TYPE_CHECKING:
+    from echochamber.model import PolicyConfig
 
 GIB = 2**30
 # Logits of a chunk, gradients in flight between processes, and what the allocator cannot give back.
