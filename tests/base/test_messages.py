@@ -135,7 +135,7 @@ def test_whoever_listens_hears_progress_as_lines(monkeypatch: pytest.MonkeyPatch
 
 
 # Tables need rich's own console; `bench.busy` speaks to its helper process by pipes.
-_OTHER_WAYS = {"base/messages.py", "cli/tables.py", "bench/busy.py"}
+_OTHER_WAYS = {"base/messages.py", "cli/terminal.py", "bench/busy.py"}
 
 
 def test_nothing_else_in_the_package_writes_to_the_terminal() -> None:

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from echochamber.base import InputError
-from echochamber.bench import Place, Settings, comparison, in_turns, run_bench, table
-from echochamber.bench.measure import quiet, target
+from echochamber.base import InputError, no_progress
+from echochamber.bench import Machine, Settings, comparison, in_turns, run_bench, table
+from echochamber.bench.measure import target
 from echochamber.bench.profile import kind_of
 from echochamber.bench.study import split
 from echochamber.bench.workload import (
@@ -26,7 +26,7 @@ from echochamber.rollout import NativeEngine, Sampling
 
 
 def quick(**more: Any) -> Settings:
-    return Settings(repeats=2, quick=True, place=Place.named("cpu"), show=quiet, **more)
+    return Settings(repeats=2, quick=True, machine=Machine.named("cpu"), show=no_progress, **more)
 
 
 def check_shape(result: dict[str, Any], name: str) -> None:
@@ -101,7 +101,7 @@ def test_where_a_studys_time_goes(tmp_path: Path) -> None:
 
 def test_a_study_that_is_not_there_is_a_sentence() -> None:
     with pytest.raises(InputError, match=r"no study file at nowhere.yaml: give one with --study"):
-        run_bench("study", Settings(study=Path("nowhere.yaml"), show=quiet))
+        run_bench("study", Settings(study=Path("nowhere.yaml"), show=no_progress))
 
 
 def test_a_missing_peer_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,7 +112,7 @@ def test_a_missing_peer_names_the_command(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_an_unknown_device_is_a_sentence() -> None:
     with pytest.raises(InputError, match="device 'abacus' cannot be used here"):
-        Place.named("abacus")
+        Machine.named("abacus")
 
 
 def test_targets_are_met_at_their_bound() -> None:
@@ -145,7 +145,7 @@ def test_both_sides_take_turns_after_one_untimed_call() -> None:
 
 
 def test_the_benchs_model_stops_after_the_chosen_mean_length() -> None:
-    model = with_mean_length(bench_model("pico", Place.named("cpu"), context_length=256), 16)
+    model = with_mean_length(bench_model("pico", Machine.named("cpu"), context_length=256), 16)
     results = NativeEngine(model, eos_id=EOS_ID, pad_id=1).generate(
         prompts(16), Sampling(max_new_tokens=200), num_samples=32, seed=0, step=0
     )

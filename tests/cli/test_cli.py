@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from echochamber.cli.main import run_cli
-from echochamber.cli.runs import last_rows
+from echochamber.cli.study_commands import last_rows
 
 
 @pytest.mark.parametrize(

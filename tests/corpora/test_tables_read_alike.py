@@ -15,7 +15,7 @@ import pytest
 from echochamber.base import InputError
 from echochamber.corpora import JsonlSource, JsonlTask, open_source
 from echochamber.verify import grade_file
-from echochamber.verify.files import _chunks
+from echochamber.verify.completion_files import _chunks
 
 ROW = b'{"c": "\\\\boxed{7}", "g": "7"}\n'
 OK = [("\\boxed{7}", "7")]

@@ -22,7 +22,7 @@ from echochamber.corpora import (
     reserve_problems,
     write_problems,
 )
-from echochamber.corpora.operations import PATTERNS, Limits, Operation, evaluate, spoil, structure_of
+from echochamber.corpora.operations import PATTERNS, NumberLimits, Operation, evaluate, spoil, structure_of
 from echochamber.corpora.stories import FAMILY_NAMES, Teller
 from echochamber.corpora.word_problems import worked
 from echochamber.corpora.wording import FAMILIES, PAIRS, Move
@@ -37,7 +37,7 @@ SYMBOLS = ("+", "-", "*", "/")
 def _teller(style: str = "terse", **changed: object) -> Teller:
     options: dict = {
         "style": style, "families": FAMILY_NAMES, "operations": SYMBOLS,
-        "limits": Limits(2, 20, 100, False), "distractors": 0.0,
+        "limits": NumberLimits(2, 20, 100, False), "distractors": 0.0,
     }  # fmt: skip
     return Teller(**{**options, **changed})
 
@@ -156,7 +156,7 @@ BY_HAND = [
 
 @pytest.mark.parametrize(("seed", "question", "answer"), BY_HAND)
 def test_rich_stories_by_hand(seed: int, question: str, answer: int) -> None:
-    teller = _teller("rich", limits=Limits(2, 30, 200, False), distractors=0.2)
+    teller = _teller("rich", limits=NumberLimits(2, 30, 200, False), distractors=0.2)
     story = teller.tell(seed % 4 + 1, random.Random(seed))
     assert story is not None
     assert (story.question, story.values[story.operations[-1].name]) == (question, answer)
@@ -183,7 +183,7 @@ def test_distractors_stand_in_front_and_change_nothing() -> None:
 
 
 def test_negative_results_only_where_they_are_allowed() -> None:
-    allowed = _teller(limits=Limits(2, 20, 100, True), operations=("-",))
+    allowed = _teller(limits=NumberLimits(2, 20, 100, True), operations=("-",))
     values = [v for story in _stories(allowed, 500, (1, 2)) for v in story.values.values()]
     assert min(values) < 0
 
@@ -218,7 +218,7 @@ def test_wrong_solutions_are_wrong_in_the_share_asked_for() -> None:
 def test_spoiled_operations_stay_consistent() -> None:
     operations = (Operation("a", "+", 12, 5), Operation("b", "-", "a", 3))
     for seed in range(200):
-        wrong = spoil(operations, Limits(2, 20, 100, False), random.Random(seed))
+        wrong = spoil(operations, NumberLimits(2, 20, 100, False), random.Random(seed))
         values = evaluate(wrong)
         assert values is not None and values["b"] != 14
         assert sum(a != b for a, b in zip(operations, wrong, strict=True)) == 1

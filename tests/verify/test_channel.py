@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from echochamber.verify import Execution, Grader, Limits, Outcome, Rules, get_rules
+from echochamber.verify import Execution, ExecutionLimits, Grader, Outcome, Rules, get_rules
 from echochamber.verify.channel import STATUSES, answer_of, checked, message_of, result_of
 from echochamber.verify.journal import Journal
 
@@ -201,5 +201,5 @@ def test_no_line_of_a_journal_stops_a_restart(tmp_path: Path, capsys: pytest.Cap
 def test_any_journal_is_read(tmp_path: Path, lines: list[bytes]) -> None:
     path = tmp_path / "verdicts.jsonl"
     path.write_bytes(b"\n".join(lines))
-    journal = Journal(path, Limits())
+    journal = Journal(path, ExecutionLimits())
     assert all(isinstance(result, Execution) for result in journal._known.values())

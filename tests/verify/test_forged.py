@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from echochamber.verify import Grader, Limits, Outcome
+from echochamber.verify import ExecutionLimits, Grader, Outcome
 from echochamber.verify.sandboxed import confinement
 
-LIMITS = Limits(seconds=0.5, confined_seconds=2.0)
+LIMITS = ExecutionLimits(seconds=0.5, confined_seconds=2.0)
 needs_confinement = pytest.mark.skipif(bool(confinement.refusal()), reason=f"{confinement.refusal()}")
 
 FORGED: dict[str, str] = {
@@ -65,8 +65,8 @@ FORGED: dict[str, str] = {
     "exception group": "raise ExceptionGroup('x', [ValueError(1)])",
     "json taken over": "import json\njson.dumps = lambda *a, **k: '{\"status\": [18]}'\n17",
     "builtins taken over": "import builtins\nbuiltins.type = builtins.len = builtins.issubclass = lambda *a: None\n17",
-    "channel of its own": "import sys\nv = sys.modules['echochamber.verify.sandboxed.programs']\nv.scalar = lambda value: (['int'], {'value': 18})\n17",
-    "kind of its own": "import sys\nv = sys.modules['echochamber.verify.sandboxed.programs']\nv.scalar = lambda value: ('int', '9' * 4500)\n17",
+    "channel of its own": "import sys\nv = sys.modules['echochamber.verify.sandboxed.program_child']\nv.scalar = lambda value: (['int'], {'value': 18})\n17",
+    "kind of its own": "import sys\nv = sys.modules['echochamber.verify.sandboxed.program_child']\nv.scalar = lambda value: ('int', '9' * 4500)\n17",
 }  # fmt: skip
 
 

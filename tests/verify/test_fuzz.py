@@ -9,12 +9,12 @@ import pytest
 
 from echochamber.formats import ALL_LABELS
 from echochamber.formats.code import ParseError, parse_python
-from echochamber.verify import Grader, Limits, Outcome
+from echochamber.verify import ExecutionLimits, Grader, Outcome
 from echochamber.verify.allowlist import is_plain, smallest_tier
 from echochamber.verify.programs import single_function
 from echochamber.verify.sandboxed import confinement
 
-LIMITS = Limits(seconds=0.3, confined_seconds=1.0)
+LIMITS = ExecutionLimits(seconds=0.3, confined_seconds=1.0)
 SEEDS = (
     "def simple_math_problem():\n    apples = 12 - 5\n    return apples * 2",
     "import math\n\ndef half(x: float) -> float:\n    return x / 2\n\ndef solution():\n    return math.floor(half(37))",

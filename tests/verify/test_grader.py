@@ -15,12 +15,12 @@ import pytest
 
 # ruff: noqa: E501 - completions read best on one line
 from echochamber.base import InputError
-from echochamber.verify import Grader, Limits, Outcome, grade
+from echochamber.verify import ExecutionLimits, Grader, Outcome, grade
 
 
 @pytest.fixture(scope="module")
 def grader() -> Iterator[Grader]:
-    with Grader(limits=Limits(seconds=0.5), workers=2) as shared:
+    with Grader(limits=ExecutionLimits(seconds=0.5), workers=2) as shared:
         yield shared
 
 
@@ -286,7 +286,7 @@ def test_journal_is_read_again_and_wins(tmp_path: Path) -> None:
 def test_limits_are_part_of_the_journal_key(tmp_path: Path) -> None:
     path = tmp_path / "verdicts.jsonl"
     for seconds in (1.0, 2.0):
-        with Grader(journal=path, limits=Limits(seconds=seconds)) as grader:
+        with Grader(journal=path, limits=ExecutionLimits(seconds=seconds)) as grader:
             grader.grade([function("return 18")], ["18"])
     assert len(path.read_text().splitlines()) == 2
 

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from echochamber.verify import Grader, Limits, Outcome
+from echochamber.verify import ExecutionLimits, Grader, Outcome
 from echochamber.verify.sandboxed import confinement, syscalls
 
-LIMITS = Limits(seconds=0.4, confined_seconds=1.0, confined_memory_mib=256)
+LIMITS = ExecutionLimits(seconds=0.4, confined_seconds=1.0, confined_memory_mib=256)
 # A machine that other work keeps busy is slow to start and reap processes.
 SLACK_SECONDS = 8.0
 
@@ -109,7 +109,7 @@ def tier_2() -> Iterator[Grader]:
 @pytest.fixture(scope="module")
 def patient() -> Iterator[Grader]:
     """Tier 2 with time enough for honest programs on a busy machine."""
-    with Grader(tiers=(2,), limits=Limits(confined_seconds=30), workers=1) as grader:
+    with Grader(tiers=(2,), limits=ExecutionLimits(confined_seconds=30), workers=1) as grader:
         yield grader
 
 
@@ -288,7 +288,7 @@ def test_a_value_in_tier_2_is_a_function_of_the_text() -> None:
     texts = [f"<llm-code>\nimport sympy\n{program}\n</llm-code>" for program in SAME_FOR_ALL]
     answers = []
     for _ in range(2):
-        with Grader(tiers=(2,), workers=1, limits=Limits(confined_seconds=30)) as grader:
+        with Grader(tiers=(2,), workers=1, limits=ExecutionLimits(confined_seconds=30)) as grader:
             verdicts = grader.grade(texts, ["1"] * len(texts))
             answers.append({p: v.answer for p, v in zip(SAME_FOR_ALL, verdicts, strict=True)})
     assert answers[0] == answers[1]
@@ -335,7 +335,9 @@ def test_refusal_where_nothing_can_be_confined(monkeypatch: pytest.MonkeyPatch) 
     ):
         Grader(tiers=(1, 2))
     Grader(tiers=(1,)).close()
-    with Grader(tiers=(2,), unsafe_unconfined=True, workers=1, limits=Limits(confined_seconds=20)) as grader:
+    with Grader(
+        tiers=(2,), unsafe_unconfined=True, workers=1, limits=ExecutionLimits(confined_seconds=20)
+    ) as grader:
         assert (
             grader.grade(["<llm-code>\nimport sympy\nsympy.Integer(18)\n</llm-code>"], ["18"])[0].reward
             == 1.0

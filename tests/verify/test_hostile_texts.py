@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from echochamber.corpora.gsm8k import NotConvertible, convert
+from echochamber.corpora.gsm8k_corpus import NotConvertible, convert
 from echochamber.formats import ALL_LABELS, classify
 from echochamber.verify import Grader, get_rules, parse_number, vote_key
 from echochamber.verify.math_answers import normalized

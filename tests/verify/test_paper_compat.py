@@ -9,19 +9,19 @@ import pytest
 
 from echochamber.base import InputError
 from echochamber.formats import classify
-from echochamber.verify import Grader, Limits
+from echochamber.verify import ExecutionLimits, Grader
 from echochamber.verify.paper_compat import PaperCompat
 
 
 @pytest.fixture(scope="module")
 def published() -> Iterator[PaperCompat]:
-    with PaperCompat(limits=Limits(seconds=1.0)) as shared:
+    with PaperCompat(limits=ExecutionLimits(seconds=1.0)) as shared:
         yield shared
 
 
 @pytest.fixture(scope="module")
 def ours() -> Iterator[Grader]:
-    with Grader(limits=Limits(seconds=1.0), workers=1) as shared:
+    with Grader(limits=ExecutionLimits(seconds=1.0), workers=1) as shared:
         yield shared
 
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from echochamber.verify import Grader, Limits, Verdict, grade
+from echochamber.verify import ExecutionLimits, Grader, Verdict, grade
 from echochamber.verify.pool import Pool
 from echochamber.verify.sandboxed import confinement
 
-LIMITS = Limits(seconds=10.0, confined_seconds=30.0)
+LIMITS = ExecutionLimits(seconds=10.0, confined_seconds=30.0)
 needs_confinement = pytest.mark.skipif(bool(confinement.refusal()), reason=f"{confinement.refusal()}")
 both_tiers = pytest.mark.parametrize("tiers", [(1,), pytest.param((1, 2), marks=needs_confinement)])
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc")
@@ -159,8 +159,8 @@ ENDLESS = {
 }
 HOST = """
 import threading, time
-from echochamber.verify import Grader, Limits
-with Grader(tiers=({tier},), limits=Limits(seconds=60, confined_seconds=60), workers=1) as grader:
+from echochamber.verify import Grader, ExecutionLimits
+with Grader(tiers=({tier},), limits=ExecutionLimits(seconds=60, confined_seconds=60), workers=1) as grader:
     grader.grade(["def f():\\n    return 7"], ["7"])
     threading.Thread(target=grader.grade, args=([{endless!r}], ["7"])).start()
     time.sleep(1)

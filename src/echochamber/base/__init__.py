@@ -10,6 +10,7 @@ from echochamber.base.config import (
     set_value,
     validate,
 )
+from echochamber.base.data_files import read_files, read_rows, text_field
 from echochamber.base.digests import canonical_json, digest, digest_file
 from echochamber.base.errors import EchoError, InputError, Interrupted, did_you_mean
 from echochamber.base.files import (
@@ -37,11 +38,10 @@ from echochamber.base.messages import (
     warn,
 )
 from echochamber.base.problem import Problem
-from echochamber.base.progress import Progress, progress
+from echochamber.base.progress import Progress, no_progress, progress
 from echochamber.base.registry import Registry
 from echochamber.base.seeds import derive_seed
 from echochamber.base.stopping import stop_requested, stop_signals
-from echochamber.base.tables import read_files, read_rows, text_field
 from echochamber.base.text import printable, storable
 from echochamber.base.variants import Variants
 
@@ -72,6 +72,7 @@ __all__ = [
     "load_config",
     "machine_cpus",
     "mute_messages",
+    "no_progress",
     "note",
     "open_alone",
     "parse_yaml",

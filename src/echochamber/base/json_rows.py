@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from echochamber.base.errors import InputError
-from echochamber.base.reading import decoded, read_lines, read_pieces
+from echochamber.base.file_bytes import decoded, read_lines, read_pieces
 
 Row = dict[str, Any]
 

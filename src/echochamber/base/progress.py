@@ -55,6 +55,17 @@ class _RichProgress:
         self._bar.update(self._task, completed=completed, shown=_shown(fields))
 
 
+class _NoProgress:
+    def update(self, completed: int, **fields: float | str) -> None:
+        """Nobody watches."""
+
+
+@contextmanager
+def no_progress(label: str, total: int) -> Iterator[Progress]:
+    """In the place of `progress` where nothing is to be shown, e.g. while a clock is running."""
+    yield _NoProgress()
+
+
 @contextmanager
 def progress(label: str, total: int) -> Iterator[Progress]:
     """Report work of `total` units under `label` for the length of the block."""

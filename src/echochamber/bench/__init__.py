@@ -1,17 +1,25 @@
 """Measured comparisons with peers, on the same work, beside what the machine could do at best."""
 
-from echochamber.bench.measure import Place, Rates, Settings, comparison, in_turns, machine, measure_rates
-from echochamber.bench.registry import BENCHES, COMPARISONS, run_bench, table
+from echochamber.bench.benches import BENCHES, COMPARISONS, run_bench, table
+from echochamber.bench.measure import (
+    Machine,
+    Rates,
+    Settings,
+    comparison,
+    describe_machine,
+    in_turns,
+    measure_rates,
+)
 
 __all__ = [
     "BENCHES",
     "COMPARISONS",
-    "Place",
+    "Machine",
     "Rates",
     "Settings",
     "comparison",
+    "describe_machine",
     "in_turns",
-    "machine",
     "measure_rates",
     "run_bench",
     "table",

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from echochamber.bench.measure import Settings, comparison, machine, target
+from echochamber.bench.measure import Settings, comparison, describe_machine, target
 
 SIZE = "pico"
 # Processes that compute beside the run, and the share of its idle speed that a run must then keep.
@@ -24,7 +24,7 @@ SETTLE_SECONDS = 2.5
 SECONDS = 2.0
 
 
-class _Trainer:
+class _TrainingProcess:
     """A process that trains when told to."""
 
     def __init__(self, *, giving_way: bool) -> None:
@@ -54,7 +54,7 @@ class _Trainer:
 
 def serve(giving_way: bool) -> None:
     """Answer every number of seconds on stdin with the seconds that a training step took during them."""
-    from echochamber.bench.measure import Place
+    from echochamber.bench.measure import Machine
     from echochamber.bench.pretrain import training_steps
     from echochamber.model import build, size_config
     from echochamber.train import give_way_when_busy, keep_freed_memory
@@ -64,7 +64,7 @@ def serve(giving_way: bool) -> None:
         give_way_when_busy()
     config = size_config(SIZE, vocab_size=1024, context_length=128)
     tokens = torch.randint(1024, (8, 129), generator=torch.Generator().manual_seed(1))
-    work = training_steps(build(config, seed=0), tokens, 1, Place.named("cpu"))
+    work = training_steps(build(config, seed=0), tokens, 1, Machine.named("cpu"))
     for _ in range(5):
         work(0)
     print("ready", flush=True)
@@ -96,7 +96,7 @@ def bench_busy(settings: Settings) -> dict[str, Any]:
     """
     settle, seconds = (0.1, 0.1) if settings.quick else (SETTLE_SECONDS, SECONDS)
     times: dict[int, tuple[list[float], list[float]]] = {count: ([], []) for count in NEIGHBOURS}
-    trainers = _Trainer(giving_way=True), _Trainer(giving_way=False)
+    trainers = _TrainingProcess(giving_way=True), _TrainingProcess(giving_way=False)
     try:
         with settings.show("busy machine", settings.repeats) as bar:
             for repeat in range(settings.repeats):
@@ -121,4 +121,4 @@ def bench_busy(settings: Settings) -> dict[str, Any]:
             promised = target(kept, "of the idle machine's speed", at_least=wanted)
         case = f"{SIZE}, {count or 'no'} other process{'es' if count != 1 else ''}"
         rows.append({"case": case, "size": SIZE, "targets": [promised], **row})
-    return {"name": "busy", **rows[0], "machine": machine(settings.place), "rows": rows}
+    return {"name": "busy", **rows[0], "machine": describe_machine(settings.machine), "rows": rows}

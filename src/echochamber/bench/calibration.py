@@ -23,34 +23,34 @@ from echochamber.bench.simulated import (
     NUM_SAMPLES,
     Array,
     Measurement,
-    World,
+    SimulatedDesign,
     bimodal,
     bimodal_truth,
-    world_of,
+    design_with,
 )
 
 CHUNK = 500
 
-Outcome = tuple[npt.NDArray[np.bool_], Array | None]
+Hits = tuple[npt.NDArray[np.bool_], Array | None]
 """For each repetition whether the thing happened, and half the width of the interval if there is one."""
 
 
 @dataclass(frozen=True)
-class Cell:
+class CalibrationRow:
     """One row of the table.
 
     Attributes:
         question: what is counted.
         case: the invented studies it is counted in.
         num_seeds: trainings per arm.
-        measure: the outcome of some repetitions.
+        measure: what some repetitions gave.
         target: lowest and highest rate that keep the promise, in percent; None where nothing is promised.
     """
 
     question: str
     case: str
     num_seeds: int
-    measure: Callable[[np.random.Generator, int], Outcome]
+    measure: Callable[[np.random.Generator, int], Hits]
     target: tuple[float, float] | None
 
 
@@ -64,7 +64,7 @@ FOUND_AT_MEAN = "a difference of the average stated size is found"
 def bench_calibration(settings: Settings) -> dict[str, Any]:
     """Measure every row on `settings.repetitions` invented studies; the same numbers for the same seed."""
     repetitions = 40 if settings.quick else settings.repetitions
-    cells = list(all_cells())
+    cells = list(all_rows())
     rows = []
     with settings.show("calibration", len(cells) + len(NULLS)) as progress:
         for cell in cells:
@@ -82,7 +82,7 @@ def bench_calibration(settings: Settings) -> dict[str, Any]:
     return {"name": "calibration", "repetitions": repetitions, "seed": settings.seed, "cells": rows}
 
 
-def _measured(cell: Cell, repetitions: int, seed: int) -> dict[str, Any]:
+def _measured(cell: CalibrationRow, repetitions: int, seed: int) -> dict[str, Any]:
     rng = np.random.default_rng(
         derive_seed(seed, f"calibration: {cell.question}: {cell.case}", cell.num_seeds)
     )
@@ -137,7 +137,7 @@ def _heading(num_seeds: int | None) -> str:
     return "" if num_seeds is None else f"{num_seeds} seed{'s' if num_seeds > 1 else ''}"
 
 
-def all_cells() -> Iterator[Cell]:
+def all_rows() -> Iterator[CalibrationRow]:
     """Every row, in the order of the table."""
     yield from _false_alarms()
     yield from _coverage()
@@ -159,76 +159,94 @@ RARE = (0.005, 0.01, 0.03)
 OTHER_DESIGNS = ((200, 1), (50, 1), (40, 4), (30, 64))
 
 
-def _pass_at_1(run_points: float) -> World:
-    return world_of(0.76, run_points, base=0.3)
+def _pass_at_1(run_points: float) -> SimulatedDesign:
+    return design_with(0.76, run_points, base=0.3)
 
 
-def _share(share: float, relative: float) -> World:
-    return world_of(share, 100.0 * share * relative, ease=1.0, model=0.3)
+def _share(share: float, relative: float) -> SimulatedDesign:
+    return design_with(share, 100.0 * share * relative, ease=1.0, model=0.3)
 
 
-def _other_designs() -> Iterator[tuple[World, str]]:
+def _other_designs() -> Iterator[tuple[SimulatedDesign, str]]:
     for num_problems, num_samples in OTHER_DESIGNS:
-        world = replace(_pass_at_1(2.6), num_problems=num_problems, num_samples=num_samples)
+        design = replace(_pass_at_1(2.6), num_problems=num_problems, num_samples=num_samples)
         samples = "1 sample" if num_samples == 1 else f"{num_samples} samples"
-        yield world, f"pass@1 76 %, run sd 2.6 points, {num_problems} problems, {samples}"
+        yield design, f"pass@1 76 %, run sd 2.6 points, {num_problems} problems, {samples}"
 
 
-def _false_alarms() -> Iterator[Cell]:
+def _false_alarms() -> Iterator[CalibrationRow]:
     for run_points in RUN_POINTS:
         for num_seeds in (1, 2, 3, 5, 10):
             case = f"pass@1 76 %, run sd {run_points:g} points"
             draw = _two(_pass_at_1(run_points), num_seeds)
-            yield Cell(FALSE_ALARM, case, num_seeds, _called_different(draw), _alarm_target(num_seeds))
+            yield CalibrationRow(
+                FALSE_ALARM, case, num_seeds, _called_different(draw), _alarm_target(num_seeds)
+            )
     for share in RARE:
         for relative in (0.0, 0.4):
             for num_seeds in (3, 5, 10):
                 case = f"share {100 * share:g} %, run sd {100 * share * relative:.2g} points"
                 draw = _two(_share(share, relative), num_seeds)
-                yield Cell(FALSE_ALARM, case, num_seeds, _called_different(draw), _alarm_target(num_seeds))
+                yield CalibrationRow(
+                    FALSE_ALARM, case, num_seeds, _called_different(draw), _alarm_target(num_seeds)
+                )
     for chance in (0.5, 0.3):
         for num_seeds in (3, 5, 10):
             case = f"share 95 % with chance {chance:g}, else 2 %"
             draw = _bimodal(chance, num_seeds)
-            yield Cell(FALSE_ALARM, case, num_seeds, _called_different(draw), _alarm_target(num_seeds))
+            yield CalibrationRow(
+                FALSE_ALARM, case, num_seeds, _called_different(draw), _alarm_target(num_seeds)
+            )
     for num_seeds in (3, 5, 10):
         case = "accuracy 60 % within a format of share 10 %, run sd 3 points"
-        yield Cell(FALSE_ALARM, case, num_seeds, _ratios_differ(num_seeds), _alarm_target(num_seeds))
-    for world, case in _other_designs():
+        yield CalibrationRow(
+            FALSE_ALARM, case, num_seeds, _ratios_differ(num_seeds), _alarm_target(num_seeds)
+        )
+    for design, case in _other_designs():
         for num_seeds in (3, 5, 10):
-            draw = _two(world, num_seeds)
-            yield Cell(FALSE_ALARM, case, num_seeds, _called_different(draw), _alarm_target(num_seeds))
+            draw = _two(design, num_seeds)
+            yield CalibrationRow(
+                FALSE_ALARM, case, num_seeds, _called_different(draw), _alarm_target(num_seeds)
+            )
     for run_points in (0.0, 2.6, 6.0):
         for num_seeds in (3, 5, 10):
             case = f"pass@1 76 %, run sd {run_points:g} points, after Holm"
-            yield Cell(FAMILY, case, num_seeds, _family(_pass_at_1(run_points), num_seeds), (0.0, 6.0))
+            yield CalibrationRow(
+                FAMILY, case, num_seeds, _family(_pass_at_1(run_points), num_seeds), (0.0, 6.0)
+            )
 
 
-def _coverage() -> Iterator[Cell]:
+def _coverage() -> Iterator[CalibrationRow]:
     for seed_points in (0.2, 1.5, 4.6, 7.5):
         for num_seeds in (1, 2, 3, 5, 10):
             case = f"pass@1 76 %, run sd {seed_points:g} points"
-            world = world_of(0.76, seed_points)
-            yield Cell(COVERED, case, num_seeds, _covers(world, num_seeds), _coverage_target(num_seeds))
+            design = design_with(0.76, seed_points)
+            yield CalibrationRow(
+                COVERED, case, num_seeds, _covers(design, num_seeds), _coverage_target(num_seeds)
+            )
     for share in (*RARE, 0.995):
         for relative in (0.0, 0.4, 0.8):
             for num_seeds in (3, 5, 10):
                 rare = min(share, 1.0 - share)
                 case = f"share {100 * share:g} %, run sd {100 * rare * relative:.2g} points"
-                world = world_of(share, 100.0 * rare * relative, ease=1.0, model=0.3)
-                yield Cell(COVERED, case, num_seeds, _covers(world, num_seeds), _coverage_target(num_seeds))
-    for world, case in _other_designs():
+                design = design_with(share, 100.0 * rare * relative, ease=1.0, model=0.3)
+                yield CalibrationRow(
+                    COVERED, case, num_seeds, _covers(design, num_seeds), _coverage_target(num_seeds)
+                )
+    for design, case in _other_designs():
         for num_seeds in (3, 5, 10):
-            yield Cell(COVERED, case, num_seeds, _covers(world, num_seeds), _coverage_target(num_seeds))
+            yield CalibrationRow(
+                COVERED, case, num_seeds, _covers(design, num_seeds), _coverage_target(num_seeds)
+            )
     for chance in (0.5, 0.3):
         for num_seeds in (3, 5, 10):
             case = f"share 95 % with chance {chance:g}, else 2 %"
-            yield Cell(
+            yield CalibrationRow(
                 COVERED, case, num_seeds, _covers_bimodal(chance, num_seeds), _coverage_target(num_seeds)
             )
 
 
-def _power() -> Iterator[Cell]:
+def _power() -> Iterator[CalibrationRow]:
     for average in (False, True):
         for run_points in (0.0, 1.4, 2.6, 5.4):
             for num_seeds in (1, 2, 3, 5, 10):
@@ -237,12 +255,12 @@ def _power() -> Iterator[Cell]:
                 case = f"pass@1 76 %, run sd {run_points:g} points"
                 measure = _detected(_two(_pass_at_1(run_points), num_seeds), average=average)
                 if not average:
-                    yield Cell(FOUND, case, num_seeds, measure, (75.0, 85.0))
+                    yield CalibrationRow(FOUND, case, num_seeds, measure, (75.0, 85.0))
                 elif num_seeds > 2:
-                    yield Cell(FOUND_AT_MEAN, case, num_seeds, measure, None)
+                    yield CalibrationRow(FOUND_AT_MEAN, case, num_seeds, measure, None)
 
 
-def _methods() -> Iterator[Cell]:
+def _methods() -> Iterator[CalibrationRow]:
     """The same studies by other methods, to show what each one costs."""
     methods = {"t over seed means": _seed_means, "crossed bootstrap": _bootstrap}
     for run_points in (0.0, 2.6, 6.0):
@@ -250,15 +268,15 @@ def _methods() -> Iterator[Cell]:
             for name, method in methods.items():
                 case = f"pass@1 76 %, run sd {run_points:g} points, {name}"
                 draw = _two(_pass_at_1(run_points), num_seeds)
-                yield Cell(OTHERWISE, case, num_seeds, _by(method, draw), None)
+                yield CalibrationRow(OTHERWISE, case, num_seeds, _by(method, draw), None)
 
 
 Draw = Callable[[np.random.Generator, int], list[Measurement]]
-Measure = Callable[[np.random.Generator, int], Outcome]
+Measure = Callable[[np.random.Generator, int], Hits]
 
 
-def _two(world: World, num_seeds: int) -> Draw:
-    return lambda rng, repetitions: world.arms(rng, 2, num_seeds, repetitions)
+def _two(design: SimulatedDesign, num_seeds: int) -> Draw:
+    return lambda rng, repetitions: design.arms(rng, 2, num_seeds, repetitions)
 
 
 def _bimodal(chance: float, num_seeds: int) -> Draw:
@@ -270,7 +288,7 @@ def _half(bands: Bands) -> Array:
 
 
 def _called_different(draw: Draw) -> Measure:
-    def measure(rng: np.random.Generator, repetitions: int) -> Outcome:
+    def measure(rng: np.random.Generator, repetitions: int) -> Hits:
         first, second = draw(rng, repetitions)
         found = compare(Ratio.mean(first), Ratio.mean(second), crossed=True)
         return found.p_value < LEVEL, _half(found.difference)
@@ -280,13 +298,13 @@ def _called_different(draw: Draw) -> Measure:
 
 def _ratios_differ(num_seeds: int) -> Measure:
     """Accuracy within a format that few completions are in: how many there are is drawn as well."""
-    written_world = world_of(0.10, 3.0, ease=1.0, model=0.3)
-    world = world_of(0.60, 3.0, base=0.2)
+    written_design = design_with(0.10, 3.0, ease=1.0, model=0.3)
+    design = design_with(0.60, 3.0, base=0.2)
 
-    def measure(rng: np.random.Generator, repetitions: int) -> Outcome:
+    def measure(rng: np.random.Generator, repetitions: int) -> Hits:
         ratios = []
-        written = written_world.arms(rng, 2, num_seeds, repetitions)
-        for counts, skill in zip(written, world.chances(rng, 2, num_seeds, repetitions), strict=True):
+        written = written_design.arms(rng, 2, num_seeds, repetitions)
+        for counts, skill in zip(written, design.chances(rng, 2, num_seeds, repetitions), strict=True):
             completions = [c * NUM_SAMPLES for c in counts]
             correct = [
                 rng.binomial(c.astype(np.int64), p).astype(float)
@@ -299,11 +317,11 @@ def _ratios_differ(num_seeds: int) -> Measure:
     return measure
 
 
-def _family(world: World, num_seeds: int) -> Measure:
+def _family(design: SimulatedDesign, num_seeds: int) -> Measure:
     """Holm's method calls any pair different when the smallest of the six p-values is below 5 % / 6."""
 
-    def measure(rng: np.random.Generator, repetitions: int) -> Outcome:
-        arms = [Ratio.mean(arm) for arm in world.arms(rng, 4, num_seeds, repetitions)]
+    def measure(rng: np.random.Generator, repetitions: int) -> Hits:
+        arms = [Ratio.mean(arm) for arm in design.arms(rng, 4, num_seeds, repetitions)]
         p_values = [
             compare(arms[i], arms[j], crossed=True).family_p_value for i in range(4) for j in range(i + 1, 4)
         ]
@@ -312,20 +330,20 @@ def _family(world: World, num_seeds: int) -> Measure:
     return measure
 
 
-def _holds(bands: Bands, truth: float) -> Outcome:
+def _holds(bands: Bands, truth: float) -> Hits:
     return (bands.low <= truth) & (truth <= bands.high), _half(bands)
 
 
-def _covers(world: World, num_seeds: int) -> Measure:
-    def measure(rng: np.random.Generator, repetitions: int) -> Outcome:
-        (arm,) = world.arms(rng, 1, num_seeds, repetitions)
-        return _holds(ratio_bands(Ratio.mean(arm), crossed=True), world.truth)
+def _covers(design: SimulatedDesign, num_seeds: int) -> Measure:
+    def measure(rng: np.random.Generator, repetitions: int) -> Hits:
+        (arm,) = design.arms(rng, 1, num_seeds, repetitions)
+        return _holds(ratio_bands(Ratio.mean(arm), crossed=True), design.truth)
 
     return measure
 
 
 def _covers_bimodal(chance: float, num_seeds: int) -> Measure:
-    def measure(rng: np.random.Generator, repetitions: int) -> Outcome:
+    def measure(rng: np.random.Generator, repetitions: int) -> Hits:
         (arm,) = bimodal(rng, 1, num_seeds, repetitions, chance=chance)
         return _holds(ratio_bands(Ratio.mean(arm), crossed=True), bimodal_truth(chance))
 
@@ -335,7 +353,7 @@ def _covers_bimodal(chance: float, num_seeds: int) -> Measure:
 def _detected(draw: Draw, *, average: bool) -> Measure:
     """A second study whose arms differ by what the first one stated."""
 
-    def measure(rng: np.random.Generator, repetitions: int) -> Outcome:
+    def measure(rng: np.random.Generator, repetitions: int) -> Hits:
         first, second = (Ratio.mean(arm) for arm in draw(rng, repetitions))
         stated = compare(first, second, crossed=True).minimum_detectable
         difference = np.full_like(stated, stated.mean()) if average else stated
@@ -347,7 +365,7 @@ def _detected(draw: Draw, *, average: bool) -> Measure:
 
 
 def _by(method: Callable[[Array, np.random.Generator], Bands], draw: Draw) -> Measure:
-    def measure(rng: np.random.Generator, repetitions: int) -> Outcome:
+    def measure(rng: np.random.Generator, repetitions: int) -> Hits:
         first, second = draw(rng, repetitions)
         bands = method(np.stack(second) - np.stack(first), rng)
         return (bands.low > 0.0) | (bands.high < 0.0), _half(bands)

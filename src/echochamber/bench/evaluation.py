@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from echochamber import __version__
-from echochamber.bench.measure import Settings, comparison, in_turns, machine, measure_rates, quiet, target
+from echochamber.base import no_progress
+from echochamber.bench.measure import Settings, comparison, describe_machine, in_turns, measure_rates, target
 from echochamber.bench.rl_work import NUM_PROMPTS, NUM_SAMPLES, RLWork, SolutionGrader
 from echochamber.bench.workload import sampling_flops
 from echochamber.evaluation import EvaluationConfig, Labels, evaluate_batches, write_completions
@@ -23,14 +24,14 @@ def bench_evaluation(settings: Settings) -> dict[str, Any]:
     """
     sizes = settings.sizes or (("pico",) if settings.quick else ("nano",))
     rows = [_compare(size, settings) for size in sizes]
-    return {"name": "evaluation", **rows[0], "machine": machine(settings.place), "rows": rows}
+    return {"name": "evaluation", **rows[0], "machine": describe_machine(settings.machine), "rows": rows}
 
 
 def _compare(size: str, settings: Settings) -> dict[str, Any]:
     num_samples = 16 if settings.quick else SAMPLES
     calls = settings.repeats + 1
     work = RLWork.make(num_graded=NUM_PROMPTS * (num_samples + NUM_SAMPLES) * calls, quick=settings.quick)
-    model = work.model(size, settings.place)
+    model = work.model(size, settings.machine)
     rates = measure_rates(settings)
     config = EvaluationConfig(
         benchmarks=("bench",),
@@ -47,7 +48,7 @@ def _compare(size: str, settings: Settings) -> dict[str, Any]:
         def evaluation(repeat: int) -> None:
             batches = evaluate_batches(
                 engine, work.problems, work.tokenizer, grader, config, benchmark="bench", step=repeat,
-                seed=repeat, labels=Labels("", "", "", 0), show=quiet,
+                seed=repeat, labels=Labels("", "", "", 0), show=no_progress,
             )  # fmt: skip
             write_completions(Path(name) / f"{repeat}.parquet", batches)
 

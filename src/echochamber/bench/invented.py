@@ -126,5 +126,5 @@ def invented_evidence(
 
 
 def _majority(t: Trajectory, index: int, k: int) -> list[Array]:
-    """Whether more than half of the samples are right, in place of a vote."""
+    """Whether more than half of the samples are right, instead of a vote."""
     return [(values > 0.5).astype(float) for values in t.accuracy_per_problem(index)]

@@ -8,8 +8,8 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,8 @@ Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a bench runs.
+class Machine:
+    """What a bench runs on.
 
     Attributes:
         device: of every tensor, ours and the peer's.
@@ -35,8 +35,8 @@ class Place:
     dtype: torch.dtype
 
     @classmethod
-    def named(cls, name: str = "auto") -> Place:
-        """The place a user means: `auto` (the GPU if there is one), `cpu`, `cuda`, `cuda:1`, `mps`.
+    def named(cls, name: str = "auto") -> Machine:
+        """The machine that a user names: `auto` (the GPU if there is one), `cpu`, `cuda`, `cuda:1`, `mps`.
 
         Raises:
             InputError: no such device here.
@@ -52,7 +52,7 @@ class Place:
             ) from error
         return cls(device, torch.bfloat16 if device.type == "cuda" else torch.float32)
 
-    def synchronise(self) -> None:
+    def synchronize(self) -> None:
         """Wait until the GPU has done what it was given."""
         synchronize(self.device)
 
@@ -65,7 +65,7 @@ class Settings:
         repeats: timed pairs (ours, then the peer), after one untimed pair.
         sizes: model sizes to measure, the headline first; None is the bench's own choice.
         quick: small numbers of everything, to see that it runs; the timings mean nothing.
-        place: device and dtype of both sides.
+        machine: device and dtype of both sides.
         study: study file that the `study` bench runs.
         out: folder for pictures of the benches that draw some; None draws nothing.
         repetitions: invented studies behind each row of the `calibration` bench.
@@ -76,7 +76,7 @@ class Settings:
     repeats: int = 5
     sizes: tuple[str, ...] | None = None
     quick: bool = False
-    place: Place = field(default_factory=Place.named)
+    machine: Machine = field(default_factory=Machine.named)
     study: Path = Path("studies/demo.yaml")
     out: Path | None = None
     repetitions: int = 4000
@@ -97,16 +97,16 @@ class Rates:
     copy_bytes_per_second: float
 
 
-def seconds_of(work: Callable[[], object], place: Place) -> float:
+def seconds_of(work: Callable[[], object], machine: Machine) -> float:
     """Wall-clock seconds of one call, without garbage collection in between."""
     gc.collect()
     enabled = gc.isenabled()
     gc.disable()
     try:
-        place.synchronise()
+        machine.synchronize()
         start = time.perf_counter()
         work()
-        place.synchronise()
+        machine.synchronize()
         return time.perf_counter() - start
     finally:
         if enabled:
@@ -115,16 +115,16 @@ def seconds_of(work: Callable[[], object], place: Place) -> float:
 
 def measure_rates(settings: Settings) -> Rates:
     """Best of several large matrix products and copies, on all threads."""
-    place, quick = settings.place, settings.quick
-    width = 256 if quick else (8192 if place.device.type == "cuda" else 2048)
-    a = torch.randn(width, width, device=place.device, dtype=place.dtype)
-    b = torch.randn(width, width, device=place.device, dtype=place.dtype)
+    machine, quick = settings.machine, settings.quick
+    width = 256 if quick else (8192 if machine.device.type == "cuda" else 2048)
+    a = torch.randn(width, width, device=machine.device, dtype=machine.dtype)
+    b = torch.randn(width, width, device=machine.device, dtype=machine.dtype)
     product = torch.empty_like(a)
-    source = torch.empty(2**20 if quick else 2**26, dtype=torch.uint8, device=place.device).fill_(1)
+    source = torch.empty(2**20 if quick else 2**26, dtype=torch.uint8, device=machine.device).fill_(1)
     target = torch.empty_like(source)
     repeats = 3 if quick else 8
-    product_seconds = min(seconds_of(lambda: torch.mm(a, b, out=product), place) for _ in range(repeats))
-    copy_seconds = min(seconds_of(lambda: target.copy_(source), place) for _ in range(repeats))
+    product_seconds = min(seconds_of(lambda: torch.mm(a, b, out=product), machine) for _ in range(repeats))
+    copy_seconds = min(seconds_of(lambda: target.copy_(source), machine) for _ in range(repeats))
     return Rates(2 * width**3 / product_seconds, 2 * source.numel() / copy_seconds)
 
 
@@ -136,28 +136,17 @@ def in_turns(
     Each is called once untimed; the argument counts the repetition. `label` names the work for whoever waits.
     """
     keep_freed_memory()  # as in our training loop; the peer then has it too
-    repeats, place = settings.repeats, settings.place
+    repeats, machine = settings.repeats, settings.machine
     our_seconds, peer_seconds = [], []
     with settings.show(label, repeats + 1) as bar:
         ours(repeats)
         peer(repeats)
         bar.update(1)
         for repeat in range(repeats):
-            our_seconds.append(seconds_of(lambda r=repeat: ours(r), place))  # type: ignore[misc]
-            peer_seconds.append(seconds_of(lambda r=repeat: peer(r), place))  # type: ignore[misc]
+            our_seconds.append(seconds_of(lambda r=repeat: ours(r), machine))  # type: ignore[misc]
+            peer_seconds.append(seconds_of(lambda r=repeat: peer(r), machine))  # type: ignore[misc]
             bar.update(repeat + 2, ours_seconds=our_seconds[-1], peer_seconds=peer_seconds[-1])
     return our_seconds, peer_seconds
-
-
-class _Silent:
-    def update(self, completed: int, **fields: float | str) -> None:
-        pass
-
-
-@contextmanager
-def quiet(label: str, total: int) -> Iterator[Progress]:
-    """Progress that shows nothing, for work whose clock is running."""
-    yield _Silent()
 
 
 def timed(work: Callable[[int], object], settings: Settings, label: str) -> list[float]:
@@ -168,21 +157,21 @@ def timed(work: Callable[[int], object], settings: Settings, label: str) -> list
         work(settings.repeats)
         bar.update(1)
         for repeat in range(settings.repeats):
-            seconds.append(seconds_of(lambda r=repeat: work(r), settings.place))  # type: ignore[misc]
+            seconds.append(seconds_of(lambda r=repeat: work(r), settings.machine))  # type: ignore[misc]
             bar.update(repeat + 2, seconds=seconds[-1])
     return seconds
 
 
-def machine(place: Place) -> dict[str, Any]:
+def describe_machine(machine: Machine) -> dict[str, Any]:
     """What the numbers were measured on."""
-    on_gpu = place.device.type == "cuda"
+    on_gpu = machine.device.type == "cuda"
     return {
         "platform": platform.platform(),
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "threads": torch.get_num_threads(),
-        "device": torch.cuda.get_device_name(place.device) if on_gpu else str(place.device),
-        "dtype": str(place.dtype).removeprefix("torch."),
+        "device": torch.cuda.get_device_name(machine.device) if on_gpu else str(machine.device),
+        "dtype": str(machine.dtype).removeprefix("torch."),
         "python": platform.python_version(),
         "torch": torch.__version__,
     }

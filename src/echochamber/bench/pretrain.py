@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 
 from echochamber.bench.measure import (
-    Place,
+    Machine,
     Settings,
     comparison,
+    describe_machine,
     in_turns,
-    machine,
     measure_rates,
     peer_library,
     target,
@@ -53,27 +53,27 @@ def bench_pretrain(settings: Settings) -> dict[str, Any]:
     The floor is the arithmetic of the matrix products, the embedding's look-up not counted and causal
     attention counted for the positions it can see, at the measured rate of a matrix product.
     """
-    on_gpu = settings.place.device.type == "cuda"
+    on_gpu = settings.machine.device.type == "cuda"
     sizes = settings.sizes or (("pico",) if settings.quick else ("small", "pico", "nano", "micro"))
     if on_gpu and settings.sizes is None and not settings.quick:
         sizes = ("150m", "small", "micro", "nano")
     rows = [_compare(size, settings) for size in sizes]
-    return {"name": "pretrain", **rows[0], "machine": machine(settings.place), "rows": rows}
+    return {"name": "pretrain", **rows[0], "machine": describe_machine(settings.machine), "rows": rows}
 
 
 def _compare(size: str, settings: Settings) -> dict[str, Any]:
-    place = settings.place
+    machine = settings.machine
     batch, length, steps = SHAPES[size]
     if settings.quick:
         batch, length, steps = 2, 16, 1
     vocabulary = vocabulary_of(size)
     config = size_config(size, vocab_size=vocabulary, context_length=length)
-    model = build(config, seed=0).to(place.device)
+    model = build(config, seed=0).to(machine.device)
     tokens = torch.randint(vocabulary, (batch, length + 1), generator=torch.Generator().manual_seed(1))
-    tokens = tokens.to(place.device)
+    tokens = tokens.to(machine.device)
     rates = measure_rates(settings)
-    ours = training_steps(model, tokens, steps, place)
-    peer, version = _peer(model, tokens, steps, place)
+    ours = training_steps(model, tokens, steps, machine)
+    peer, version = _peer(model, tokens, steps, machine)
     many = settings if settings.quick else replace(settings, repeats=MORE_PAIRS * settings.repeats)
     our_seconds, peer_seconds = in_turns(ours, peer, many, f"pretrain {size}")
     our_seconds = [s / steps for s in our_seconds]
@@ -110,14 +110,14 @@ def step_flops(config: ModelConfig, batch: int, length: int) -> float:
     return products + attention
 
 
-def training_steps(model: Transformer, tokens: torch.Tensor, steps: int, place: Place) -> Any:
+def training_steps(model: Transformer, tokens: torch.Tensor, steps: int, machine: Machine) -> Any:
     """Work of so many optimiser steps on the same tokens; called with the number of the repetition."""
     config = OptimizerConfig(learning_rate=1e-4)
     optimizer = make_optimizer(model, config)
 
     def work(repeat: int) -> None:
         for _ in range(steps):
-            with autocast(place.device, "auto"):
+            with autocast(machine.device, "auto"):
                 train_step(
                     model,
                     optimizer,
@@ -131,21 +131,21 @@ def training_steps(model: Transformer, tokens: torch.Tensor, steps: int, place: 
 
 
 def pretraining_step(
-    size: str, batch: int, length: int, place: Place
+    size: str, batch: int, length: int, machine: Machine
 ) -> tuple[Transformer, Callable[[int], object]]:
     """A model of that size and one optimiser step of it on random tokens."""
     config = size_config(size, vocab_size=vocabulary_of(size), context_length=length)
-    model = build(config, seed=0).to(place.device)
+    model = build(config, seed=0).to(machine.device)
     tokens = torch.randint(
         config.vocab_size, (batch, length + 1), generator=torch.Generator().manual_seed(1)
-    ).to(place.device)
-    return model, training_steps(model, tokens, 1, place)
+    ).to(machine.device)
+    return model, training_steps(model, tokens, 1, machine)
 
 
-def _peer(model: Transformer, tokens: torch.Tensor, steps: int, place: Place) -> tuple[Any, str]:
+def _peer(model: Transformer, tokens: torch.Tensor, steps: int, machine: Machine) -> tuple[Any, str]:
     transformers = peer_library("transformers")
     described = hf_config(model.config, eos_id=EOS_ID, pad_id=PAD_ID, bos_id=None)
-    peer = transformers.OlmoForCausalLM(transformers.OlmoConfig(**described)).to(place.device)
+    peer = transformers.OlmoForCausalLM(transformers.OlmoConfig(**described)).to(machine.device)
     peer.load_state_dict(hf_state(model.state_dict()), strict=not model.config.tied_embeddings)
     peer.train()
     optimizer = torch.optim.AdamW(peer.parameters(), lr=1e-4, betas=(0.9, 0.95), weight_decay=0.1)
@@ -153,7 +153,7 @@ def _peer(model: Transformer, tokens: torch.Tensor, steps: int, place: Place) ->
     def work(repeat: int) -> None:
         for _ in range(steps):
             optimizer.zero_grad(set_to_none=True)
-            with autocast(place.device, "auto"):
+            with autocast(machine.device, "auto"):
                 logits = peer(tokens[:, :-1], use_cache=False).logits
                 loss = F.cross_entropy(logits.flatten(0, 1).float(), tokens[:, 1:].flatten())
             torch.autograd.backward(loss)

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch.profiler import ProfilerActivity, profile
 
-from echochamber.bench.measure import Row, Settings, alone, machine, measure_rates, timed
+from echochamber.bench.measure import Row, Settings, alone, describe_machine, measure_rates, timed
 from echochamber.bench.pictures import draw_profile
 from echochamber.bench.pretrain import pretraining_step, step_flops
 from echochamber.bench.rl_work import NUM_PROMPTS, NUM_SAMPLES, RLWork, SolutionGrader
@@ -41,18 +41,18 @@ def bench_profile(settings: Settings) -> dict[str, Any]:
     rows = [row for size in sizes for row in _of_size(size, settings)]
     if settings.out is not None:
         draw_profile(rows, [name for name, _ in KINDS] + ["other"], settings.out / "profile.png")
-    return {"name": "profile", **rows[0], "machine": machine(settings.place), "rows": rows}
+    return {"name": "profile", **rows[0], "machine": describe_machine(settings.machine), "rows": rows}
 
 
 def _of_size(size: str, settings: Settings) -> list[Row]:
     rate = measure_rates(settings).flops_per_second
     batch, length = (2, 16) if settings.quick else (8, 128)
-    model, step = pretraining_step(size, batch, length, settings.place)
+    model, step = pretraining_step(size, batch, length, settings.machine)
     flops = step_flops(model.config, batch, length)
     rows = [_profiled(f"{size}: pretraining step {batch} x {length}", step, flops / rate, settings)]
     calls = settings.repeats + 2
     work = RLWork.make(num_graded=NUM_PROMPTS * NUM_SAMPLES * calls, quick=settings.quick)
-    policy, lengths = work.model(size, settings.place), list[list[list[int]]]()
+    policy, lengths = work.model(size, settings.machine), list[list[list[int]]]()
     prompt_lengths = [len(ids) for ids in work.prompts()]
     with tempfile.TemporaryDirectory() as name, SolutionGrader(work.solutions) as grader:
         learner = work.learner(policy, grader, Path(name), lengths)

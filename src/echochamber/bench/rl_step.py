@@ -10,7 +10,14 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from echochamber.bench.measure import Settings, comparison, machine, measure_rates, seconds_of, target
+from echochamber.bench.measure import (
+    Settings,
+    comparison,
+    describe_machine,
+    measure_rates,
+    seconds_of,
+    target,
+)
 from echochamber.bench.rl_work import NUM_PROMPTS, NUM_SAMPLES, RLWork, SolutionGrader
 from echochamber.bench.trl_peer import grpo_trainer
 from echochamber.bench.workload import sampling_flops, training_flops
@@ -26,29 +33,29 @@ def bench_rl_step(settings: Settings) -> dict[str, Any]:
     """
     sizes = settings.sizes or (("pico",) if settings.quick else (HEADLINE, "micro"))
     rows = [_compare(size, settings) for size in sizes]
-    return {"name": "rl-step", **rows[0], "machine": machine(settings.place), "rows": rows}
+    return {"name": "rl-step", **rows[0], "machine": describe_machine(settings.machine), "rows": rows}
 
 
 class _Turns:
     """Our step before each step of the peer's own loop; the first pair is not counted."""
 
     def __init__(self, ours: Any, settings: Settings, bar: Any) -> None:
-        self.ours, self.place, self.bar = ours, settings.place, bar
+        self.ours, self.machine, self.bar = ours, settings.machine, bar
         self.our_seconds: list[float] = []
         self.peer_seconds: list[float] = []
         self.number, self.start = 0, 0.0
 
     def before(self) -> None:
         """Do ours, then start the peer's clock."""
-        self.our_seconds.append(seconds_of(lambda: self.ours(self.number), self.place))
+        self.our_seconds.append(seconds_of(lambda: self.ours(self.number), self.machine))
         gc.collect()
         gc.disable()
-        self.place.synchronise()
+        self.machine.synchronize()
         self.start = time.perf_counter()
 
     def after(self) -> None:
         """Stop the peer's clock."""
-        self.place.synchronise()
+        self.machine.synchronize()
         self.peer_seconds.append(time.perf_counter() - self.start)
         gc.enable()
         self.number += 1
@@ -60,7 +67,7 @@ def _compare(size: str, settings: Settings) -> dict[str, Any]:
     repeats = settings.repeats if size in ("pico", HEADLINE) else min(settings.repeats, 3)
     num_steps = repeats + 1
     work = RLWork.make(num_graded=NUM_PROMPTS * NUM_SAMPLES * num_steps, quick=settings.quick)
-    model = work.model(size, settings.place)
+    model = work.model(size, settings.machine)
     rates = measure_rates(settings)
     parts: list[dict[str, float]] = []
     lengths: list[list[list[int]]] = []
@@ -79,7 +86,7 @@ def _compare(size: str, settings: Settings) -> dict[str, Any]:
 
         turns = _Turns(ours, settings, bar)
         trainer, version = grpo_trainer(
-            work, work.model(size, settings.place), peer_grader, settings.place, Path(name),
+            work, work.model(size, settings.machine), peer_grader, settings.machine, Path(name),
             num_steps=num_steps, on_step_begin=turns.before, on_step_end=turns.after,
         )  # fmt: skip
         with warnings.catch_warnings():

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from echochamber.base import Problem
-from echochamber.bench.measure import Place
+from echochamber.bench.measure import Machine
 from echochamber.bench.workload import EOS_ID, bench_model, with_mean_length
 from echochamber.corpora import (
     SourceConfig,
@@ -33,7 +33,7 @@ FORMATS = ("tinygsm", "llm_code", "boxed")
 
 
 class SolutionGrader(Grader):
-    """A grader that reads generated solutions in place of what an untrained model wrote.
+    """A grader that reads generated solutions instead of what an untrained model wrote.
 
     Random tokens hold no program, so grading them would cost nothing. Each completion is graded as one of
     `solutions` instead, never the same twice, as if the policy had answered well.
@@ -129,10 +129,10 @@ class RLWork:
         ]
         return cls(tokenizer, drawn["asked"], solutions, NUM_SAMPLES, 8 if quick else MAX_NEW_TOKENS)
 
-    def model(self, size: str, place: Place, *, context: int | None = None) -> Transformer:
+    def model(self, size: str, machine: Machine, *, context: int | None = None) -> Transformer:
         """Untrained weights whose completions have 16 tokens on average; equal at every call."""
         model = bench_model(
-            size, place, context_length=context or CONTEXT, vocabulary=self.tokenizer.vocab_size
+            size, machine, context_length=context or CONTEXT, vocabulary=self.tokenizer.vocab_size
         )
         assert self.tokenizer.eos_id == EOS_ID
         return with_mean_length(model, MEAN_TOKENS)

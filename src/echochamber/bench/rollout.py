@@ -7,11 +7,11 @@ from typing import Any
 import torch
 
 from echochamber.bench.measure import (
-    Place,
+    Machine,
     Settings,
     comparison,
+    describe_machine,
     in_turns,
-    machine,
     measure_rates,
     peer_library,
     seconds_of,
@@ -39,7 +39,7 @@ class _Peer:
     Its best setting is chosen by a trial of its attention implementations.
     """
 
-    def __init__(self, model: Transformer, rows: list[list[int]], max_new: int, place: Place) -> None:
+    def __init__(self, model: Transformer, rows: list[list[int]], max_new: int, machine: Machine) -> None:
         transformers = peer_library("transformers")
         transformers.logging.set_verbosity_error()
         config = transformers.OlmoConfig(**hf_config(model.config, eos_id=EOS_ID, pad_id=PAD_ID, bos_id=None))
@@ -47,7 +47,7 @@ class _Peer:
         self.model.load_state_dict(hf_state(model.state_dict()), strict=not model.config.tied_embeddings)
         self.model.eval()
         self.version = str(transformers.__version__)
-        self.place, self.max_new = place, max_new
+        self.machine, self.max_new = machine, max_new
         longest = max(len(row) for row in rows)
         self.tokens = torch.tensor([[PAD_ID] * (longest - len(row)) + row for row in rows])
         self.mask = (torch.arange(longest) >= torch.tensor([[longest - len(row)] for row in rows])).long()
@@ -62,7 +62,7 @@ class _Peer:
         self.model.set_attn_implementation(attention)
         whole, self.max_new = self.max_new, min(16, self.max_new)
         self(0)
-        seconds = min(seconds_of(lambda: self(0), self.place) for _ in range(2))
+        seconds = min(seconds_of(lambda: self(0), self.machine) for _ in range(2))
         self.max_new = whole
         return seconds
 
@@ -93,13 +93,13 @@ def bench_rollout(settings: Settings) -> dict[str, Any]:
     rate of a matrix product; `bytes_floor_seconds` is reading the weights once per step at the copy rate.
     """
     sizes = settings.sizes or (("pico",) if settings.quick else ("micro", "nano"))
-    on_gpu = settings.place.device.type == "cuda"
+    on_gpu = settings.machine.device.type == "cuda"
     rows = [
         _compare(size, settings, graphs)
         for size in sizes
         for graphs in ((True, False) if on_gpu else (None,))
     ]
-    return {"name": "rollout", **rows[0], "machine": machine(settings.place), "rows": rows}
+    return {"name": "rollout", **rows[0], "machine": describe_machine(settings.machine), "rows": rows}
 
 
 def _work(settings: Settings) -> tuple[int, Sampling]:
@@ -108,16 +108,16 @@ def _work(settings: Settings) -> tuple[int, Sampling]:
     return NUM_PROMPTS, Sampling(max_new_tokens=MAX_NEW_TOKENS)
 
 
-def _model(size: str, place: Place) -> Transformer:
-    return with_mean_length(bench_model(size, place, context_length=256), MEAN_TOKENS)
+def _model(size: str, machine: Machine) -> Transformer:
+    return with_mean_length(bench_model(size, machine, context_length=256), MEAN_TOKENS)
 
 
 def _compare(size: str, settings: Settings, graphs: bool | None) -> dict[str, Any]:
     """`graphs`: with or without CUDA graphs; None where there are none."""
     num_prompts, sampling = _work(settings)
-    rows, model = prompts(num_prompts), _model(size, settings.place)
+    rows, model = prompts(num_prompts), _model(size, settings.machine)
     engine = NativeEngine(model, eos_id=EOS_ID, pad_id=PAD_ID, static=graphs)
-    peer = _Peer(model, rows, sampling.max_new_tokens, settings.place)
+    peer = _Peer(model, rows, sampling.max_new_tokens, settings.machine)
     rates = measure_rates(settings)
     lengths: list[list[list[int]]] = []
     peer_tokens: list[int] = []

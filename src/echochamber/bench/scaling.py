@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from echochamber.base import EchoError, write_json
-from echochamber.bench.measure import Place, Row, Settings, alone, machine, quiet, seconds_of
+from echochamber.base import EchoError, no_progress, write_json
+from echochamber.bench.measure import Machine, Row, Settings, alone, describe_machine, seconds_of
 from echochamber.bench.pictures import draw_scaling
 from echochamber.bench.rl_work import RLWork, SolutionGrader
 from echochamber.bench.workload import with_mean_length
@@ -49,7 +49,7 @@ def bench_scaling(settings: Settings) -> dict[str, Any]:
     rows += [_evaluation(count, settings) for count in ((8, 16) if quick else PROBLEMS)]
     if settings.out is not None:
         draw_scaling(rows, settings.out / "scaling.png")
-    return {"name": "scaling", **rows[0], "machine": machine(settings.place), "rows": rows}
+    return {"name": "scaling", **rows[0], "machine": describe_machine(settings.machine), "rows": rows}
 
 
 def _step(
@@ -62,7 +62,7 @@ def _step(
         work, problems=work.problems[:NUM_PROMPTS], num_samples=num_samples,
         max_new_tokens=length or work.max_new_tokens,
     )  # fmt: skip
-    model = work.model(size, settings.place, context=1200 if length else None)
+    model = work.model(size, settings.machine, context=1200 if length else None)
     if length is not None:
         with_mean_length(model, 1e9)
     lengths: list[list[list[int]]] = []
@@ -77,7 +77,7 @@ def _step(
         learner = work.learner(model, grader, Path(name), lengths)
         for step in range(num_steps):
             learner.seconds = {}
-            seconds.append(seconds_of(lambda s=step: learner.step(s), settings.place))  # type: ignore[misc]
+            seconds.append(seconds_of(lambda s=step: learner.step(s), settings.machine))  # type: ignore[misc]
             parts.append(learner.seconds)
             bar.update(step + 1)
     row = alone(seconds[1:], why=NO_PEER)
@@ -90,7 +90,7 @@ def _evaluation(num_problems: int, settings: Settings) -> Row:
     """One evaluation of so many problems x 64 samples, in a process of its own."""
     with tempfile.TemporaryDirectory() as name:
         out = Path(name) / "result.json"
-        arguments = (num_problems, str(settings.place.device), settings.quick, str(out))
+        arguments = (num_problems, str(settings.machine.device), settings.quick, str(out))
         child = multiprocessing.get_context("spawn").Process(target=_evaluate, args=arguments)
         with settings.show(f"scaling problems {num_problems}", 1) as bar:
             child.start()
@@ -123,10 +123,10 @@ def _peak_mib() -> float:
 
 
 def _evaluate(num_problems: int, device: str, quick: bool, out: str) -> None:
-    place = Place.named(device)
+    machine = Machine.named(device)
     num_samples = 4 if quick else EVALUATION_SAMPLES
     work = RLWork.make(num_graded=4096, quick=quick, num_problems=num_problems)
-    model = work.model("pico", place)
+    model = work.model("pico", machine)
     config = EvaluationConfig(
         benchmarks=("bench",), num_samples=num_samples, greedy=False, max_new_tokens=work.max_new_tokens
     )
@@ -136,11 +136,11 @@ def _evaluate(num_problems: int, device: str, quick: bool, out: str) -> None:
         engine, labels = work.engine(model), Labels("", "", "", 0)
         batches = evaluate_batches(
             engine, work.problems, work.tokenizer, grader, config, benchmark="bench", step=0, seed=0,
-            labels=labels, show=quiet,
+            labels=labels, show=no_progress,
         )  # fmt: skip
         write_completions(Path(out).with_name("completions.parquet"), batches)
 
     with SolutionGrader(work.solutions) as grader:
-        seconds = seconds_of(evaluate, place)
+        seconds = seconds_of(evaluate, machine)
     found = {"seconds": seconds, "peak_mib": _peak_mib(), "start_mib": start_mib, "num_samples": num_samples}
     write_json(Path(out), found)

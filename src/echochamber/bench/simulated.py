@@ -27,7 +27,7 @@ _WEIGHT: Array = np.exp(-0.5 * _Z * _Z) / np.exp(-0.5 * _Z * _Z).sum()
 
 
 @dataclass(frozen=True)
-class World:
+class SimulatedDesign:
     """How one share or accuracy comes about.
 
     Attributes:
@@ -86,24 +86,24 @@ class World:
         return found
 
 
-def world_of(share: float, run_points: float = 0.0, **deviations: Any) -> World:
-    """A world with this expected share, whose trainings differ by a standard deviation of `run_points`."""
+def design_with(share: float, run_points: float = 0.0, **deviations: Any) -> SimulatedDesign:
+    """A design with this expected share, whose trainings differ by a standard deviation of `run_points`."""
     low, high = 0.0, 8.0 if run_points else 0.0
-    world = replace(World(), **deviations)
+    design = replace(SimulatedDesign(), **deviations)
     for _ in range(30):
-        world = _centred(replace(world, run=(low + high) / 2.0), share)
-        low, high = (world.run, high) if 100.0 * world.spread_of_runs < run_points else (low, world.run)
-    return world
+        design = _centred(replace(design, run=(low + high) / 2.0), share)
+        low, high = (design.run, high) if 100.0 * design.spread_of_runs < run_points else (low, design.run)
+    return design
 
 
-def _centred(world: World, share: float) -> World:
-    """The same world with another centre, at which the share is as wanted."""
+def _centred(design: SimulatedDesign, share: float) -> SimulatedDesign:
+    """The same design with another centre, at which the share is as wanted."""
     low, high = -20.0, 20.0
     for _ in range(40):
         middle = (low + high) / 2.0
-        below = replace(world, centre=middle).truth < share
+        below = replace(design, centre=middle).truth < share
         low, high = (middle, high) if below else (low, middle)
-    return replace(world, centre=(low + high) / 2.0)
+    return replace(design, centre=(low + high) / 2.0)
 
 
 def bimodal(

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from typing import Any
 
-from echochamber.bench.measure import Settings, alone, machine, target, timed
+from echochamber.bench.measure import Settings, alone, describe_machine, target, timed
 
 CASES = (
     ("echochamber --help", "from echochamber.cli.main import main; main(['--help'])", 0.5),
@@ -26,4 +26,4 @@ def bench_startup(settings: Settings) -> dict[str, Any]:
         row = alone(timed(work, settings, case), why=NO_PEER)
         promised = target(row["ours"]["least_seconds"], "seconds", at_most=seconds)
         rows.append({"case": case, "targets": [promised], **row})
-    return {"name": "startup", **rows[0], "machine": machine(settings.place), "rows": rows}
+    return {"name": "startup", **rows[0], "machine": describe_machine(settings.machine), "rows": rows}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from echochamber.base import InputError, listening
-from echochamber.bench.measure import Settings, alone, machine, seconds_of, target
+from echochamber.bench.measure import Settings, alone, describe_machine, seconds_of, target
 from echochamber.study import open_study, run_study, status_rows
 
 MINUTES = 6.0
@@ -47,7 +47,7 @@ def bench_study(settings: Settings) -> dict[str, Any]:
                     bar.update(done, stage=line)
 
             with listening(hear):
-                seconds = seconds_of(lambda: run_study(study), settings.place)
+                seconds = seconds_of(lambda: run_study(study), settings.machine)
         stages = {row["stage"]: row["seconds"] for row in status_rows(study) if row["seconds"]}
         shares = split(study.folder / "timing.jsonl")
     shares["other"] = seconds - sum(shares.values())
@@ -58,7 +58,7 @@ def bench_study(settings: Settings) -> dict[str, Any]:
         "stages": stages,
         "split": shares,
     }
-    return {"name": "study", **row, "machine": machine(settings.place), "rows": [row]}
+    return {"name": "study", **row, "machine": describe_machine(settings.machine), "rows": [row]}
 
 
 def split(timing: Path) -> dict[str, float]:

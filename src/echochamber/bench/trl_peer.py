@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from echochamber.base import Problem
-from echochamber.bench.measure import Place, peer_library
+from echochamber.bench.measure import Machine, peer_library
 from echochamber.bench.rl_work import LEARNING_RATE, RLWork
 from echochamber.model import Transformer
 from echochamber.verify import Grader
@@ -23,7 +23,7 @@ def grpo_trainer(
     work: RLWork,
     model: Transformer,
     grader: Grader,
-    place: Place,
+    machine: Machine,
     folder: Path,
     *,
     num_steps: int,
@@ -46,7 +46,7 @@ def grpo_trainer(
     model.export(folder / "model", eos_id=work.tokenizer.eos_id, pad_id=work.tokenizer.pad_id)
     work.tokenizer.save(folder / "model")
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder / "model", padding_side="left")
-    policy = transformers.AutoModelForCausalLM.from_pretrained(folder / "model", dtype=place.dtype)
+    policy = transformers.AutoModelForCausalLM.from_pretrained(folder / "model", dtype=machine.dtype)
     texts = [problem.question.rstrip() + "\n\n" for problem in work.problems]
     ids = work.tokenizer.encode_prompts([problem.question for problem in work.problems])
     assert [tokenizer(text)["input_ids"] for text in texts] == ids
@@ -64,7 +64,7 @@ def grpo_trainer(
         trainer = trl.GRPOTrainer(
             model=policy,
             reward_funcs=_reward(grader, problem_of),
-            args=trl.GRPOConfig(**_settings(work, place, folder, num_steps)),
+            args=trl.GRPOConfig(**_settings(work, machine, folder, num_steps)),
             train_dataset=datasets.Dataset.from_list([{"prompt": text} for text in texts]),
             processing_class=tokenizer,
             callbacks=[Around()],
@@ -73,7 +73,7 @@ def grpo_trainer(
     return trainer, str(trl.__version__)
 
 
-def _settings(work: RLWork, place: Place, folder: Path, num_steps: int) -> dict[str, Any]:
+def _settings(work: RLWork, machine: Machine, folder: Path, num_steps: int) -> dict[str, Any]:
     size = len(work.problems) * work.num_samples
     microbatch = min(MICROBATCH, size)
     return {
@@ -93,7 +93,7 @@ def _settings(work: RLWork, place: Place, folder: Path, num_steps: int) -> dict[
         "loss_type": "grpo",
         "gradient_checkpointing": False,
         "bf16": False,
-        "use_cpu": place.device.type == "cpu",
+        "use_cpu": machine.device.type == "cpu",
         "report_to": "none",
         "save_strategy": "no",
         "disable_tqdm": True,

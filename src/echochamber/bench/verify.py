@@ -14,8 +14,8 @@ from echochamber.bench.measure import (
     Settings,
     alone,
     comparison,
+    describe_machine,
     in_turns,
-    machine,
     peer_library,
     target,
     timed,
@@ -33,7 +33,7 @@ def bench_verify(settings: Settings) -> dict[str, Any]:
     There is no floor: neither arithmetic nor copying bounds this work.
     """
     rows = [*_numeric(settings), _programs(settings), *_sympy(settings)]
-    return {"name": "verify", **rows[0], "machine": machine(settings.place), "rows": rows}
+    return {"name": "verify", **rows[0], "machine": describe_machine(settings.machine), "rows": rows}
 
 
 def _count(wanted: int, settings: Settings) -> int:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import torch
 
-from echochamber.bench.measure import Place
+from echochamber.bench.measure import Machine
 from echochamber.model import ModelConfig, Transformer, build, num_parameters, size_config
 
 VOCABULARY = 1024
@@ -20,12 +20,12 @@ def vocabulary_of(size: str) -> int:
 
 
 def bench_model(
-    size: str, place: Place, *, context_length: int, vocabulary: int | None = None
+    size: str, machine: Machine, *, context_length: int, vocabulary: int | None = None
 ) -> Transformer:
     """A freshly built model of that size."""
     vocabulary = vocabulary or vocabulary_of(size)
     config = size_config(size, vocab_size=vocabulary, context_length=context_length)
-    return build(config, seed=0).to(device=place.device, dtype=place.dtype)
+    return build(config, seed=0).to(device=machine.device, dtype=machine.dtype)
 
 
 def with_mean_length(model: Transformer, mean_tokens: float) -> Transformer:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from echochamber.base import say
-from echochamber.cli.runs import SET, STUDY
+from echochamber.cli.study_commands import SET, STUDY
 
 app = typer.Typer(help="Show a study's resolved config, or the schema of study files.", no_args_is_help=True)
 

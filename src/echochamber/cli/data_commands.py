@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from echochamber.base import say
-from echochamber.cli.runs import RUNS, SET, STUDY
+from echochamber.cli.study_commands import RUNS, SET, STUDY
 
 app = typer.Typer(help="Prepare and look at training data.", no_args_is_help=True)
 
@@ -55,7 +55,7 @@ def formats(
     overrides: Annotated[list[str] | None, SET] = None,
 ) -> None:
     """Print how well formats are recognised: rendered documents, then texts made to mislead."""
-    from echochamber.cli.tables import print_rows
+    from echochamber.cli.terminal import print_rows
     from echochamber.formats import quality
     from echochamber.study.sampling import labelled_examples
 

@@ -16,7 +16,15 @@ import typer
 
 from echochamber import __version__
 from echochamber.base import EchoError, say, say_error
-from echochamber.cli import benching, config_commands, data_commands, grading, models, runs, verdicts
+from echochamber.cli import (
+    bench_command,
+    config_commands,
+    data_commands,
+    findings_command,
+    grade_command,
+    model_commands,
+    study_commands,
+)
 
 app = typer.Typer(
     name="echochamber",
@@ -46,13 +54,13 @@ def _options(
     pass
 
 
-runs.add_to(app)
-verdicts.add_to(app)
-models.add_to(app)
-grading.add_to(app)
+study_commands.add_to(app)
+findings_command.add_to(app)
+model_commands.add_to(app)
+grade_command.add_to(app)
 data_commands.add_to(app)
 config_commands.add_to(app)
-benching.add_to(app)
+bench_command.add_to(app)
 
 
 def main(arguments: list[str] | None = None) -> None:

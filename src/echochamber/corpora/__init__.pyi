@@ -1,12 +1,11 @@
 from .arithmetic import ArithmeticSource
-from .batches import TokenData
 from .build import build_mixture
 from .catalogue import BENCHMARKS, CORPORA
 from .copies import refuse_evaluation_files
-from .files import JsonlSource, JsonlTask, ParquetSource, ParquetTask
-from .gsm8k import Conversion, Gsm8kSource, Gsm8kTask, conversion_report
+from .gsm8k_corpus import Conversion, Gsm8kSource, Gsm8kTask, conversion_report
 from .hub import HubSource, HubTask
 from .identity import NOTHING_RESERVED, Reserved, text_key
+from .local_files import JsonlSource, JsonlTask, ParquetSource, ParquetTask
 from .mixtures import (
     ControlledMixture,
     Mixture,
@@ -38,6 +37,7 @@ from .tasks import (
     reserve_problems,
     write_problems,
 )
+from .token_data import TokenData
 from .tokenizer import META_FILE, Tokenizer, TokenizerConfig, load_foreign, train_tokenizer
 from .word_problems import WordProblemsSource, WordProblemsTask
 

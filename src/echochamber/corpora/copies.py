@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from echochamber.base import InputError
-from echochamber.base.reading import COMPRESSED, read_pieces
+from echochamber.base.file_bytes import COMPRESSED, read_pieces
 from echochamber.corpora.sources import BaseSource
 from echochamber.corpora.tasks import BaseTask
 

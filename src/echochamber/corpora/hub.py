@@ -14,8 +14,8 @@ from pydantic import Field, model_validator
 
 from echochamber.base import InputError, Row, did_you_mean, read_files
 from echochamber.corpora.catalogue import BENCHMARKS, CORPORA, Benchmark, Corpus
-from echochamber.corpora.files import FILE_CHUNK_ROWS, ProblemFields, RowTask, document_of
 from echochamber.corpora.hub_repo import MIRROR_VARIABLE, HubRepo, check_content, open_repo
+from echochamber.corpora.local_files import FILE_CHUNK_ROWS, ProblemFields, RowTask, document_of
 from echochamber.corpora.sources import BaseSource, Example, register_source
 from echochamber.corpora.tasks import register_task
 

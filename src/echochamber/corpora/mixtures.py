@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from echochamber.base import Config, InputError, did_you_mean
-from echochamber.corpora.shards import Written
+from echochamber.corpora.shards import ShardTotals
 from echochamber.corpora.sources import BaseSource, open_source
 
 # How far shares may sum to something else than 1, so that a third can be written as 0.333.
@@ -32,7 +32,7 @@ class Quota:
     amount: int | None = None
     unit: Unit = "tokens"
 
-    def of(self, written: Written) -> int:
+    def of(self, written: ShardTotals) -> int:
         """How much of it is written."""
         return written.tokens if self.unit == "tokens" else written.documents
 

@@ -27,7 +27,7 @@ class Operation(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class NumberLimits:
     """Bounds of the numbers in a problem.
 
     Attributes:
@@ -75,7 +75,7 @@ def divisors(value: int, largest: int) -> tuple[int, ...]:
     return tuple(d for d in range(2, min(value // 2, largest) + 1) if value % d == 0)
 
 
-def _count(limits: Limits) -> int:
+def _count(limits: NumberLimits) -> int:
     """Smallest number stated before a plural noun or as a multiplier."""
     return max(2, limits.smallest)
 
@@ -88,21 +88,21 @@ def _single(second: int | None) -> Numbers | None:
     return None if second is None else (0, second)
 
 
-def _draw_sum(rng: random.Random, x: int, limits: Limits) -> Numbers | None:
+def _draw_sum(rng: random.Random, x: int, limits: NumberLimits) -> Numbers | None:
     m = between(rng, _count(limits), min(limits.largest, limits.largest_result - limits.smallest))
     if m is None:
         return None
     return _pair(m, between(rng, _count(limits), min(limits.largest, limits.largest_result - m)))
 
 
-def _product_within(rng: random.Random, most: int, limits: Limits) -> Numbers | None:
+def _product_within(rng: random.Random, most: int, limits: NumberLimits) -> Numbers | None:
     """m groups of n with m * n <= most."""
     low = _count(limits)
     m = between(rng, low, min(limits.largest, most // low))
     return None if m is None else _pair(m, between(rng, low, min(limits.largest, most // m)))
 
 
-def _draw_parts(rng: random.Random, x: int, limits: Limits) -> Numbers | None:
+def _draw_parts(rng: random.Random, x: int, limits: NumberLimits) -> Numbers | None:
     n = between(rng, 2, limits.largest // 2)
     if n is None:
         return None
@@ -110,31 +110,31 @@ def _draw_parts(rng: random.Random, x: int, limits: Limits) -> Numbers | None:
     return None if quotient is None else (quotient * n, n)
 
 
-def _draw_less(rng: random.Random, x: int, limits: Limits) -> Numbers | None:
+def _draw_less(rng: random.Random, x: int, limits: NumberLimits) -> Numbers | None:
     most = limits.largest if limits.allow_negative else min(limits.largest, x - 1)
     if limits.allow_negative:
         most = min(most, x + limits.largest_result)
     return _single(between(rng, limits.smallest, most))
 
 
-def _draw_share(rng: random.Random, x: int, limits: Limits) -> Numbers | None:
+def _draw_share(rng: random.Random, x: int, limits: NumberLimits) -> Numbers | None:
     options = divisors(x, limits.largest) if x > 1 else ()
     return (0, options[int(rng.random() * len(options))]) if options else None
 
 
-def _draw_fraction(rng: random.Random, x: int, limits: Limits) -> Numbers | None:
+def _draw_fraction(rng: random.Random, x: int, limits: NumberLimits) -> Numbers | None:
     # Up to a tenth: the wording has no shorter name for smaller parts.
     options = divisors(x, min(limits.largest, 10)) if x > 1 else ()
     return (0, options[int(rng.random() * len(options))]) if options else None
 
 
-def _draw_times(rng: random.Random, x: int, limits: Limits, spare: int = 0) -> Numbers | None:
+def _draw_times(rng: random.Random, x: int, limits: NumberLimits, spare: int = 0) -> Numbers | None:
     if x <= 0:
         return None
     return _single(between(rng, 2, min(limits.largest, limits.largest_result // x - spare)))
 
 
-_DRAWS: Mapping[str, Callable[[random.Random, int, Limits], Numbers | None]] = {
+_DRAWS: Mapping[str, Callable[[random.Random, int, NumberLimits], Numbers | None]] = {
     "n": lambda rng, x, limits: _single(between(rng, _count(limits), limits.largest)),
     "m + n": _draw_sum,
     "m * n": lambda rng, x, limits: _product_within(rng, limits.largest_result, limits),
@@ -152,7 +152,7 @@ _DRAWS: Mapping[str, Callable[[random.Random, int, Limits], Numbers | None]] = {
 }
 
 
-def draw_numbers(pattern: str, x: int, limits: Limits, rng: random.Random) -> Numbers | None:
+def draw_numbers(pattern: str, x: int, limits: NumberLimits, rng: random.Random) -> Numbers | None:
     """Numbers (m, n) that keep the results of a pattern within the limits; m is 0 where it has none.
 
     Returns:
@@ -201,7 +201,7 @@ def structure_of(operations: Sequence[Operation]) -> str:
     return texts[operations[-1].name]
 
 
-def spoil(operations: Sequence[Operation], limits: Limits, rng: random.Random) -> tuple[Operation, ...]:
+def spoil(operations: Sequence[Operation], limits: NumberLimits, rng: random.Random) -> tuple[Operation, ...]:
     """The same operations with one of them wrong, so that the final result is another number.
 
     A wrong sign or a misread number, carried through consistently: what a

@@ -33,7 +33,7 @@ def token_dtype(vocab_size: int) -> np.dtype[Any]:
 
 
 @dataclass(slots=True)
-class Written:
+class ShardTotals:
     """How much of a stream of shards is on disk.
 
     Attributes:
@@ -59,9 +59,11 @@ class ShardWriter:
         written: what an earlier process left, from its last `sync`.
     """
 
-    def __init__(self, folder: Path, name: str, dtype: np.dtype[Any], written: Written | None = None) -> None:
+    def __init__(
+        self, folder: Path, name: str, dtype: np.dtype[Any], written: ShardTotals | None = None
+    ) -> None:
         self.folder, self.name, self.dtype = folder, name, dtype
-        self.written = written or Written()
+        self.written = written or ShardTotals()
         self._streams: tuple[BinaryIO, BinaryIO] | None = None
 
     def paths(self, shard: int) -> tuple[Path, Path]:

@@ -162,8 +162,8 @@ SOURCES: Registry[type[BaseSource]] = Registry(
     "source kind",
     modules=(
         "echochamber.corpora.arithmetic",
-        "echochamber.corpora.files",
-        "echochamber.corpora.gsm8k",
+        "echochamber.corpora.local_files",
+        "echochamber.corpora.gsm8k_corpus",
         "echochamber.corpora.hub",
         "echochamber.corpora.word_problems",
     ),

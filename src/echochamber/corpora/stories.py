@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from echochamber.corpora.operations import (
     PATTERNS,
-    Limits,
+    NumberLimits,
     Numbers,
     Operand,
     Operation,
@@ -73,7 +73,7 @@ _SUFFIX = {"+": "total", "-": "left", "*": "total", "/": "each"}
 class _Draft:
     """A story in the making: its sentences and the operations that they state."""
 
-    def __init__(self, style: str, limits: Limits, rng: random.Random, unit: str) -> None:
+    def __init__(self, style: str, limits: NumberLimits, rng: random.Random, unit: str) -> None:
         self.style, self.limits, self.rng = style, limits, rng
         self.noun = unit
         self.sentences: list[str] = []
@@ -179,7 +179,7 @@ class Teller:
         style: str,
         families: Sequence[str],
         operations: Sequence[str],
-        limits: Limits,
+        limits: NumberLimits,
         distractors: float,
     ) -> None:
         assert style in STYLES, style

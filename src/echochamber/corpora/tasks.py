@@ -14,7 +14,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from echochamber.base import Config, InputError, Problem, Registry, Row, Variants, derive_seed, write_file
-from echochamber.base.reading import unreadable
+from echochamber.base.file_bytes import unreadable
 from echochamber.corpora.identity import identities, text_key
 from echochamber.corpora.sources import digest_files
 from echochamber.verify import get_rules
@@ -135,8 +135,8 @@ class BaseTask(Config):
 TASKS: Registry[type[BaseTask]] = Registry(
     "task kind",
     modules=(
-        "echochamber.corpora.files",
-        "echochamber.corpora.gsm8k",
+        "echochamber.corpora.local_files",
+        "echochamber.corpora.gsm8k_corpus",
         "echochamber.corpora.hub",
         "echochamber.corpora.word_problems",
     ),

@@ -15,7 +15,7 @@ from echochamber.base import fault_point, read_json, write_json
 from echochamber.corpora.identity import Reserved
 from echochamber.corpora.mixtures import Quota
 from echochamber.corpora.overlap import Hits, OverlapIndex
-from echochamber.corpora.shards import ShardWriter, Written, token_dtype
+from echochamber.corpora.shards import ShardTotals, ShardWriter, token_dtype
 from echochamber.corpora.sources import BaseSource, Example, limited_chunks, permitted
 from echochamber.corpora.tokenizer import BLANK_LINE, Tokenizer
 
@@ -56,8 +56,8 @@ class SourceState:
     done: bool = False
     full: bool = False
     heldout_keys: dict[str, None] = field(default_factory=dict)
-    written: Written = field(default_factory=Written)
-    heldout_written: Written = field(default_factory=Written)
+    written: ShardTotals = field(default_factory=ShardTotals)
+    heldout_written: ShardTotals = field(default_factory=ShardTotals)
     formats: dict[str, int] = field(default_factory=dict)
     wrong: int = 0
     left_out: int = 0
@@ -73,8 +73,8 @@ class SourceState:
             return cls(identity)
         saved["heldout_keys"] = dict.fromkeys(saved["heldout_keys"])
         saved["written"], saved["heldout_written"] = (
-            Written(**saved["written"]),
-            Written(**saved["heldout_written"]),
+            ShardTotals(**saved["written"]),
+            ShardTotals(**saved["heldout_written"]),
         )
         saved["hits"] = {name: Hits(*map(set, numbers)) for name, numbers in saved["hits"].items()}
         return cls(**saved)

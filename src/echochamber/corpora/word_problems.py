@@ -11,7 +11,15 @@ from pydantic import Field, field_validator, model_validator
 
 from echochamber.base import Config, InputError, Problem, derive_seed, did_you_mean
 from echochamber.corpora.identity import text_key
-from echochamber.corpora.operations import SYMBOLS, Limits, Operation, Symbol, evaluate, spoil, structure_of
+from echochamber.corpora.operations import (
+    SYMBOLS,
+    NumberLimits,
+    Operation,
+    Symbol,
+    evaluate,
+    spoil,
+    structure_of,
+)
 from echochamber.corpora.sources import BaseSource, Example, register_source
 from echochamber.corpora.stories import FAMILY_NAMES, Story, Teller
 from echochamber.corpora.tasks import BaseTask, ProblemSet, References, register_task
@@ -82,7 +90,7 @@ class Grammar(Config):
 
     def teller(self) -> Teller:
         """The story teller of this grammar."""
-        limits = Limits(self.smallest, self.largest, self.largest_result, self.allow_negative)
+        limits = NumberLimits(self.smallest, self.largest, self.largest_result, self.allow_negative)
         return _teller(self.style, self.families, self.operations, limits, self.distractors)
 
 
@@ -120,7 +128,11 @@ def avoids_texts(avoided: Iterable[str]) -> bool:
 
 @lru_cache(maxsize=64)
 def _teller(
-    style: str, families: tuple[str, ...], operations: tuple[str, ...], limits: Limits, distractors: float
+    style: str,
+    families: tuple[str, ...],
+    operations: tuple[str, ...],
+    limits: NumberLimits,
+    distractors: float,
 ) -> Teller:
     return Teller(
         style=style, families=families, operations=operations, limits=limits, distractors=distractors

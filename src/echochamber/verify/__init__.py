@@ -6,18 +6,18 @@ that fails, times out or is unsupported is worth 0; there is no fallback to text
 """
 
 from echochamber.verify.answers import Number, parse_number
+from echochamber.verify.completion_files import GradeSummary, grade_file
 from echochamber.verify.confined import require_confinement
-from echochamber.verify.files import GradeSummary, grade_file
 from echochamber.verify.grader import Grader, grade
 from echochamber.verify.math_equality import vote_key
-from echochamber.verify.outcomes import Execution, Limits, Outcome, Verdict
+from echochamber.verify.outcomes import Execution, ExecutionLimits, Outcome, Verdict
 from echochamber.verify.rules import Rules, get_rules, register_rules
 
 __all__ = [
     "Execution",
+    "ExecutionLimits",
     "GradeSummary",
     "Grader",
-    "Limits",
     "Number",
     "Outcome",
     "Rules",

@@ -13,7 +13,7 @@ from typing import Any
 
 from echochamber.base import EchoError, InputError
 from echochamber.verify.channel import MAX_MESSAGE_BYTES, answer_of, split_messages
-from echochamber.verify.outcomes import Execution, Limits
+from echochamber.verify.outcomes import Execution, ExecutionLimits
 from echochamber.verify.processes import STRIKES, Shared, end_process, end_quietly, start_process
 from echochamber.verify.sandboxed import confinement
 from echochamber.verify.sandboxed.fork_server import OVERRAN
@@ -231,7 +231,7 @@ class ConfinedPool:
         InputError: confinement cannot be installed and was not waived.
     """
 
-    def __init__(self, limits: Limits, size: int, *, unsafe_unconfined: bool = False) -> None:
+    def __init__(self, limits: ExecutionLimits, size: int, *, unsafe_unconfined: bool = False) -> None:
         confined = not (unsafe_unconfined and confinement.refusal())
         if confined:
             require_confinement()

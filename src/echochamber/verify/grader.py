@@ -18,7 +18,7 @@ from echochamber.formats import Extracted, detected, format_names, get_format
 from echochamber.formats.registry import AMBIGUOUS, NONE
 from echochamber.verify.confined import ConfinedPool
 from echochamber.verify.journal import Journal
-from echochamber.verify.outcomes import Execution, Limits, Outcome, Verdict
+from echochamber.verify.outcomes import Execution, ExecutionLimits, Outcome, Verdict
 from echochamber.verify.pool import Pool
 from echochamber.verify.processes import Shared
 from echochamber.verify.programs import Prepared, prepare, single_function
@@ -107,7 +107,7 @@ class Grader(Shared):
         self,
         *,
         tiers: Sequence[int] = (1,),
-        limits: Limits = Limits(),  # noqa: B008 - frozen
+        limits: ExecutionLimits = ExecutionLimits(),  # noqa: B008 - frozen
         workers: int | None = None,
         journal: Path | None = None,
         unsafe_unconfined: bool = False,

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from echochamber.base import explained_write, fsync_folder, warn
 from echochamber.verify.channel import checked, message_of
-from echochamber.verify.outcomes import Execution, Limits
+from echochamber.verify.outcomes import Execution, ExecutionLimits
 
 # Part of every key: raise it when the way programs are prepared or run changes their results.
 _VERSION = 2
@@ -34,7 +34,7 @@ class Journal:
         path: the file, created with its folder when the first result is added; None keeps memory only.
     """
 
-    def __init__(self, path: Path | None, limits: Limits) -> None:
+    def __init__(self, path: Path | None, limits: ExecutionLimits) -> None:
         self.path = path
         versions = [
             platform.python_version(),

@@ -24,7 +24,7 @@ from echochamber.formats.code import ParseError, parse_python
 from echochamber.verify.allowlist import smallest_tier
 from echochamber.verify.comparing import Comparer
 from echochamber.verify.grader import Grader
-from echochamber.verify.outcomes import Limits
+from echochamber.verify.outcomes import ExecutionLimits
 from echochamber.verify.programs import Prepared
 from echochamber.verify.sandboxed.comparer import EQUAL, UNPARSED
 
@@ -86,11 +86,12 @@ class PaperCompat:
     """Scores completions by the released rules; owns sandbox processes.
 
     Args:
-        tiers: sandboxes programs may use; without tier 2 those that need it count as failed.
+        tiers: sandboxes that programs may use; without tier 2 those that need it count as failed.
+        limits: of a program; by default those of the released reward.
     """
 
-    def __init__(self, *, tiers: Sequence[int] = (1,), limits: Limits = Limits(seconds=3.0)) -> None:  # noqa: B008
-        self._grader = Grader(tiers=tiers, limits=limits)
+    def __init__(self, *, tiers: Sequence[int] = (1,), limits: ExecutionLimits | None = None) -> None:
+        self._grader = Grader(tiers=tiers, limits=limits or ExecutionLimits(seconds=3.0))
         self._comparer = Comparer()
 
     def grade(

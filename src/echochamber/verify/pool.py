@@ -14,7 +14,7 @@ from typing import Any
 
 from echochamber.base import EchoError
 from echochamber.verify.channel import result_of, split_messages
-from echochamber.verify.outcomes import Execution, Limits
+from echochamber.verify.outcomes import Execution, ExecutionLimits
 from echochamber.verify.processes import STRIKES, Shared, end_process, end_quietly, start_process
 from echochamber.verify.sandboxed.frames import CRASHED, frame
 
@@ -138,7 +138,7 @@ class Pool(Shared):
     only itself.
     """
 
-    def __init__(self, limits: Limits, size: int) -> None:
+    def __init__(self, limits: ExecutionLimits, size: int) -> None:
         super().__init__()
         self.limits, self.size = limits, size
         self._config = {

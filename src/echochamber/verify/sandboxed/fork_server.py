@@ -42,13 +42,13 @@ _WARM_UP = (
 
 def main() -> None:
     """Serve jobs until the other end of standard input closes."""
-    from echochamber.verify.sandboxed import programs
+    from echochamber.verify.sandboxed import program_child
 
     def load() -> None:
-        programs.prepare()
+        program_child.prepare()
         # The first use of anything imports modules and fills caches, which every child then shares.
         for source in _WARM_UP:
-            programs.run(source, 65_536)
+            program_child.run(source, 65_536)
         # sympy keeps random numbers of its own, and numpy's are seeded again only for programs that draw.
         from numpy.random import seed as seed_numpy
         from sympy.core.random import seed as seed_sympy
@@ -56,7 +56,7 @@ def main() -> None:
         seed_sympy(0)
         seed_numpy(0)
 
-    serve(load, programs.run_job)
+    serve(load, program_child.run_job)
 
 
 def serve(load: Callable[[], object], job: Callable[[int, Any], None]) -> None:

@@ -62,14 +62,14 @@ def bench(
     The peers are an extra:  pip install 'echochamber[bench]'   or, in a clone:  make bench
     """
     from echochamber.base import write_json
-    from echochamber.bench import COMPARISONS, Place, Settings, machine, run_bench, table
-    from echochamber.cli.tables import print_rows
+    from echochamber.bench import COMPARISONS, Machine, Settings, describe_machine, run_bench, table
+    from echochamber.cli.terminal import print_rows
 
     settings = Settings(
         repeats=repeats,
         sizes=None if sizes is None else tuple(size.strip() for size in sizes.split(",")),
         quick=quick,
-        place=Place.named(device),
+        machine=Machine.named(device),
         study=study,
         out=out,
         repetitions=repetitions,
@@ -80,13 +80,13 @@ def bench(
     for each in names:
         results[each] = run_bench(each, settings)
         whole = results[each] if name != ALL else {
-            "name": ALL, "machine": machine(settings.place), "benches": results
+            "name": ALL, "machine": describe_machine(settings.machine), "benches": results
         }  # fmt: skip
         if json_file is not None:
             write_json(json_file, whole)
     print_rows(
         [line for result in results.values() for line in table(result)],
-        title=" | ".join(str(value) for value in machine(settings.place).values()),
+        title=" | ".join(str(value) for value in describe_machine(settings.machine).values()),
     )
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from echochamber.base import say
-from echochamber.cli.runs import RUNS, SET, STUDY
+from echochamber.cli.study_commands import RUNS, SET, STUDY
 
 TO = typer.Option("--to", metavar="FOLDER", help="New folder to write.", show_default=False)
 
@@ -44,7 +44,7 @@ def import_folder(
     to: Annotated[Path, TO],
 ) -> None:
     """Read an OLMo-1 model (OlmoForCausalLM, or the original code's layout) and check it."""
-    from echochamber.cli.tables import print_rows
+    from echochamber.cli.terminal import print_rows
     from echochamber.study import import_model
 
     print_rows([import_model(folder, to)], title=f"{folder} as {to}")

@@ -12,7 +12,7 @@ from typing import Literal
 from pydantic import field_validator
 
 from echochamber.base import InputError, Problem, Row, read_files, text_field
-from echochamber.base.reading import COMPRESSED, unreadable
+from echochamber.base.file_bytes import COMPRESSED, unreadable
 from echochamber.corpora.identity import text_key
 from echochamber.corpora.sources import BaseSource, Example, register_source, text_example
 from echochamber.corpora.tasks import BaseTask, ProblemSet, check_gold, register_task, take_problems

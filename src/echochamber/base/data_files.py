@@ -22,8 +22,15 @@ from pathlib import Path
 from typing import Any
 
 from echochamber.base.errors import InputError, did_you_mean
+from echochamber.base.file_bytes import (
+    COMPRESSED,
+    decoded,
+    explained_read,
+    first_line,
+    read_lines,
+    unreadable,
+)
 from echochamber.base.json_rows import Numeral, Row, json_file, json_lines
-from echochamber.base.reading import COMPRESSED, decoded, explained_read, first_line, read_lines, unreadable
 
 BATCH_ROWS = 1000
 

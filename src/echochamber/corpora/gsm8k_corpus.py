@@ -13,7 +13,6 @@ from typing import Literal
 from pydantic import field_validator
 
 from echochamber.base import Problem, Row, read_files, text_field
-from echochamber.corpora.files import FILE_CHUNK_ROWS
 from echochamber.corpora.gsm8k_solutions import (
     ANNOTATION,
     NotConvertible,
@@ -22,6 +21,7 @@ from echochamber.corpora.gsm8k_solutions import (
     structure_of_solution,
 )
 from echochamber.corpora.identity import text_key
+from echochamber.corpora.local_files import FILE_CHUNK_ROWS
 from echochamber.corpora.sources import BaseSource, Example, register_source, text_example
 from echochamber.corpora.tasks import (
     BaseTask,

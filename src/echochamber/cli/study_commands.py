@@ -48,7 +48,7 @@ def run(
     ] = None,
 ) -> None:
     """Run a study: train, post-train, measure, report. Continues where it stopped."""
-    from echochamber.cli.tables import print_rows
+    from echochamber.cli.terminal import print_rows
     from echochamber.study import ExecutorOptions, check_run, estimate, open_study, run_study
     from echochamber.train import start_world
 
@@ -106,7 +106,7 @@ def status(
     runs: Annotated[Path, RUNS] = Path("runs"),
 ) -> None:
     """Show which stages of a study are done, started, waiting or failed, what each took, what has changed."""
-    from echochamber.cli.tables import print_rows
+    from echochamber.cli.terminal import print_rows
     from echochamber.study import open_study, status_rows
 
     opened = open_study(study, overrides or [], runs)
@@ -137,7 +137,7 @@ def forecast(
     """Forecast the winning format from the base model's samples alone."""
     from echochamber.analysis import Run, select, trajectories
     from echochamber.analysis.forecast import forecast as forecasts
-    from echochamber.cli.tables import print_rows
+    from echochamber.cli.terminal import print_rows
     from echochamber.study import find_run
 
     for base in select(trajectories(Run(find_run(run, runs)))):
@@ -177,7 +177,7 @@ def evaluate(
     runs: Annotated[Path, RUNS] = Path("runs"),
 ) -> None:
     """Measure a trained model of a study again: other problems, more samples, another temperature."""
-    from echochamber.cli.tables import print_rows
+    from echochamber.cli.terminal import print_rows
     from echochamber.study import evaluate_model, open_study
 
     asked: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""Grading a file of completions: a table in (see `base.tables`), one JSON line per row out, order kept."""
+"""Grading a file of completions: rows in (see `base.data_files`), one line of JSON out per row."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def grade_file(
     """Grade every row of a file.
 
     Args:
-        path: JSON Lines, JSON, CSV or Parquet, as its name says; what it may hold stands in `base.tables`.
+        path: JSON Lines, JSON, CSV or Parquet, as its name says; see `base.data_files`.
         completion, gold: keys of the two fields.
         rules: by which answers are compared: `gsm8k`, `math`, `aime` or a registered name.
         out: written atomically, one JSON object a row in order: `format`, `outcome`, `answer`, `reward`

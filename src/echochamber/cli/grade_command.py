@@ -40,7 +40,7 @@ def grade(
     Tier 1 runs programs in an interpreter of its own; tier 2 adds confined CPython with numpy and sympy.
     A program that needs a tier not given here is `unsupported` and earns 0.
     """
-    from echochamber.cli.tables import print_rows
+    from echochamber.cli.terminal import print_rows
     from echochamber.verify import grade_file
 
     summary = grade_file(
