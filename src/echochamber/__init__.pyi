@@ -1,0 +1,21 @@
+from .corpora import register_source, register_task
+from .formats import classify, register_format
+from .rl import register_algorithm, register_reward
+from .study.results import Result, Results, load, run
+from .verify import grade
+
+__version__: str
+
+__all__ = [
+    "Result",
+    "Results",
+    "classify",
+    "grade",
+    "load",
+    "register_algorithm",
+    "register_format",
+    "register_reward",
+    "register_source",
+    "register_task",
+    "run",
+]
