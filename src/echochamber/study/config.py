@@ -130,7 +130,7 @@ class StudyConfig(Config):
         tokenizer: how the tokenizer is trained or where it is loaded from.
         mixtures: named recipes over the sources; every size is pretrained on every mixture.
         model: sizes and context.
-        pretrain: optimisation of pretraining.
+        pretrain: optimization of pretraining.
         models: named models made elsewhere; every arm is run from each of them.
         max_leaked_share: share of an evaluation set's questions that training documents may hold word for
             word; above it the run stops before anything is trained.
@@ -183,7 +183,7 @@ class StudyConfig(Config):
 
     @property
     def trained(self) -> tuple[ModelChoice, PretrainConfig]:
-        """Sizes and optimisation, in a study that trains its base models."""
+        """Sizes and optimization, in a study that trains its base models."""
         assert self.model is not None and self.pretrain is not None
         return self.model, self.pretrain
 

@@ -22,12 +22,12 @@ from echochamber.base import (
 )
 from echochamber.study.executors import Executor
 from echochamber.study.make import StageEnd
-from echochamber.study.store import DAMAGED, Stage, Store, spoilt_clocks
+from echochamber.study.store import DAMAGED, Stage, Store, damaged_clocks
 
 # Where a run folder keeps what went wrong with stages: one small file each, for `status`.
 FAILED = "failed"
 
-# How often a stage is started again after its process died without a word.
+# How often a stage is started again after its process died without a message.
 _MOST_LOSSES = 3
 
 
@@ -130,7 +130,7 @@ class Driver:
     def _look_up(self, stage: Stage) -> bool:
         """Take a stage that lies in the store already, once its files are checked.
 
-        A damaged one is moved aside, aloud, so that the stage is made again.
+        A damaged one is moved aside and announced, so that the stage is made again.
         """
         state, head = self._store.state(stage), self._heads[stage.folder_name]
         if state in ("waiting", "started"):
@@ -138,11 +138,11 @@ class Driver:
         reason = self._store.damage(stage)
         if reason:
             where = set_aside(self._store.path(stage), self._run / DAMAGED)
-            say(f"{head}: {reason}; what was there lies in {where} now, the stage is made again")
+            say(f"{head}: {reason}; what was there is kept in {where}, and the stage is made again")
             return False
-        for path in spoilt_clocks(self._store.path(stage)):
+        for path in damaged_clocks(self._store.path(stage)):
             where = set_aside(path, self._run / DAMAGED / stage.folder_name)
-            say(f"{head}: {path} is damaged, its times are lost; what was there lies in {where} now")
+            say(f"{head}: {path} is damaged and its times are lost; what was there is kept in {where}")
         self._store.tidy(stage)
         del self._waiting[stage.folder_name]
         self._finished.add(stage.folder_name)

@@ -101,7 +101,7 @@ class ExecutorOptions:
 
 
 def _check_kinds(given: Mapping[str, Resources]) -> None:
-    """Refuse needs of what is no kind of stage."""
+    """Refuse resources that are given for no kind of stage."""
     for name in given:
         if name not in (*STAGES, DEFAULT):
             known = [*STAGES, DEFAULT]

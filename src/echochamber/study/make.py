@@ -30,11 +30,11 @@ class StageEnd:
     Attributes:
         folder_name: which stage.
         state: `done`; `failed` with a reason of its own; `stopped` because it was asked to; `lost` because
-            its process died without a word, and may be started again.
+            its process died without a message, and may be started again.
         seconds: compute time over all its runs, when done.
         reason: one sentence.
-        users: whether the reason is the user's to mend (exit code 2).
-        trace: the traceback of an error that is no sentence of ours.
+        users: whether the user can mend it (exit code 2).
+        trace: the traceback of an error that is not one of ours.
     """
 
     folder_name: str

@@ -89,8 +89,8 @@ def run_study(
 ) -> list[dict[str, Any]]:
     """Make every missing stage, gather the results, write the report.
 
-    Under torchrun every process calls this; the main one does what is said here, the others take part in
-    pretraining and post-training and return nothing.
+    Under torchrun every process calls this; the main one does all of it, the others join pretraining and
+    post-training and return nothing.
 
     Args:
         study: from `open_study`.

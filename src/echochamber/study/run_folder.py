@@ -25,6 +25,7 @@ from echochamber.base import (
     write_file,
     write_json,
 )
+from echochamber.evaluation import SCHEMA
 from echochamber.study.config import StudyConfig
 from echochamber.study.plan import Plan
 from echochamber.study.reading import load_study
@@ -83,7 +84,7 @@ def clear_way(folder: Path) -> None:
         if os.path.lexists(path) and not right:
             where = set_aside(path, folder / DAMAGED)
             say(
-                f"{path} is not a {'file' if path in files else 'folder'}; what was there lies in {where} now"
+                f"{path} is not a {'file' if path in files else 'folder'}; what was there is kept in {where}"
             )
 
 
@@ -149,14 +150,14 @@ def _shown_stages(folder: Path) -> set[str] | None:
     if "stages" in (stamp := read_stamp(folder)):
         return set(stamp["stages"])
     try:
-        planned = read_json(folder / PLAN)
+        planned = read_json(folder / PLAN)["stages"]
         return {Path(stage["folder"]).name for stage in planned if stage["stage"] in MEASURED}
     except (EchoError, KeyError, TypeError):
         return None
 
 
 def _resolved(folder: Path) -> list[dict[str, Any]]:
-    """The resolved study of what is shown, one config for each sweep point; empty if it cannot be read."""
+    """The resolved study of what is shown, one config per point of the sweep; empty if it cannot be read."""
     try:
         found = list(yaml.safe_load_all((folder / STUDY).read_text(encoding="utf-8")))
     except (OSError, ValueError, yaml.YAMLError):
@@ -197,7 +198,7 @@ def _data_seed(study: Mapping[str, Any], seeds: Sequence[Any]) -> Any:
 
 
 def _lost(key: str, old: Any, new: Any) -> list[tuple[str, Any, Any]]:
-    """Values of the old part that the new one lacks or has otherwise; what only the new one has is growth."""
+    """Values of the old part that the new one lacks or changes; what only the new one has is growth."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         return [change for name in old for change in _lost(f"{key}.{name}", old[name], new.get(name))]
     grown = key == "model.sizes" and isinstance(old, list) and isinstance(new, list) and set(old) <= set(new)
@@ -209,7 +210,7 @@ def _half_kept(folder: Path) -> Path:
 
 
 def _keep(folder: Path) -> Path:
-    """Move what is shown to a numbered folder under `earlier/`; the next run mends a kill in between.
+    """Move what is shown to a numbered folder under `earlier/`; the next run completes a move that was killed.
 
     Results that an earlier folder holds already, byte for byte, are not kept twice.
     """
@@ -240,16 +241,19 @@ def describe(folder: Path, variants: Sequence[tuple[str, StudyConfig]], plan: Pl
     write_file(folder / STUDY, _resolved_text(variants))
     write_json(
         folder / PLAN,
-        [
-            {
-                "stage": s.kind,
-                "title": s.title,
-                "key": s.key,
-                "seed": s.seed,
-                "folder": f"store/{s.folder_name}",
-            }
-            for s in plan.stages
-        ],
+        {
+            "schema": SCHEMA,
+            "stages": [
+                {
+                    "stage": stage.kind,
+                    "title": stage.title,
+                    "key": stage.key,
+                    "seed": stage.seed,
+                    "folder": f"store/{stage.folder_name}",
+                }
+                for stage in plan.stages
+            ],
+        },
     )
     write_json(folder / ENVIRONMENT, {**environment(), "commit": _commit(), "host": platform.node()})
 

@@ -24,16 +24,17 @@ from echochamber.base import (
     read_json,
     write_json,
 )
+from echochamber.evaluation import SCHEMA
 
 # Where a run folder keeps what was found damaged, for people to look at or remove.
 DAMAGED = "damaged"
 MANIFEST = "manifest.json"
-# What an interrupted stage needs to go on and a finished one does not.
 CODE = "code.json"
 IDENTITY = "stage.json"
 # Wall-clock files of a stage lie beside its results and are part of none of them.
 SECONDS, TIMING = "seconds.json", "timing.jsonl"
 CLOCK_FILES = (TIMING, SECONDS)
+# What an interrupted stage needs to go on and a finished one does not.
 SCRATCH = ("checkpoints", "verdicts*.jsonl", CODE, IDENTITY)
 # Rooms that only show results: a change there cannot make a half-finished stage inconsistent.
 _SHOWING_ROOMS = ("analysis", "bench", "cli", "report")
@@ -171,7 +172,11 @@ class Store:
         """What is wrong with a finished stage, in words; empty if every file is as its manifest says.
 
         A stage that was made from other results than its inputs hold now is wrong too: an input was made
-        again, and gave other bytes on this machine.
+        again, and gave other bytes on this machine. A stage of an older schema is taken as it is: where its
+        results have another form today, its key is another one.
+
+        Raises:
+            InputError: a newer version of echochamber finished it.
         """
         folder = self.path(stage)
         try:
@@ -180,6 +185,11 @@ class Store:
             return str(error)
         if not isinstance(manifest, dict) or manifest.pop("sha256", "") != digest(manifest):
             return f"{folder / MANIFEST} is damaged"
+        if (schema := manifest.get("schema", 1)) > SCHEMA:
+            raise InputError(
+                f"{folder} was finished by a newer version of echochamber (its records have schema {schema}, "
+                f"this version knows {SCHEMA}); use that version, or give this run a place of its own with --runs"
+            )
         for name, facts in manifest["files"].items():
             path = folder / name
             try:
@@ -265,6 +275,7 @@ class Store:
                 if path.is_file() and not scratch and name.parts[0] not in (MANIFEST, *CLOCK_FILES):
                     files[str(name)] = {"bytes": path.stat().st_size, "sha256": digest_file(path)}
             manifest = {
+                "schema": SCHEMA,
                 **identity(stage),
                 "files": files,
                 "made_from": {name: self._content(other) for name, other in stage.inputs.items()},
@@ -321,16 +332,16 @@ def write_seconds(folder: Path, seconds: float) -> None:
     write_json(folder / SECONDS, {"seconds": seconds})
 
 
-def spoilt_clocks(folder: Path) -> list[Path]:
+def damaged_clocks(folder: Path) -> list[Path]:
     """The clock files of a stage that are there and cannot be read."""
-    spoilt = [folder / SECONDS] if read_seconds(folder) is None else []
+    damaged = [folder / SECONDS] if read_seconds(folder) is None else []
     try:
         lines = (folder / TIMING).read_text(encoding="utf-8").splitlines()
         if not all(_is_clock(json.loads(line)) for line in lines):
-            spoilt.append(folder / TIMING)
+            damaged.append(folder / TIMING)
     except (OSError, ValueError):
-        spoilt.append(folder / TIMING)
-    return [path for path in spoilt if path.exists()]
+        damaged.append(folder / TIMING)
+    return [path for path in damaged if path.exists()]
 
 
 def _is_clock(row: Any) -> bool:
