@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Literal, Protocol, Self, cast
 
 from echochamber.base import InputError, did_you_mean
+from echochamber.base.lazy import torch
 from echochamber.study.config import Resources, SlurmConfig
 from echochamber.study.make import StageEnd, make_stage
 from echochamber.study.ray_executor import RayExecutor
@@ -113,8 +114,6 @@ def _check_kinds(given: Mapping[str, Resources]) -> None:
 
 def _resources_by_kind(given: Mapping[str, Resources]) -> dict[str, Resources]:
     """The needs of every kind of stage, with the number of cores filled in."""
-    import torch
-
     default = given.get(DEFAULT, Resources())
     chosen = {kind: given.get(kind, default) for kind in STAGES}
     return {

@@ -14,6 +14,7 @@ from typing import Literal
 
 from echochamber import train
 from echochamber.base import EchoError, InputError, Interrupted, RunLock, explained_disk, stop_signals
+from echochamber.base.lazy import torch
 from echochamber.study.reading import import_modules
 from echochamber.study.stages import STAGES, StageContext
 from echochamber.study.store import Stage, Store, read_seconds, write_seconds
@@ -136,8 +137,6 @@ class Job:
     @classmethod
     def of(cls, stage: Stage, store: Store, stop_flag: Path) -> Job:
         """The job that makes a stage of this process's store, under this process's settings."""
-        import torch
-
         passed = {name: value for name, value in os.environ.items() if name.startswith(_PASSED_ON)}
         threads = torch.get_num_threads()
         return cls(stage, store.folder.absolute(), threads, Path.cwd(), stop_flag.absolute(), passed)
@@ -145,8 +144,6 @@ class Job:
 
 def do_job(job: Job) -> StageEnd:
     """Make the stage of a job in this process, which does nothing else."""
-    import torch
-
     name = job.stage.folder_name
     os.environ.update(job.environment)
     try:

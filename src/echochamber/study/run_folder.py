@@ -83,9 +83,7 @@ def clear_way(folder: Path) -> None:
         right = path.is_file() if path in files else path.is_dir()
         if os.path.lexists(path) and not right:
             where = set_aside(path, folder / DAMAGED)
-            say(
-                f"{path} is not a {'file' if path in files else 'folder'}; what was there is kept in {where}"
-            )
+            say(f"{path} is not a {'file' if path in files else 'folder'}; what was there is kept in {where}")
 
 
 def make_room(folder: Path, plan: Plan, configs: Sequence[StudyConfig], *, replace: bool) -> None:
@@ -210,7 +208,7 @@ def _half_kept(folder: Path) -> Path:
 
 
 def _keep(folder: Path) -> Path:
-    """Move what is shown to a numbered folder under `earlier/`; the next run completes a move that was killed.
+    """Move what is shown to a numbered folder under `earlier/`; the next run completes a killed move.
 
     Results that an earlier folder holds already, byte for byte, are not kept twice.
     """

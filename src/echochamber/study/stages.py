@@ -13,11 +13,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from pydantic import TypeAdapter
 
 from echochamber import corpora, evaluation, model, rl, rollout, train, verify
 from echochamber.base import InputError, Problem, derive_seed, note, write_file, write_json
+from echochamber.base.lazy import torch
 from echochamber.study.importing import read_model, write_model
 
 TABLES = "completions"

@@ -13,6 +13,9 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy
+
+from echochamber import __version__, train
 from echochamber.base import (
     EchoError,
     InputError,
@@ -24,6 +27,7 @@ from echochamber.base import (
     read_json,
     write_json,
 )
+from echochamber.base.lazy import torch
 from echochamber.evaluation import SCHEMA
 
 # Where a run folder keeps what was found damaged, for people to look at or remove.
@@ -86,13 +90,7 @@ class Stage:
 @lru_cache(maxsize=1)
 def environment() -> dict[str, Any]:
     """What could make the same config give other bits on another machine."""
-    import numpy
-    import torch
-
-    from echochamber import __version__
-    from echochamber.train import start_world
-
-    world = start_world()
+    world = train.start_world()
     on_gpu = world.device.type == "cuda"
     return {
         "echochamber": __version__,
@@ -187,8 +185,8 @@ class Store:
             return f"{folder / MANIFEST} is damaged"
         if (schema := manifest.get("schema", 1)) > SCHEMA:
             raise InputError(
-                f"{folder} was finished by a newer version of echochamber (its records have schema {schema}, "
-                f"this version knows {SCHEMA}); use that version, or give this run a place of its own with --runs"
+                f"{folder} was finished by a newer version of echochamber (schema {schema}, this one "
+                f"knows {SCHEMA}); use that version, or give this run a place of its own with --runs"
             )
         for name, facts in manifest["files"].items():
             path = folder / name

@@ -13,11 +13,10 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
+from echochamber import rl, train
 from echochamber.base import EchoError, InputError, say_error, stop_signals
-from echochamber.rl import RLConfig
 from echochamber.study.config import StudyConfig
 from echochamber.study.store import Stage
-from echochamber.train import World, all_left, another_ended, ends_first, start_world
 
 SHARED = ("pretrain", "arm")
 # How long a process that failed in a shared stage waits for the others to fail likewise.
@@ -30,7 +29,7 @@ def check_processes(configs: Sequence[StudyConfig], executor: str) -> None:
     Raises:
         InputError: a batch is not divisible by the number of processes, or another executor is asked for.
     """
-    world = start_world()
+    world = train.start_world()
     if world.size > 1 and executor != "local":
         raise InputError(
             f"--executor {executor} under torchrun: expected one or the other; start the driver without "
@@ -43,7 +42,7 @@ def check_processes(configs: Sequence[StudyConfig], executor: str) -> None:
             check_arm(arm, world, f"arms.{name}.")
 
 
-def check_arm(arm: RLConfig, world: World, prefix: str = "") -> None:
+def check_arm(arm: rl.RLConfig, world: train.World, prefix: str = "") -> None:
     """Refuse an arm whose batches the processes cannot share evenly.
 
     Raises:
@@ -59,7 +58,7 @@ def letting_others_go() -> Iterator[None]:
 
     An `EchoError` that ends it is raised in the others too.
     """
-    world = start_world()
+    world = train.start_world()
     if world.size == 1:
         yield
         return
@@ -75,7 +74,7 @@ def letting_others_go() -> Iterator[None]:
 @contextmanager
 def joined_by_others(stage: Stage) -> Iterator[None]:
     """Around a stage that the main process runs: the others run it too if it is a shared one."""
-    world = start_world()
+    world = train.start_world()
     if world.size == 1 or stage.kind not in SHARED:
         yield
         return
@@ -92,7 +91,7 @@ def join(stages: Sequence[Stage], run_stage: Callable[[Stage], None]) -> None:
     Raises:
         EchoError: what the main process ended with.
     """
-    world, by_key = start_world(), {stage.key: stage for stage in stages}
+    world, by_key = train.start_world(), {stage.key: stage for stage in stages}
     with stop_signals():
         while (key := _send(world, None)) is not None:
             # The main process meets the same error and reports it.
@@ -107,17 +106,19 @@ def _leaving_together(stage: Stage) -> Iterator[None]:
     An error of one process alone leaves the others in the middle of an exchange, so it ends the job: that
     process prints its sentence, the others print nothing.
     """
-    what = f"echochamber/left/{stage.key}/{next(_numbers)}"
+    world, what = train.start_world(), f"echochamber/left/{stage.key}/{next(_numbers)}"
     try:
         yield
     except Exception as error:
-        if another_ended() or not all_left(start_world(), what, patience_seconds=PATIENCE_SECONDS):
-            if ends_first():
+        if train.another_ended() or not train.all_left(
+            train.start_world(), what, patience_seconds=PATIENCE_SECONDS
+        ):
+            if train.ends_first():
                 sentence = str(error) if isinstance(error, EchoError) else traceback.format_exc()
                 say_error(sentence)
             raise SystemExit(1) from error
         raise
-    if not all_left(start_world(), what, patience_seconds=math.inf):
+    if not train.all_left(world, what, patience_seconds=math.inf):
         raise SystemExit(1)
 
 
@@ -125,7 +126,7 @@ def _leaving_together(stage: Stage) -> Iterator[None]:
 _numbers = itertools.count()
 
 
-def _send(world: World, order: str | EchoError | None) -> str | None:
+def _send(world: train.World, order: str | EchoError | None) -> str | None:
     """The main process's order, in every process; raised if it is an error."""
 
     def say() -> str | None:
