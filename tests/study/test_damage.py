@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from echochamber.base import InputError, listening, read_json
+from echochamber.base import InputError, digest, listening, read_json, write_json
+from echochamber.evaluation import SCHEMA
 from echochamber.study import Study, load_trained, open_study, redraw, run_study, status_rows
 from echochamber.study.run_folder import digests
 from echochamber.study.stages import STAGES, StageContext
@@ -241,3 +242,22 @@ def test_files_that_may_not_be_read_are_damaged(copy: Study, monkeypatch: pytest
         copy.store.require(stage)
     monkeypatch.setattr("echochamber.study.run_folder.digest_file", refuse)
     assert set(digests(copy.folder).values()) == {""}
+
+
+def _rewritten(manifest: Path, **changes: int | None) -> None:
+    content = {**read_json(manifest), **changes}
+    content = {key: value for key, value in content.items() if value is not None and key != "sha256"}
+    write_json(manifest, {**content, "sha256": digest(content)})
+
+
+def test_a_stage_of_an_older_schema_is_taken_and_one_of_a_newer_is_refused(copy: Study) -> None:
+    """Manifests carried no schema before it was counted; the key says whether the results still fit."""
+    tokenizer = next(stage for stage in copy.plan.stages if stage.kind == "tokenizer")
+    manifest = copy.store.path(tokenizer) / "manifest.json"
+    assert read_json(manifest)["schema"] == SCHEMA
+    _rewritten(manifest, schema=None)
+    assert is_quiet(ran(copy))
+    _rewritten(manifest, schema=SCHEMA + 1)
+    with pytest.raises(InputError, match=rf"newer version of echochamber \(schema {SCHEMA + 1}, this one"):
+        run_study(copy)
+    assert copy.store.path(tokenizer).is_dir()
