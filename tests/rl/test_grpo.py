@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from rl_toy import ToyGrader, toy_policy, train_toy
+from rl_toy import toy_policy, train_toy
 
 from echochamber.rl import GRPOConfig, group_advantages
 from echochamber.train import OptimizerConfig
@@ -84,16 +84,6 @@ def test_control_rewards_ignore_the_answers(tmp_path: Path, reward: str) -> None
         assert all(row["no_signal_fraction"] == 1.0 for row in rows)
         assert rows[0]["grad_norm"] < 1e-5
         assert len(read(tmp_path, "alarms.jsonl")) == 1
-
-
-def test_a_finished_run_does_nothing_again(tmp_path: Path) -> None:
-    config = GRPOConfig(**{**SETTINGS, "steps": 2})
-    train_toy(config, tmp_path)
-    before = (tmp_path / "model" / "model.safetensors").read_bytes()
-    grader = ToyGrader()
-    train_toy(config, tmp_path, grader=grader)
-    assert grader.calls == 0
-    assert (tmp_path / "model" / "model.safetensors").read_bytes() == before
 
 
 class Killed(Exception):

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 import torch
-from rl_toy import ToyGrader, ToyTokenizer, toy_policy, toy_problems
+from rl_arms import arm, read
+from rl_toy import ToyGrader, ToyTokenizer, toy_policy, toy_problems, train_toy
 from torch import Tensor
 
 from echochamber.model import Transformer
@@ -20,8 +21,8 @@ from echochamber.rl import (
     RLOOConfig,
     RolloutBatch,
     group_advantages,
+    packing,
 )
-from echochamber.rl import microbatches as packing
 from echochamber.rl.microbatches import Microbatch, token_outputs
 from echochamber.rollout import NativeEngine
 from echochamber.train import OptimizerConfig
@@ -217,3 +218,11 @@ def test_a_reference_kept_elsewhere_says_the_same(where: Any) -> None:
         assert torch.equal(found["host"], found["device"])
     else:
         assert 0 < (found["bfloat16"] - found["device"]).abs().max() < 0.1
+
+
+def test_adaptive_kl_moves_the_coefficient(tmp_path: Path) -> None:
+    train_toy(arm("grpo, KL in the reward, steered", tmp_path), tmp_path)
+    coefficients = [row["kl_coefficient"] for row in read(tmp_path)]
+    # KL starts at 0, below its target: the coefficient falls by the bounded step 0.2 x 24 / 100.
+    assert coefficients[0] == 0.1
+    assert coefficients[1] == pytest.approx(0.1 * (1 - 0.2 * 24 / 100), rel=1e-12)

@@ -1,7 +1,12 @@
 """PPO's critic: rewards of tokens and returns by hand, GAE against its defining sum, the value loss."""
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
+from rl_arms import arm, read
+from rl_toy import toy_policy, train_toy
 from torch import Tensor
 
 from echochamber.rl.ppo import clipped_value_loss, explained_variance, gae, token_rewards
@@ -76,3 +81,17 @@ def test_the_gradient_of_the_value_loss_is_that_of_the_larger_error() -> None:
     loss.sum().backward()
     assert value.grad is not None
     torch.testing.assert_close(value.grad, torch.tensor([[0.0, -1.0, 0.05, 0.0]], dtype=torch.float64))
+
+
+def test_ppo_records_its_critic_and_warms_it_up(tmp_path: Path) -> None:
+    start = toy_policy().state_dict()
+    policy = toy_policy()
+    moved: list[bool] = []
+
+    def look(step: int, current: Any) -> None:
+        moved.append(any(not v.equal(start[k]) for k, v in current.state_dict().items()))
+
+    train_toy(arm("ppo", tmp_path), tmp_path, policy=policy, steps=(1, 2), on_step=look)
+    assert moved == [False, True]
+    rows = read(tmp_path)
+    assert all({"value_loss", "explained_variance", "critic_grad_norm"} <= row.keys() for row in rows)

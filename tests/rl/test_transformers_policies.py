@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import torch
+from rl_arms import arm
 from rl_toy import toy_policy, train_toy
-from test_algorithms import arm
 
 from echochamber.base import read_json
 from echochamber.model import HFPolicy, load_policy

@@ -211,11 +211,6 @@ class RewardConfig(RLConfig):
         """None: asked in rounds."""
         return None
 
-    @property
-    def questions_at_once(self) -> int:
-        """Questions whose completions are sampled together, by all processes."""
-        return QUESTIONS_AT_ONCE
-
     def check(self, context: Context) -> None:
         """Refuse a task without problems, and prompts that leave no room for a completion."""
         if not context.problems:
@@ -233,7 +228,8 @@ class RewardConfig(RLConfig):
 
     def gpu_bytes(self, shape: ModelConfig, *, num_processes: int = 1) -> dict[str, float]:
         """Training, and the engine with the completions of one process."""
-        completions = max(1, self.questions_at_once // num_processes) * self.samples_per_prompt
+        questions = self.questions_per_step or QUESTIONS_AT_ONCE
+        completions = max(1, questions // num_processes) * self.samples_per_prompt
         return super().gpu_bytes(shape, num_processes=num_processes) | rollout_bytes(
             shape, completions=completions, context=shape.context_length
         )
@@ -342,11 +338,6 @@ class PolicyGradientConfig(RewardConfig):
 
     @property
     def questions_per_step(self) -> int:
-        """All questions of a rollout."""
-        return self.prompts_per_step
-
-    @property
-    def questions_at_once(self) -> int:
         """All questions of a rollout."""
         return self.prompts_per_step
 

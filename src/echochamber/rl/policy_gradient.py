@@ -23,7 +23,8 @@ from echochamber.base.lazy import torch
 from echochamber.rl import objectives as obj
 from echochamber.rl.config import PolicyGradientConfig
 from echochamber.rl.learner import Learner
-from echochamber.rl.microbatches import Microbatch, Sample, TokenOutputs, plan_microbatches, token_outputs
+from echochamber.rl.microbatches import Microbatch, TokenOutputs, token_outputs
+from echochamber.rl.packing import Sample, plan_microbatches
 from echochamber.rl.rollouts import Rollouts, collect, questions_of_step, with_signal
 from echochamber.rl.step_metrics import completion_row, logprob_row, pooled, ratio_row, reward_row
 from echochamber.train import make_optimizer

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from echochamber.base import InputError, Problem, derive_seed
 from echochamber.base.lazy import torch
-from echochamber.rl.microbatches import Sample
+from echochamber.rl.packing import Sample
 from echochamber.rl.rewards import REWARDS
 from echochamber.rl.step_metrics import no_signal
 from echochamber.rollout import Completion, grade, sample

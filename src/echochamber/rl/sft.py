@@ -17,7 +17,8 @@ from echochamber.base import InputError, derive_seed, note
 from echochamber.corpora import SourceConfig, open_source
 from echochamber.rl.config import PAPER_OPTIMIZER, Documents, RLConfig, Workload, register_algorithm
 from echochamber.rl.learner import Learner
-from echochamber.rl.microbatches import Microbatch, Sample, plan_microbatches, response_hidden
+from echochamber.rl.microbatches import Microbatch, response_hidden
+from echochamber.rl.packing import Sample, plan_microbatches
 from echochamber.train import OptimizerConfig, make_optimizer
 
 if TYPE_CHECKING:
