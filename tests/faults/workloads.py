@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 
 from echochamber.base import RunLock, stop_signals
 from echochamber.model import ModelConfig, build
-from echochamber.train import OptimizerConfig, PretrainConfig, discard, fit
+from echochamber.train import OptimizerConfig, PretrainConfig, fit
 
 VOCAB = 13
 
@@ -54,7 +55,7 @@ def pretrain(folder: str, corpus: CountingCorpus | None = None) -> None:
             policy = build(shape, seed=0)
             fit(policy, corpus or CountingCorpus(), config, target, seed=1)
             policy.write(target / "model")
-        discard(target / "checkpoints")
+        shutil.rmtree(target / "checkpoints", ignore_errors=True)
 
 
 class SlowCorpus(CountingCorpus):

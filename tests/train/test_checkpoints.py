@@ -8,7 +8,8 @@ import torch
 from safetensors.torch import load_file
 
 from echochamber.base import EchoError, files
-from echochamber.train import Retention, checkpoints, discard, newest, restore, save_checkpoint
+from echochamber.train import Retention, checkpoints
+from echochamber.train.checkpoints import newest, restore, save_checkpoint
 from echochamber.train.tensorfile import write_tensors
 
 TENSORS = {
@@ -130,14 +131,11 @@ def test_a_full_disk_leaves_the_earlier_checkpoint(tmp_path: Path, monkeypatch: 
     assert names(tmp_path) == ["step-00000003"]
 
 
-def test_discard_leaves_nothing_and_can_be_repeated(tmp_path: Path) -> None:
-    save(tmp_path / "c", 3)
-    (tmp_path / "c" / "damaged-step-00000002").mkdir()
-    assert newest(tmp_path / "c") == tmp_path / "c" / "step-00000003"
-    discard(tmp_path / "c")
-    discard(tmp_path / "c")
-    assert not (tmp_path / "c").exists()
+def test_the_newest_is_the_one_of_the_highest_step(tmp_path: Path) -> None:
     assert newest(tmp_path / "c") is None
+    save(tmp_path / "c", 3)
+    (tmp_path / "c" / "damaged-step-00000004").mkdir()
+    assert newest(tmp_path / "c") == tmp_path / "c" / "step-00000003"
 
 
 def test_the_manifest_names_its_files(tmp_path: Path) -> None:

@@ -10,12 +10,11 @@ from echochamber.train import (
     LossSum,
     NonFiniteError,
     OptimizerConfig,
-    learning_rate_at,
     make_optimizer,
     optimizer_step,
-    set_learning_rate,
     train_step,
 )
+from echochamber.train.optimizer import learning_rate_at, set_learning_rate
 
 
 def cross_entropy(logits: torch.Tensor, targets: torch.Tensor) -> LossSum:
@@ -138,7 +137,7 @@ def test_warmup_fraction_counts_steps() -> None:
 
 
 def test_fused_adamw_is_the_plain_update() -> None:
-    """Three updates of the optimiser we make equal the textbook's, arXiv:1711.05101 algorithm 2."""
+    """Three updates of the optimizer we make equal the textbook's, arXiv:1711.05101 algorithm 2."""
     model = tiny_model()
     config = OptimizerConfig(learning_rate=0.01, weight_decay=0.1)
     optimizer = make_optimizer(model, config)

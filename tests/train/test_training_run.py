@@ -1,4 +1,4 @@
-"""The resumable loop: modules, optimisers, extras and logs come back together."""
+"""The resumable loop: modules, optimizers, extras and logs come back together."""
 
 import json
 import math
@@ -11,15 +11,13 @@ from torch import nn
 from echochamber.base import EchoError
 from echochamber.train import (
     LossSum,
-    MetricsLog,
     NonFiniteError,
     OptimizerConfig,
-    TimingLog,
     TrainingRun,
     make_optimizer,
-    total_seconds,
     train_step,
 )
+from echochamber.train.logs import MetricsLog, TimingLog, total_seconds
 from echochamber.train.training_run import load_optimizer_tensors, optimizer_tensors
 
 

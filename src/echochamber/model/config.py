@@ -1,4 +1,4 @@
-"""Sizes of the transformer and what follows from them: parameters and arithmetic."""
+"""Sizes of the transformer, and the parameters and arithmetic that follow from them."""
 
 from __future__ import annotations
 

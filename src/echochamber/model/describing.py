@@ -17,7 +17,7 @@ from echochamber.model.config import ModelConfig, num_parameters
 from echochamber.model.files import ARCHITECTURE, CONFIG_FILE, read_description
 from echochamber.model.reading import ORIGINAL_TYPES, hf_model_config, weight_files
 
-# Names under which architectures of transformers keep what we need; the first that is there counts.
+# Names under which architectures of transformers keep what we need; the first one found counts.
 _WIDTH = ("hidden_size", "n_embd", "d_model")
 _LAYERS = ("num_hidden_layers", "n_layer", "num_layers")
 _CONTEXT = ("max_position_embeddings", "n_positions", "n_ctx", "max_sequence_length")

@@ -36,7 +36,7 @@ def write_weights(state: Mapping[str, Tensor], folder: Path, description: Mappin
 
     with explained_write(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        # An older model of that name stops being readable before its weights change.
+        # An older model in that folder must stop being readable before its weights change.
         (folder / CONFIG_FILE).unlink(missing_ok=True)
     plain = {name: tensor.detach().to("cpu").contiguous() for name, tensor in state.items()}
     write_file(folder / WEIGHTS_FILE, save(plain, metadata={"format": "pt"}))

@@ -4,7 +4,7 @@ Left to autograd, slicing a fused projection costs a zero-filled copy and an add
 backward pass, and rotary positions cost ten kernels; here both are a few passes over one buffer. The
 forward arithmetic is, product by product, that of the textbook form, so the results are the same bits.
 
-Shapes: B sequences, T tokens, H heads, W entries a head, M inner width of the SwiGLU.
+Shapes: B sequences, T tokens, H heads, W entries per head, M inner width of the SwiGLU.
 """
 
 from __future__ import annotations

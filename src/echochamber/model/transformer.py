@@ -3,7 +3,7 @@
 Queries, keys and values come from one matrix, gate and up of the SwiGLU from another: the products
 are the same numbers, made in fewer and larger calls.
 
-Shapes: B sequences, T tokens, D width, V vocabulary, H heads, W entries a head, M SwiGLU inner width.
+Shapes: B sequences, T tokens, D width, V vocabulary, H heads, W entries per head, M SwiGLU inner width.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Block(nn.Module):
 class Transformer(Policy):
     """Tokens to logits.
 
-    The weights of a new instance are uninitialised memory: use `build` or `load_policy`.
+    The weights of a new instance are uninitialized memory: use `build` or `load_policy`.
 
     Attributes:
         config: everything that decides its shape.

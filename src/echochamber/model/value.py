@@ -1,4 +1,4 @@
-"""The critic of PPO: one number a token from hidden states.
+"""The critic of PPO: one number per token, from hidden states.
 
 Shapes: B sequences, T tokens, D width.
 """
@@ -39,7 +39,7 @@ class ValueModel(nn.Module):
         super().__init__()
         self.trunk = trunk
         self.head = ValueHead(trunk.config.d_model, seed=seed)
-        # The optimiser should not carry the weights of logits that nobody asks for.
+        # The optimizer should not carry the weights of logits that nobody asks for.
         trunk.drop_head()
 
     def forward(self, tokens_BT: Tensor, *, positions_BT: Tensor | None = None) -> Tensor:

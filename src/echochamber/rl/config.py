@@ -20,9 +20,9 @@ from echochamber.model import ModelConfig, num_parameters
 from echochamber.rl.objectives import Aggregation, Estimator, RatioLevel
 from echochamber.rl.rewards import REWARDS
 from echochamber.rollout import Sampling, rollout_bytes
-from echochamber.train import OptimizerConfig
-from echochamber.train.memory import (
+from echochamber.train import (
     WORKSPACE_BYTES,
+    OptimizerConfig,
     activation_bytes_per_token,
     kept_bytes,
     microbatch_that_fits,

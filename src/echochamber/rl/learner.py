@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 from echochamber import train
 from echochamber.base.lazy import torch
 from echochamber.corpora import NOTHING_RESERVED, Reserved
-from echochamber.train import Precision, World, autocast
-from echochamber.train.memory import microbatch_that_fits
+from echochamber.train import Precision, World, autocast, microbatch_that_fits
 
 if TYPE_CHECKING:
     from echochamber.base import Problem

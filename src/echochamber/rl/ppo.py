@@ -22,8 +22,7 @@ from echochamber.rl.microbatches import response_hidden
 from echochamber.rl.objectives import Aggregation, keep, normalize_over_tokens
 from echochamber.rl.policy_gradient import PolicyGradientLearner, RolloutBatch, Stats
 from echochamber.rl.step_metrics import pooled
-from echochamber.train import OptimizerConfig, make_optimizer
-from echochamber.train.memory import kept_bytes
+from echochamber.train import OptimizerConfig, kept_bytes, make_optimizer
 
 if TYPE_CHECKING:
     from torch import Tensor

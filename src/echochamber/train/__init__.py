@@ -1,4 +1,4 @@
-"""Training: pure objectives, the one training step, optimiser, schedule, checkpoints, the resumable loop."""
+"""Training: losses, the one training step, optimizer, schedule, checkpoints and the resumable loop."""
 
 import lazy_loader
 

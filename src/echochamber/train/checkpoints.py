@@ -2,7 +2,7 @@
 
 Writing: temporary folder; write and fsync each file; MANIFEST.json (sizes, SHA-256, fingerprints of what
 the run depends on); fsync the folder; rename; fsync the parent; retire old ones by rename, then delete.
-Reading: the newest one whose every byte matches its manifest; a damaged one is set aside, with a sentence.
+Reading: the newest one whose every byte matches its manifest; a damaged one is set aside with a warning.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Retention:
     """Which checkpoints stay on disk while a stage runs.
 
     Attributes:
-        last: the newest so many.
+        last: how many of the newest ones.
         log_spaced: also the first of each range of steps [1, 2), [2, 4), [4, 8), ...
     """
 
@@ -89,7 +89,7 @@ def _delete(folder: Path) -> None:
 
 
 def _retire(path: Path) -> None:
-    """Take a checkpoint out of sight by rename, then delete it."""
+    """Hide a checkpoint by renaming it, then delete it."""
     fault_point("checkpoint.before_retire")
     retired = path.with_name(_RETIRED + path.name)
     path.rename(retired)
@@ -274,8 +274,8 @@ def restore(
 ) -> Checkpoint | None:
     """The newest valid checkpoint below `folder`, or None.
 
-    A damaged checkpoint, or one that `objection` has a reason against (a non-empty sentence), is renamed
-    to `damaged-step-...`, said aloud, and the next older one is tried.
+    A damaged checkpoint, or one that `objection` gives a reason against (a non-empty sentence), is renamed
+    to `damaged-step-...` with a warning, and the next older one is tried.
 
     Raises:
         EchoError: the newest valid checkpoint has other fingerprints (nothing was touched), or the folder
@@ -312,19 +312,3 @@ def newest(folder: Path) -> Path | None:
     """The checkpoint with the highest step, unchecked."""
     found = _steps(folder)
     return found[max(found)] if found else None
-
-
-def discard(folder: Path) -> None:
-    """Delete a stage's checkpoints, damaged ones included; safe to repeat after a kill.
-
-    Call it once nothing needs them: after the stage's own results and its manifest are durable.
-    """
-    if not folder.is_dir():
-        return
-    with explained_write(folder):
-        for path in sorted(folder.iterdir()):
-            if path.name.startswith("step-"):
-                _retire(path)
-            else:
-                _delete(path)
-        folder.rmdir()

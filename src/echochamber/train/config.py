@@ -66,7 +66,7 @@ class ParallelConfig(Config):
 
 
 class PretrainConfig(Config):
-    """How a model is trained from scratch.
+    """Pretraining: batches, steps, optimizer, and what is measured and kept on the way.
 
     Attributes:
         batch_size: sequences per optimizer step.
@@ -82,7 +82,7 @@ class PretrainConfig(Config):
         snapshots: numbers of steps after which the model is kept, for arms to start from (`start_step`).
         precision: of matrix products: `auto` is bfloat16 autocast on a GPU and float32 elsewhere.
         document_masking: a token sees only its own document, not those before it in its row. The paper
-            has none; a GPU then uses a kernel that takes masks, which is slower than the causal one.
+            does not do this; a GPU then uses a kernel that takes masks, which is slower than the causal one.
         parallel: how the model is spread over the processes of a torchrun job.
     """
 

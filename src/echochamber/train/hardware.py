@@ -1,4 +1,4 @@
-"""What the machine could do at best, so that a run can say how close it comes."""
+"""What the machine could compute at best, so that a run can say how close it comes."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def peak_flops(device: torch.device, *, bfloat16: bool) -> float | None:
 def matmul_flops_per_second(
     seconds: float = 0.3, *, device: torch.device | None = None, bfloat16: bool = False
 ) -> float:
-    """Measured rate of a square matrix product, in FLOP/s, in float32 unless `bfloat16`."""
+    """Measured rate of a square matrix product in FLOP/s, in float32 unless `bfloat16` is set."""
     device = device or torch.device("cpu")
     width = 512 if device.type == "cpu" else 8192
     a = torch.ones(width, width, device=device, dtype=torch.bfloat16 if bfloat16 else torch.float32)
@@ -60,7 +60,7 @@ def matmul_flops_per_second(
 
 @functools.cache
 def keep_freed_memory() -> bool:
-    """Have glibc keep the memory of freed tensors for the next ones; whether it could be told so.
+    """Have glibc keep the memory of freed tensors for the next ones; returns whether that was possible.
 
     By default it hands blocks of 32 MiB and more back to the kernel at once and cuts its heap often, so
     that every step pays for the same pages again: 2 to 7 % of a training step on a CPU. The process then
@@ -94,7 +94,7 @@ def model_flops_utilization(
     """MFU (Chowdhery et al. 2022, arXiv:2204.02311, app. B): arithmetic the model needs over `best_flops`.
 
     The arithmetic is 6 N plus attention (`flops_per_token`); what activation checkpointing computes again
-    does not count. On a CPU the denominator is a measured rate, which good code can come close to.
+    is not counted. On a CPU the denominator is a measured rate, which good code can come close to.
 
     Args:
         tokens_per_second: trained by all processes together.

@@ -34,7 +34,7 @@ def _plain(value: Any) -> Any:
 
 
 class MetricsLog:
-    """One JSON object a line; holds deterministic values only, so that a resumed run rewrites the same bytes.
+    """One JSON object per line: deterministic values only, so that a resumed run rewrites the same bytes.
 
     Opening an existing log appends to it; `truncate` goes back to what a checkpoint recorded.
 
@@ -80,7 +80,7 @@ class MetricsLog:
             data = data[written:]
 
     def mark(self) -> LogMark:
-        """Make everything written durable and say how far that is."""
+        """Make everything written durable, and return how far that is."""
         with explained_write(self.path):
             fault_point("log.before_fsync")
             os.fsync(self._stream.fileno())

@@ -37,7 +37,7 @@ def _accumulation_dtype(dtype: torch.dtype) -> torch.dtype:
 
 
 def row_chunks(num_rows: int, num_columns: int, elements: int) -> list[slice]:
-    """The rows of a matrix in pieces of about so many elements, and of one row at least."""
+    """The rows of a matrix in pieces of about `elements` numbers, and of at least one row."""
     size = max(1, elements // num_columns)
     return [slice(start, min(start + size, num_rows)) for start in range(0, num_rows, size)]
 

@@ -1,4 +1,4 @@
-"""What training needs of a GPU's memory, from parameter counts; docs/gpus.md tells the arithmetic.
+"""The GPU memory that training needs, from parameter counts; docs/gpus.md explains the arithmetic.
 
 N parameters, D width, M SwiGLU inner width, L layers, V vocabulary.
 """
@@ -20,10 +20,10 @@ WORKSPACE_BYTES = 2 * GIB
 def activation_bytes_per_token(
     config: PolicyConfig, *, bfloat16: bool = True, checkpointing: bool = False
 ) -> float:
-    """Bytes that the forward pass keeps for the backward pass, for each token of a microbatch.
+    """Bytes that the forward pass keeps for the backward pass, per token of a microbatch.
 
     A block keeps, in bfloat16 autocast: its input and the stream after attention in float32 (4 D each), both
-    normalised (2 D each), queries and keys rotated (4 D) and the projection they came from (6 D), the
+    normalized (2 D each), queries and keys rotated (4 D) and the projection they came from (6 D), the
     attention's output (2 D), gate and up (4 M), the activated gate (2 M) and its product (2 M): 24 D + 8 M.
     In float32: 40 D + 16 M. Activation checkpointing keeps the input of every block and the rest of one.
     """
@@ -40,12 +40,12 @@ def kept_bytes(parameters: float) -> dict[str, float]:
 
 
 def step_bytes(parameters: float) -> dict[str, float]:
-    """Bytes that exist during one optimiser step only: gradients, and autocast's copies of the weights."""
+    """Bytes that exist during one optimizer step only: gradients, and autocast's copies of the weights."""
     return {"gradients": 4.0 * parameters, "bfloat16 copies": 2.0 * parameters}
 
 
 def microbatch_that_fits(config: PolicyConfig, *, budget_bytes: float = 8 * GIB, most: int = 32768) -> int:
-    """Tokens of a microbatch whose activations stay within the budget: a power of two, at most `most`."""
+    """The largest power of two, at most `most`, whose tokens' activations stay within the budget."""
     tokens = most
     while tokens > 1024 and tokens * activation_bytes_per_token(config) > budget_bytes:
         tokens //= 2
@@ -66,7 +66,8 @@ def pretraining_bytes(
 ) -> dict[str, float]:
     """Peak bytes of pretraining on one GPU in bfloat16, by part; their sum is the estimate.
 
-    FSDP shards weights, gradients, moments and copies; the block at work, whole, is left out.
+    FSDP shards weights, gradients, moments and copies; the one block that is whole while it computes is not
+    counted.
     """
     per_token = activation_bytes_per_token(config, checkpointing=checkpointing)
     share = num_parameters(config) / sharded_over

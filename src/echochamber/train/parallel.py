@@ -51,7 +51,7 @@ class ParallelModel:
         InputError: compilation is asked for and there is no compiler.
 
     Attributes:
-        trained: whose parameters the optimiser must own and checkpoints hold, under the model's names.
+        trained: whose parameters the optimizer must own and checkpoints hold, under the model's names.
         gradient_scale: the wrappers average gradients over processes; sums are wanted.
     """
 

@@ -16,7 +16,7 @@ def best_device() -> torch.device:
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait until the device has done what it was given; a CPU always has."""
+    """Wait until the device has done what it was given; a CPU has nothing to wait for."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 

@@ -113,7 +113,7 @@ def fit(
     token, `learning_rate`, `grad_norm`, `loss_spike`, at times `heldout` {source: loss}), `timing.jsonl`,
     and the model folders of `config.snapshots` (see `snapshot_folder`). On CPU with an unchanged build and
     thread count a run that was killed and resumed ends with the same weights and the same metrics, byte
-    for byte. The checkpoints stay: `discard` them once the result is safe.
+    for byte. The checkpoints stay in `folder`.
 
     `timing.jsonl` has `tokens_per_second` and `mfu` of every step (see `model_flops_utilization`).
 

@@ -6,7 +6,7 @@ thread uses up its share of the processor, then is made to wait itself when the 
 `pico` on two cores keeps 38 % of its speed beside one busy process and 10 % beside three, where fair shares
 would be 67 and 40 %.
 
-So a watcher asks the kernel twice a second how long the training thread stood in line for a processor, and
+So a watcher asks the kernel twice per second how long the training thread stood in line for a processor, and
 while that is long
 - has libgomp spin for microseconds instead. libgomp does so by itself while it manages more threads than
   there are processors; a second team that sleeps makes it believe so, and can be dismissed again;
@@ -29,7 +29,7 @@ from pathlib import Path
 WATCH_SECONDS = 0.5
 # Part of the time that the thread stands in line; on an idle machine it is under 3 %.
 BUSY, QUIET = 0.15, 0.08
-# So many quiet looks in a row end the giving way.
+# After this many quiet looks in a row the process stops giving way.
 PATIENCE = 3
 SLICE_NANOSECONDS = 1_000_000
 

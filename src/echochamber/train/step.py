@@ -109,7 +109,7 @@ def train_step(
 
     Args:
         model: whose parameters are clipped together; `optimizer` must own the same ones.
-        microbatches: passed to `loss_fn` one by one; gradients accumulate over them.
+        microbatches: passed to `loss_fn` one by one; their gradients add up.
         normalizer: e.g. the number of loss tokens of the whole batch, over all microbatches.
         max_grad_norm: the gradient is scaled down to this Euclidean norm; `math.inf` never clips.
         collective: the other processes of this step; each passes its own microbatches, at least one (and

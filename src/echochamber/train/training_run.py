@@ -80,10 +80,10 @@ class TrainingRun:
 
     Args:
         folder: holds `checkpoints/`, `metrics.jsonl`, `timing.jsonl` and the further logs.
-        total_steps: the loop ends after so many.
+        total_steps: number of steps of the whole loop.
         modules: whose parameters and buffers are saved and, on entering, restored in place.
         optimizers: likewise.
-        extras: JSON-able state, changed through `run.extras`; these are the values at step 0.
+        extras: state that JSON can hold, changed through `run.extras`; these are the values at step 0.
         fingerprints: what must be equal for a checkpoint to be used, e.g. `{"config": digest}`.
         checkpoint_every: steps between checkpoints; the last step always leaves one.
         retention: which checkpoints stay on disk.
@@ -161,7 +161,7 @@ class TrainingRun:
         self._clock = time.perf_counter()
 
     def _objection(self, found: Checkpoint) -> str:
-        """A checkpoint is of use only while the logs still hold what they held when it was written."""
+        """A checkpoint can be used only while the logs still begin as they did when it was written."""
         marks = found.values["logs"]
         reasons = (disagreement(self.folder / name, LogMark(**mark)) for name, mark in marks.items())
         return next(filter(None, reasons), "")

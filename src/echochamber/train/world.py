@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
-# Others wait while the main process tokenises or evaluates, which may take days; torchrun itself ends the
+# Others wait while the main process tokenizes or evaluates, which may take days; torchrun itself ends the
 # job when a process dies.
 _PATIENCE = timedelta(days=7)
 _ENDED = "echochamber/ended"
