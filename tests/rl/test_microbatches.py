@@ -29,7 +29,7 @@ def _prompts(rng: np.random.Generator, count: int) -> list[list[int]]:
 def test_trainer_and_engine_agree_on_log_probs(sampling: Sampling, sharpness: float) -> None:
     """Within 2e-6 x (1 + largest |logit / T|), float32: rounding of a logit grows with its size.
 
-    With top-p or top-k both sides renormalise over the recorded nucleus.
+    With top-p or top-k both sides renormalize over the recorded nucleus.
     """
     policy = toy_policy()
     with torch.no_grad():

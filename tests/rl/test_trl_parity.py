@@ -150,7 +150,7 @@ def test_grpo_family_equals_trl(trl: Any, case: str) -> None:
 def test_rloo_equals_trl(trl: Any) -> None:
     """TRL's RLOO clips the ratio of whole-completion probabilities: our `sequence_sum`.
 
-    Its loss is one term a completion; ours is the same term at each token, averaged over the completion.
+    Its loss is one term per completion; ours is the same term at each token, averaged over the completion.
     """
     tensors = _tensors()
     trainer, leaf, inputs = _peer(tensors)

@@ -31,7 +31,7 @@ SHARED = {
 STEPS = {**SHARED, "prompts_per_step": 4, "prompts_per_update": 2}
 ARMS: dict[str, dict[str, Any]] = {
     "grpo": {"algorithm": "grpo", **STEPS, "kl_coefficient": 0.1},
-    # One update a rollout: the old log-probabilities come from the update itself.
+    # One update per rollout: the old log-probabilities come from the update itself.
     "on_policy": {"algorithm": "grpo", **STEPS, "prompts_per_update": None, "entropy_bonus": 0.01},
     "dapo": {"algorithm": "dapo", **STEPS, "top_p": 0.9},
     "ppo": {"algorithm": "ppo", **STEPS, "epochs": 2, "kl_coefficient": 0.05},

@@ -26,7 +26,7 @@ HEADLINE = "nano"
 
 
 def bench_rl_step(settings: Settings) -> dict[str, Any]:
-    """Seconds of a GRPO step of 32 prompts x 8 samples of at most 80 tokens, one optimiser step.
+    """Seconds of a GRPO step of 32 prompts x 8 samples of at most 80 tokens, one optimizer step.
 
     The floor is the arithmetic of sampling and of one forward and backward pass with each prompt read once a
     group, at the measured rate of a matrix product; grading is not in it.

@@ -157,7 +157,7 @@ class RLWork:
         return GroupLearner(self.config(), context)
 
     def config(self) -> GRPOConfig:
-        """One GRPO step of all prompts with one optimiser step, no KL."""
+        """One GRPO step of all prompts with one optimizer step, no KL."""
         return GRPOConfig(
             task="bench",
             steps=10_000,

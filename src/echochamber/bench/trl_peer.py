@@ -30,9 +30,9 @@ def grpo_trainer(
     on_step_begin: Callable[[], None],
     on_step_end: Callable[[], None],
 ) -> tuple[Any, str]:
-    """A trainer that does `num_steps` GRPO steps of the same prompts, samples and optimiser, and its version.
+    """A trainer that does `num_steps` GRPO steps of the same prompts, samples and optimizer, and its version.
 
-    One generation call a step for all completions, one optimiser step, no KL, no gradient checkpointing,
+    One generation call per step for all completions, one optimizer step, no KL, no gradient checkpointing,
     nothing saved or reported.
 
     Args:

@@ -18,7 +18,7 @@ AT_ONCE = ("kept_nothing",)
 def alarms_of(row: Mapping[str, Any]) -> dict[str, str]:
     """The conditions that hold in one row of metrics, by name, each with a sentence.
 
-    Thresholds are in nats a token for entropy and KL.
+    The thresholds of entropy and KL are in nats per token.
     """
     found = {}
     no_signal_fraction = row.get("no_signal_fraction", 0.0)
@@ -34,7 +34,7 @@ def alarms_of(row: Mapping[str, Any]) -> dict[str, str]:
         )
     if abs(row.get("kl", 0.0)) > KL_RUNAWAY:
         found["kl_runaway"] = (
-            f"the KL to the reference is {row['kl']:.3g} nats a token: the policy has left the model it "
+            f"the KL to the reference is {row['kl']:.3g} nats per token: the policy has left the model it "
             "started from. A larger kl_coefficient or a lower learning rate holds it back"
         )
     if row.get("kept") == 0:

@@ -63,11 +63,11 @@ class RLConfig(Config):
 
     Attributes:
         algorithm: which kind.
-        task: name of the problem set that is trained on; tuning on documents needs none.
+        task: name of the problem set that is trained on; an algorithm that tunes on documents needs none.
         start_from: another arm, whose final weights this one starts from; the base model if unset.
         start_step: start from the base model as it was after that many pretraining steps, one of
             `pretrain.snapshots`, instead of from its final weights.
-        steps: optimisation steps on the axis of every figure.
+        steps: optimizer steps on the axis of every figure.
         max_new_tokens: longest completion.
         optimizer: of the policy.
         microbatch_tokens: tokens that go through the model at once; changes memory and rounding only.
@@ -115,7 +115,7 @@ class RLConfig(Config):
         """
 
     def workload(self, num_problems: int) -> Workload:
-        """What the arm will do with a task of so many problems."""
+        """What the arm will do with a task of that many problems."""
         return Workload()
 
     def gpu_bytes(self, shape: ModelConfig, *, num_processes: int = 1) -> dict[str, float]:
@@ -240,14 +240,14 @@ class PolicyGradientConfig(RewardConfig):
 
     Attributes:
         prompts_per_step: questions of one rollout.
-        prompts_per_update: questions of one optimiser step, each with all its samples; None: one update
+        prompts_per_update: questions of one optimizer step, each with all its samples; None: one update
             for the whole rollout. The paper's train batch of 64 completions is 8.
         epochs: passes over each rollout.
         clip_low, clip_high: the ratio's bounds 1 - low and 1 + high (Schulman et al. 2017, eq. 7).
         kl_coefficient: weight of the KL term; the paper compares 0, 1e-3 and 1e-2.
         kl_in: `loss` adds the estimate to the loss; `reward` subtracts it from each token's reward.
-        kl_estimator: k1, k2 or k3 (Schulman 2020). Where each leads is told in docs/objectives.md.
-        kl_target: nats a token that the coefficient is steered to (Ziegler et al. 2019, arXiv:1909.08593,
+        kl_estimator: k1, k2 or k3 (Schulman 2020). See docs/objectives.md for where each leads.
+        kl_target: nats per token that the coefficient is steered to (Ziegler et al. 2019, arXiv:1909.08593,
             sec. 2.2); None keeps it fixed.
         kl_horizon: completions over which the coefficient may change by its own size.
         keep_reference: where the reference's weights lie. `device` beside the policy's, in their dtype;
@@ -258,7 +258,7 @@ class PolicyGradientConfig(RewardConfig):
         entropy_bonus: weight of the mean entropy of the tokens' distributions, added to the objective.
         ratio: importance ratio of each token, or of the whole completion (GSPO: `sequence_mean`).
         aggregation: how tokens are averaged; see `objectives.token_weights`.
-        dynamic_sampling: at most so many further rollouts a step, whose groups replace those in which every
+        dynamic_sampling: the most further rollouts per step, whose groups replace those in which every
             sample is right or every sample is wrong (DAPO, sec. 3.2), by the grader's verdict and not by what
             was paid; where too few are found, the others stay.
         mask_truncated: leave completions cut off by `max_new_tokens` out of the loss (DAPO, sec. 3.4).
@@ -315,7 +315,7 @@ class PolicyGradientConfig(RewardConfig):
         """For algorithms with a group baseline.
 
         Raises:
-            ValueError: one sample a prompt, or dynamic sampling of rewards that never differ.
+            ValueError: one sample per prompt.
         """
         if self.samples_per_prompt < 2:
             raise ValueError(

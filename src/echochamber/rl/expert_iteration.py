@@ -41,22 +41,22 @@ if TYPE_CHECKING:
 class ExpertIterationConfig(RewardConfig):
     """Expert Iteration as in the paper (after Anthony et al. 2017, arXiv:1705.08439).
 
-    64 samples a question at temperature 1, top_p 0.95; correct ones kept,
-    exact duplicates dropped; the base model tuned on them with learning rate
+    64 samples per question at temperature 1 and top_p 0.95; correct ones are kept,
+    exact duplicates dropped, and the base model is tuned on them with learning rate
     1e-4 and batch 256; the tuned model generates for the next round.
 
-    Deviation: the length of a round is given in optimiser steps, so that the
+    Deviation: the length of a round is given in optimizer steps, so that the
     axis of the figures is known before the run; the paper tunes for 2 epochs.
     How many passes that made is recorded as `epochs`.
 
     Attributes:
-        steps: supervised optimiser steps of all rounds together.
+        steps: supervised optimizer steps of all rounds together.
         rounds: how often samples are drawn; divides `steps`.
         online: tune the generator itself in each round, not the model the arm started from.
-        batch_size: completions of one optimiser step.
+        batch_size: completions of one optimizer step.
         keep_above: a completion is kept if its reward is greater.
         deduplicate: keep one of several equal answers to a question.
-        max_per_question: keep at most so many of each question, chosen by a seeded draw; None keeps all.
+        max_per_question: the most that are kept of each question, chosen by a seeded draw; None keeps all.
         questions_per_round: questions asked in a round, from a seeded order that goes on from round to
             round; None asks all.
     """

@@ -1,4 +1,4 @@
-"""The objectives of policy optimisation, per token: tensors in, tensors out.
+"""The objectives of policy optimization, per token: tensors in, tensors out.
 
 Shape suffixes: B completions, T response tokens, P prompts, G samples per prompt.
 Every term has one value per token; `weighted_sum` reduces them, so that a
@@ -81,9 +81,9 @@ def normalize_over_tokens(advantage_BT: Tensor, mask_BT: Tensor, *, epsilon: flo
     count = weight_BT.sum().clamp(min=1)
     advantage_BT = torch.where(mask_BT, advantage_BT, torch.zeros_like(advantage_BT))
     mean = advantage_BT.sum() / count
-    centred_BT = (advantage_BT - mean) * weight_BT
-    variance = centred_BT.square().sum() / count
-    return centred_BT / variance.clamp(min=epsilon).sqrt()
+    centered_BT = (advantage_BT - mean) * weight_BT
+    variance = centered_BT.square().sum() / count
+    return centered_BT / variance.clamp(min=epsilon).sqrt()
 
 
 @dataclass(frozen=True)

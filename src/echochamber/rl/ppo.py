@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 class PPOConfig(PolicyGradientConfig):
     """PPO (Schulman et al. 2017, arXiv:1707.06347) as the paper ran it.
 
-    Critic learning rate 7e-6 and initialised from the policy, gamma 1, GAE
+    Critic learning rate 7e-6 and initialized from the policy, gamma 1, GAE
     lambda 0.95, clip 0.2, value clip 0.2, k1 in the per-token reward,
     advantages normalized over all rollout tokens, 8 updates per rollout.
 

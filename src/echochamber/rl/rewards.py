@@ -44,7 +44,7 @@ def format_balanced(completions: Sequence[Completion]) -> list[float]:
     """A correct answer pays 1 / (number of formats x share of its format) among this step's completions.
 
     A format that fills the batch earns less per correct answer, a rare one more (at most 4), so that no
-    format is favoured for being frequent. Only formats that occur in the step count; a wrong answer pays 0.
+    format is favored for being frequent. Only formats that occur in the step count; a wrong answer pays 0.
     """
     counts = Counter(item.verdict.format for item in completions)
     return [

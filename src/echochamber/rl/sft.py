@@ -34,7 +34,7 @@ class SFTConfig(RLConfig):
     Attributes:
         source: where the documents come from.
         num_documents: documents read from the source; they are seen again in new orders while steps last.
-        batch_size: documents of one optimiser step.
+        batch_size: documents of one optimizer step.
     """
 
     algorithm: Literal["sft"] = "sft"
@@ -75,7 +75,7 @@ class Pair:
 
 
 class SupervisedLearner(Learner):
-    """Mean negative log-likelihood of response tokens, minimised batch by batch."""
+    """Mean negative log-likelihood of response tokens, minimized batch by batch."""
 
     def __init__(self, config: RLConfig, batch_size: int, context: Context) -> None:
         super().__init__(context)
@@ -141,7 +141,7 @@ class SupervisedLearner(Learner):
 
 
 def read_pairs(config: SFTConfig, context: Context) -> tuple[list[Pair], int]:
-    """The documents as pairs, and how many were left out for being longer than the context.
+    """The documents as pairs, and how many were longer than the context.
 
     A document without a question is learned from its second token on.
 
@@ -183,7 +183,7 @@ class SFTLearner(SupervisedLearner):
         if self.num_left_out:
             note(
                 f"{self.num_left_out} of {config.num_documents} documents are longer than the model's "
-                f"context of {context.policy.config.context_length} tokens and are left out"
+                f"context of {context.policy.config.context_length} tokens and are not used"
             )
 
     def step(self, step: int) -> dict[str, Any]:
