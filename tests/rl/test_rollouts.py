@@ -45,7 +45,7 @@ class Unmoved(ToyGrader):
 def test_dynamic_sampling_looks_at_correctness_and_not_at_what_was_paid(
     tmp_path: Path, reward: float
 ) -> None:
-    """A penalty on length makes the pay of a group differ; a group that is all right or all wrong is still replaced."""
+    """With a penalty on length the pay of a group differs; if all are right or all wrong, it is replaced."""
     config = arm("dapo", tmp_path, dynamic_sampling=2, length_penalty=0.5)
     train_toy(config, tmp_path, grader=Unmoved(reward))
     row = read(tmp_path)[0]
