@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from echochamber import report
-from echochamber.study import Study, open_study, run_study
+from echochamber.study import Study, export_model, open_study, run_study
 
 TINY = """
 study: tiny
@@ -75,3 +75,10 @@ def copy(finished: Study, tiny_file: Path, tmp_path: Path, quick_report: None) -
     study = open_study(tiny_file, runs=tmp_path)
     run_study(study)
     return study
+
+
+@pytest.fixture(scope="session")
+def exported(finished: Study, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("export") / "grpo"
+    export_model(finished, folder, arm="grpo")
+    return folder

@@ -1,4 +1,4 @@
-"""Endpoints are checked before a run; their outcomes stand in the summary and on the command line."""
+"""What only the whole study file shows to be wrong is refused before the run, in one sentence."""
 
 from __future__ import annotations
 
@@ -7,9 +7,32 @@ from pathlib import Path
 
 import pytest
 
-from echochamber.base import InputError, read_json
-from echochamber.cli.main import run_cli
-from echochamber.study import Study, load_study
+from echochamber.base import InputError
+from echochamber.study import load_study, open_study
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            "evaluation.benchmarks=[tset]",
+            r"no task is named 'tset'; this study has test, train. Did you mean 'test'",
+        ),
+        ("arms.grpo.task=trian", r"arms.grpo.task: no task is named 'trian'.*Did you mean 'train'"),
+        ("arms.grpo.task=test", r"'test' is an evaluation set"),
+        ("arms.grpo.start_from=ppo", r"no other arm is named 'ppo'"),
+        ("mixtures.even.shares={code: 0.5, porse: 0.5}", r"no source is named 'porse'.*Did you mean 'prose'"),
+        ("sources.code.format=tinygms", r"unknown format 'tinygms'.*Did you mean 'tinygsm'"),
+        ("model.sizes=[picco]", r"unknown model size 'picco'.*Did you mean 'pico'"),
+        ("pretrain.sequence_length=128", r"longer than model.context_length 96"),
+        ("seed=[1, 1]", r"list of different ones"),
+        ("arms.grpo.algorithm=gropo", r"gropo"),
+        ("modules=[nowhere.py]", r"nowhere.py is not a Python file"),
+    ],
+)
+def test_mistakes_are_sentences(tiny_file: Path, change: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        open_study(tiny_file, [change])
 
 
 @pytest.mark.parametrize(
@@ -47,30 +70,3 @@ def test_an_endpoint_may_name_any_cell_that_is_measured(tiny_file: Path) -> None
     ]
     ((_, study),) = load_study(tiny_file, [f"endpoints={json.dumps(stated)}"])
     assert [endpoint.name for endpoint in study.endpoints] == ["a", "b", "c"]
-
-
-def test_the_summary_holds_what_the_command_prints(
-    finished: Study, capsys: pytest.CaptureFixture[str]
-) -> None:
-    summary = read_json(finished.folder / "summary.json")
-    assert summary["questions"] == {"test": 12, "train": 16}
-    assert run_cli(["findings", str(finished.folder), "--json"]) == 0
-    printed = json.loads(capsys.readouterr().out)
-    assert printed == {key: summary[key] for key in ("endpoints", "findings")}
-    assert {f["verdict"] for f in printed["findings"]} == {"not testable"}  # one seed
-    assert run_cli(["findings", str(finished.folder)]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert sum(line.startswith("not testable: ") for line in lines) == len(printed["findings"])
-    assert any("statement of Zhao et al." in line for line in lines)
-
-
-def test_a_run_from_before_outcomes_were_kept_still_opens(copy: Study) -> None:
-    path = copy.folder / "summary.json"
-    old = {key: value for key, value in read_json(path).items() if key in ("study", "rows", "seconds")}
-    path.write_text(json.dumps(old))
-    assert run_cli(["findings", str(copy.folder)]) == 0
-
-
-def test_no_run_is_the_users_mistake(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_cli(["findings", "no-such-run"]) == 2
-    assert "no-such-run" in capsys.readouterr().err

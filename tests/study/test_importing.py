@@ -1,4 +1,4 @@
-"""Models leave a study and come into one without changing."""
+"""Models come into a study from elsewhere without changing."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ from echochamber.base import EchoError, InputError, read_json
 from echochamber.cli.main import run_cli
 from echochamber.corpora import Tokenizer
 from echochamber.model import load_policy
-from echochamber.rollout import NativeEngine, Sampling
-from echochamber.study import Study, export_model, find_models, import_model, load_trained, open_study
+from echochamber.study import Study, export_model, find_models, import_model, load_trained
 from echochamber.study.importing import read_model
 
 QUESTIONS = [
@@ -27,13 +26,6 @@ QUESTIONS = [
     "  What is 2 + 2?  \n",
     "</s> 7?",
 ]
-
-
-@pytest.fixture(scope="module")
-def exported(finished: Study, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("export") / "grpo"
-    export_model(finished, folder, arm="grpo")
-    return folder
 
 
 def llama_tokenizer(folder: Path) -> None:
@@ -79,37 +71,6 @@ def original_layout(source: Path, target: Path) -> None:
     (target / "config.json").write_text(json.dumps(config))
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copy(source / name, target / name)
-
-
-def test_transformers_reads_an_export_with_the_same_ids_logits_and_text(
-    finished: Study, exported: Path
-) -> None:
-    transformers = pytest.importorskip("transformers")
-    policy, tokenizer = load_trained(finished, find_models(finished, arm="grpo")[0])
-    peer = transformers.AutoModelForCausalLM.from_pretrained(exported).eval()
-    peer_tokenizer = transformers.AutoTokenizer.from_pretrained(exported)
-    assert (peer_tokenizer.eos_token_id, peer_tokenizer.pad_token_id) == (tokenizer.eos_id, tokenizer.pad_id)
-    engine = NativeEngine(policy, eos_id=tokenizer.eos_id, pad_id=tokenizer.pad_id)
-    for question in QUESTIONS:
-        ids = peer_tokenizer(question.rstrip() + "\n\n")["input_ids"]
-        assert ids == tokenizer.encode_prompt(question)
-        tokens = torch.tensor([ids])
-        with torch.no_grad():
-            assert torch.equal(policy(tokens), peer(tokens).logits)
-        theirs = peer.generate(tokens, do_sample=False, max_new_tokens=24)[0, len(ids) :]
-        ours = engine.generate(
-            [ids], Sampling(temperature=0, max_new_tokens=24), num_samples=1, seed=0, step=0
-        )
-        text = tokenizer.decode(ours[0][0].token_ids.tolist())
-        assert text
-        assert peer_tokenizer.decode(theirs, skip_special_tokens=True) == text
-
-
-def test_an_export_in_half_precision(finished: Study, tmp_path: Path) -> None:
-    export_model(finished, tmp_path / "half", arm="base", dtype="bfloat16")
-    state = load_file(tmp_path / "half" / "model.safetensors")
-    assert {tensor.dtype for tensor in state.values()} == {torch.bfloat16}
-    assert read_json(tmp_path / "half" / "config.json")["dtype"] == "bfloat16"
 
 
 @pytest.mark.parametrize("layout", ["olmo", "original"])
@@ -230,22 +191,6 @@ def test_nothing_is_overwritten(finished: Study, exported: Path, tmp_path: Path)
     (tmp_path / "empty").mkdir()
     import_model(exported, tmp_path / "empty")
     assert {path.name for path in (tmp_path / "empty").iterdir()} == {"model", "tokenizer"}
-
-
-def test_choosing_a_model(finished: Study, tiny_file: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="has no arm 'ppo': expected one of base, grpo"):
-        export_model(finished, tmp_path / "x", arm="ppo")
-    with pytest.raises(InputError, match="has no size '1b': expected one of pico"):
-        export_model(finished, tmp_path / "x", arm="grpo", size="1b")
-    with pytest.raises(InputError, match="unknown dtype 'int8'"):
-        export_model(finished, tmp_path / "x", arm="grpo", dtype="int8")
-    several = open_study(tiny_file, ["seed=[3, 4]"], finished.folder.parent)
-    with pytest.raises(InputError, match="2 models of arm 'grpo'; choose one: .*--seed 3; .*--seed 4"):
-        export_model(several, tmp_path / "x", arm="grpo")
-    with pytest.raises(InputError, match="is not finished; run the study first"):
-        export_model(several, tmp_path / "x", arm="grpo", seed=4)
-    assert find_models(several, arm="grpo", seed=3)[0].stage.seed == 3
-    assert not list(tmp_path.iterdir())
 
 
 def test_the_commands(

@@ -1,4 +1,4 @@
-"""What a study's data is checked for before anything is trained: gold answers, leaks, grammars, twins."""
+"""What stages refuse in a study's data before anything is trained: gold answers, leaks, grammars, twins."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import pytest
 
 from echochamber.base import EchoError, InputError, listening
 from echochamber.study import Study, open_study, run_study
+from echochamber.study.stages import TABLES, table_paths
 
 STUDY = """
 study: checked
@@ -232,3 +233,14 @@ def test_a_grammar_too_small_is_refused_while_planning(tiny_file: Path) -> None:
     )
     with pytest.raises(InputError, match=message):
         open_study(tiny_file, ["tasks.test.num_problems=50", "tasks.train.num_problems=50"])
+
+
+def test_tables_come_benchmark_by_benchmark_in_the_study_s_order(tmp_path: Path) -> None:
+    names = ["aime-00000000", "aime-00000010", "math-500-00000000", "zeta-00000000", "zeta-00000010"]
+    (tmp_path / TABLES).mkdir()
+    for name in names:
+        (tmp_path / TABLES / f"{name}.parquet").touch()
+    found = [path.stem for path in table_paths(tmp_path, ["zeta", "math-500", "aime"])]
+    assert found == [
+        "zeta-00000000", "zeta-00000010", "math-500-00000000", "aime-00000000", "aime-00000010",
+    ]  # fmt: skip
