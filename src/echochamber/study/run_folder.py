@@ -25,7 +25,6 @@ from echochamber.base import (
     write_file,
     write_json,
 )
-from echochamber.evaluation import SCHEMA
 from echochamber.study.config import StudyConfig
 from echochamber.study.plan import Plan
 from echochamber.study.reading import load_study
@@ -148,7 +147,7 @@ def _shown_stages(folder: Path) -> set[str] | None:
     if "stages" in (stamp := read_stamp(folder)):
         return set(stamp["stages"])
     try:
-        planned = read_json(folder / PLAN)["stages"]
+        planned = read_json(folder / PLAN)
         return {Path(stage["folder"]).name for stage in planned if stage["stage"] in MEASURED}
     except (EchoError, KeyError, TypeError):
         return None
@@ -239,19 +238,16 @@ def describe(folder: Path, variants: Sequence[tuple[str, StudyConfig]], plan: Pl
     write_file(folder / STUDY, _resolved_text(variants))
     write_json(
         folder / PLAN,
-        {
-            "schema": SCHEMA,
-            "stages": [
-                {
-                    "stage": stage.kind,
-                    "title": stage.title,
-                    "key": stage.key,
-                    "seed": stage.seed,
-                    "folder": f"store/{stage.folder_name}",
-                }
-                for stage in plan.stages
-            ],
-        },
+        [
+            {
+                "stage": stage.kind,
+                "title": stage.title,
+                "key": stage.key,
+                "seed": stage.seed,
+                "folder": f"store/{stage.folder_name}",
+            }
+            for stage in plan.stages
+        ],
     )
     write_json(folder / ENVIRONMENT, {**environment(), "commit": _commit(), "host": platform.node()})
 
