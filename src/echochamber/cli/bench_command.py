@@ -3,67 +3,67 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+if TYPE_CHECKING:
+    from echochamber.bench import Settings
+
 ALL = "all"
+
+NAME = typer.Argument(
+    metavar="NAME",
+    help="pretrain, rollout, rl-step, verify, evaluation, startup, busy or study; all of these: all. "
+    "Our own cost in detail: profile, scaling. Error rates of intervals and verdicts: calibration.",
+    show_default=False,
+)
+JSON = typer.Option("--json", metavar="FILE", help="Write the result as one JSON object.")
+DEVICE = typer.Option(
+    metavar="DEVICE", help="cpu, cuda, cuda:1; auto takes a GPU if there is one, and bfloat16 on it."
+)
+SIZES = typer.Option(
+    metavar="SIZES", help="Model sizes, headline first, e.g. nano,micro; by default the bench's own."
+)
+REPEATS = typer.Option(
+    min=2, metavar="N", help="Timed pairs, after one that is not timed; pretrain makes three times as many."
+)
+STUDY = typer.Option(metavar="STUDY", help="Study file that the bench `study` runs.")
+OUT = typer.Option(metavar="FOLDER", help="Folder for the pictures of the benches that draw some.")
+REPETITIONS = typer.Option(min=1, metavar="N", help="Invented studies behind each row of calibration.")
+SEED = typer.Option(metavar="SEED", help="Seed of the invented studies of calibration.")
+QUICK = typer.Option("--quick", help="Tiny work, to see that everything runs; its times mean nothing.")
 
 
 def bench(
-    name: Annotated[
-        str,
-        typer.Argument(
-            help="pretrain, rollout, rl-step, verify, evaluation, startup, busy, study; all of these: all. "
-            "Our own cost in detail: profile, scaling. Error rates of intervals and verdicts: calibration.",
-            show_default=False,
-        ),
-    ],
-    json_file: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Write the result as one JSON object.")
-    ] = None,
-    device: Annotated[
-        str, typer.Option(help="cpu, cuda, cuda:1; auto takes a GPU if there is one and bfloat16 on it.")
-    ] = "auto",
-    sizes: Annotated[
-        str | None,
-        typer.Option(help="Model sizes, headline first, e.g. nano,micro. Default: the bench's own."),
-    ] = None,
-    repeats: Annotated[
-        int,
-        typer.Option(
-            min=2, help="Timed pairs, after one that is not timed; `pretrain` makes three times as many."
-        ),
-    ] = 5,
-    study: Annotated[Path, typer.Option(help="Study file that the bench `study` runs.")] = Path(
-        "studies/demo.yaml"
-    ),
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for the pictures of the benches that draw some.")
-    ] = None,
-    repetitions: Annotated[
-        int, typer.Option(min=1, help="Invented studies behind each row of `calibration`.")
-    ] = 4000,
-    seed: Annotated[int, typer.Option(help="Seed of the invented studies of `calibration`.")] = 0,
-    quick: Annotated[
-        bool, typer.Option("--quick", help="Tiny work, to see that everything runs; its times mean nothing.")
-    ] = False,
+    name: Annotated[str, NAME],
+    json_file: Annotated[Path | None, JSON] = None,
+    device: Annotated[str, DEVICE] = "auto",
+    sizes: Annotated[str | None, SIZES] = None,
+    repeats: Annotated[int, REPEATS] = 5,
+    study: Annotated[Path, STUDY] = Path("studies/demo.yaml"),
+    out: Annotated[Path | None, OUT] = None,
+    repetitions: Annotated[int, REPETITIONS] = 4000,
+    seed: Annotated[int, SEED] = 0,
+    quick: Annotated[bool, QUICK] = False,
 ) -> None:
-    """Measure echochamber beside its peers on the same work, and beside what this machine can do.
+    """Measure our speed beside that of peers.
 
-    Ours and the peer take turns in one process, with the same weights, prompts, sampling and threads. The
-    table has medians with their spread, the ratio peer / ours of each pair, the share of the floor that is
+    Ours and the peer alternate in one process, with the same weights, prompts, sampling and threads. The
+    table shows medians with their spread, the ratio peer / ours of each pair, the share of the floor that is
     reached (the floor: the arithmetic of the work at this machine's rate of a large matrix product), and
     what was promised. On a busy machine trust the ratios, not the seconds.
 
     `calibration` has no peer and no clock: it measures how often intervals and verdicts are wrong on invented
-    studies, the same numbers for the same seed.
+    studies. The same seed gives the same numbers.
 
-    The peers are an extra:  pip install 'echochamber[bench]'   or, in a clone:  make bench
+    The peers are an extra. Install them, or use `make bench` in a clone:
+
+    \b
+    pip install 'echochamber[bench]'
+    echochamber bench rollout --sizes nano
     """
-    from echochamber.base import write_json
-    from echochamber.bench import COMPARISONS, Machine, Settings, describe_machine, run_bench, table
-    from echochamber.cli.terminal import print_rows
+    from echochamber.bench import Machine, Settings
 
     settings = Settings(
         repeats=repeats,
@@ -75,6 +75,15 @@ def bench(
         repetitions=repetitions,
         seed=seed,
     )
+    _run(name, settings, json_file)
+
+
+def _run(name: str, settings: Settings, json_file: Path | None) -> None:
+    """Run one bench or all, writing the file anew after each, and print one table."""
+    from echochamber.base import write_json
+    from echochamber.bench import COMPARISONS, describe_machine, run_bench, table
+    from echochamber.cli.terminal import print_rows
+
     names = COMPARISONS if name == ALL else (name,)
     results: dict[str, Any] = {}
     for each in names:

@@ -10,12 +10,15 @@ import typer
 from echochamber.base import say
 from echochamber.cli.study_commands import SET, STUDY
 
-app = typer.Typer(help="Show a study's resolved config, or the schema of study files.", no_args_is_help=True)
+app = typer.Typer(help="Show a study's resolved config or the schema.", no_args_is_help=True)
 
 
 @app.command()
 def show(study: Annotated[Path, STUDY], overrides: Annotated[list[str] | None, SET] = None) -> None:
-    """Print a study with every default filled in."""
+    """Print a study with every default filled in.
+
+    A study with a sweep is printed once per point of the sweep.
+    """
     import yaml
 
     from echochamber.study import load_study
@@ -28,7 +31,10 @@ def show(study: Annotated[Path, STUDY], overrides: Annotated[list[str] | None, S
 
 @app.command()
 def schema() -> None:
-    """Print the JSON schema of study files, for editors that complete and check YAML."""
+    """Print the JSON schema of study files.
+
+    With it an editor completes and checks a study as it is written.
+    """
     import json
 
     from echochamber.study import StudyConfig

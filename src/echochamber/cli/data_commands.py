@@ -16,7 +16,7 @@ app = typer.Typer(help="Prepare and look at training data.", no_args_is_help=Tru
 @app.command()
 def show(
     study: Annotated[Path, STUDY],
-    num: Annotated[int, typer.Option(min=1, help="Documents to show of each source.")] = 3,
+    num: Annotated[int, typer.Option(min=1, metavar="N", help="Documents shown per source.")] = 3,
     overrides: Annotated[list[str] | None, SET] = None,
 ) -> None:
     """Print the first training documents of each source of a study."""
@@ -36,7 +36,10 @@ def prepare(
     overrides: Annotated[list[str] | None, SET] = None,
     runs: Annotated[Path, RUNS] = Path("runs"),
 ) -> None:
-    """Make only the data stages of a study: problem sets, tokenizer, tokenised mixtures."""
+    """Make only the data of a study.
+
+    That is its problem sets, its tokenizer and its tokenized mixtures; `run` goes on from there.
+    """
     from echochamber.study import open_study, run_study
 
     run_study(
@@ -51,10 +54,13 @@ def formats(
         Path | None,
         typer.Argument(help="Also classify the documents of this study's sources.", show_default=False),
     ] = None,
-    num: Annotated[int, typer.Option(min=1, help="Documents of each format or source.")] = 500,
+    num: Annotated[int, typer.Option(min=1, metavar="N", help="Documents per format or source.")] = 500,
     overrides: Annotated[list[str] | None, SET] = None,
 ) -> None:
-    """Print how well formats are recognised: rendered documents, then texts made to mislead."""
+    """Print how well answer formats are recognized.
+
+    First on rendered documents of every format, then on texts that were made to mislead.
+    """
     from echochamber.cli.terminal import print_rows
     from echochamber.formats import quality
     from echochamber.study.sampling import labelled_examples
@@ -75,14 +81,19 @@ def formats(
 
 @app.command("stand-in")
 def stand_in(
-    folder: Annotated[Path, typer.Argument(help="Folder to make.", show_default=False)],
-    documents: Annotated[int, typer.Option(min=1, help="Documents of each corpus.")] = 2000,
-    problems: Annotated[int, typer.Option(min=1, help="Problems of each benchmark.")] = 100,
-    seed: Annotated[int, typer.Option(help="Seed of everything generated.")] = 0,
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder to write.", show_default=False)],
+    documents: Annotated[int, typer.Option(min=1, metavar="N", help="Documents per corpus.")] = 2000,
+    problems: Annotated[int, typer.Option(min=1, metavar="N", help="Problems per benchmark.")] = 100,
+    seed: Annotated[int, typer.Option(metavar="SEED", help="Seed of everything generated.")] = 0,
 ) -> None:
-    """Write small generated files in the hub's layout, to try out studies of hub corpora offline.
+    """Write small generated files in the layout of the hub.
 
-    Then: ECHOCHAMBER_HUB_MIRROR=FOLDER echochamber run studies/paper-mini.yaml
+    They stand in for corpora and benchmarks of the Hugging Face hub, so that a study of these can be tried
+    out offline.
+
+    \b
+    echochamber data stand-in hub
+    ECHOCHAMBER_HUB_MIRROR=hub echochamber run studies/paper-mini.yaml
     """
     from echochamber.corpora import write_stand_ins
 

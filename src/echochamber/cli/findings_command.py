@@ -9,14 +9,18 @@ from typing import Annotated, Any
 import typer
 
 from echochamber.base import say
+from echochamber.cli.study_commands import RUN, RUNS
 
 
 def findings(
-    run: Annotated[str, typer.Argument(help="Run folder, study name or study file.", show_default=False)],
+    run: Annotated[str, RUN],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")] = False,
-    runs: Annotated[Path, typer.Option("--runs", help="Folder that holds the run folders.")] = Path("runs"),
+    runs: Annotated[Path, RUNS] = Path("runs"),
 ) -> None:
-    """Print the outcome of every endpoint and claim of a run, as its report shows them."""
+    """Print the outcome of every endpoint and claim of a run.
+
+    These are the outcomes that the report of the run shows.
+    """
     from echochamber.analysis import Run, verdicts
     from echochamber.study import find_run
 

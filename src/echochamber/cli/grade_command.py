@@ -3,72 +3,80 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from echochamber.base import say
 
+if TYPE_CHECKING:
+    from echochamber.verify import GradeSummary
+
+
+FILE = typer.Argument(
+    metavar="FILE", help="JSON Lines, JSON, CSV or Parquet, one completion per row.", show_default=False
+)
+COMPLETION = typer.Option(metavar="KEY", help="Key of the completion.")
+GOLD = typer.Option(metavar="KEY", help="Key of the correct answer.")
+RULES = typer.Option(metavar="RULES", help="How answers are compared: gsm8k, math or aime.")
+OUT = typer.Option(metavar="FILE", help="Write one JSON line per row: format, outcome, answer, reward.")
+TIER = typer.Option(
+    "--tier", min=1, max=2, metavar="TIER", help="Sandbox tier that programs may use. Repeatable."
+)
+STATED = typer.Option("--reward-stated", help="Pay llm_code by its final \\boxed, not by its program.")
+UNCONFINED = typer.Option(
+    "--unsafe-unconfined", help="UNSAFE: run tier 2 where the system cannot confine it."
+)
+
 
 def grade(
-    file: Annotated[
-        Path,
-        typer.Argument(help="JSON Lines, JSON, CSV or Parquet, one completion per row.", show_default=False),
-    ],
-    completion: Annotated[str, typer.Option(help="Key of the completion.")] = "completion",
-    gold: Annotated[str, typer.Option(help="Key of the correct answer.")] = "gold",
-    rules: Annotated[
-        str, typer.Option(help="How answers are compared with the gold: gsm8k, math or aime.")
-    ] = "gsm8k",
-    out: Annotated[
-        Path | None, typer.Option(help="Write one JSON line a row: format, outcome, answer, reward.")
-    ] = None,
-    tier: Annotated[
-        list[int] | None,
-        typer.Option("--tier", min=1, max=2, help="Sandbox tiers that programs may use. Repeatable."),
-    ] = None,
-    reward_stated: Annotated[
-        bool, typer.Option("--reward-stated", help="Pay llm_code by its final \\boxed, not by its program.")
-    ] = False,
-    unsafe_unconfined: Annotated[
-        bool,
-        typer.Option("--unsafe-unconfined", help="UNSAFE: run tier 2 where the system cannot confine it."),
-    ] = False,
+    file: Annotated[Path, FILE],
+    completion: Annotated[str, COMPLETION] = "completion",
+    gold: Annotated[str, GOLD] = "gold",
+    rules: Annotated[str, RULES] = "gsm8k",
+    out: Annotated[Path | None, OUT] = None,
+    tier: Annotated[list[int] | None, TIER] = None,
+    reward_stated: Annotated[bool, STATED] = False,
+    unsafe_unconfined: Annotated[bool, UNCONFINED] = False,
 ) -> None:
-    """Grade a file of completions and print the share and accuracy of each format.
+    """Grade a file of completions, whoever wrote them.
 
-    Tier 1 runs programs in an interpreter of its own; tier 2 adds confined CPython with numpy and sympy.
-    A program that needs a tier not given here is `unsupported` and earns 0.
+    The share and the accuracy of each format are printed.
+
+    Tier 1 runs programs in an interpreter of its own and is the default; tier 2 adds confined CPython with
+    numpy and sympy. A program that needs a tier not given here is `unsupported` and earns 0.
+
+    \b
+    echochamber grade answers.jsonl --completion text --tier 1 --tier 2
     """
-    from echochamber.cli.terminal import print_rows
     from echochamber.verify import grade_file
 
+    tiers = tuple(tier or (1,))
     summary = grade_file(
-        file, completion=completion, gold=gold, rules=rules, out=out, tiers=tuple(tier or (1,)),
+        file, completion=completion, gold=gold, rules=rules, out=out, tiers=tiers,
         reward_stated=reward_stated, unsafe_unconfined=unsafe_unconfined,
     )  # fmt: skip
+    _show(summary, str(file), tiers)
+
+
+def _show(summary: GradeSummary, title: str, tiers: tuple[int, ...]) -> None:
+    from echochamber.cli.terminal import print_rows
+
     rows = [
         {
             "format": name,
-            "completions": summary.counts[name],
+            "completions": count,
             "share": f"{summary.share[name]:.4f}",
             "accuracy": "" if summary.accuracy[name] is None else f"{summary.accuracy[name]:.4f}",
         }
-        for name in summary.counts
-        if summary.counts[name]
+        for name, count in summary.counts.items()
+        if count
     ]
-    rows.append(
-        {
-            "format": "all",
-            "completions": summary.total,
-            "share": "1.0000",
-            "accuracy": f"{summary.mean_reward:.4f}",
-        }
-    )
-    print_rows(rows, title=str(file))
+    whole = {"format": "all", "completions": summary.total, "share": "1.0000"}
+    print_rows([*rows, {**whole, "accuracy": f"{summary.mean_reward:.4f}"}], title=title)
     print_rows([{"outcome": k, "completions": v} for k, v in summary.outcomes.items() if v], title="Outcomes")
     unsupported = summary.outcomes["unsupported"]
-    if unsupported and 2 not in (tier or (1,)):
+    if unsupported and 2 not in tiers:
         say(
             f"{unsupported} of {summary.total} completions hold a program that tier 1 cannot run and earn 0. "
             f"{_way_to_tier_2()}"

@@ -28,10 +28,11 @@ from echochamber.cli import (
 
 app = typer.Typer(
     name="echochamber",
-    help="What does RL post-training do to behaviours that pretraining put there?\n\n"
+    help="What does RL post-training do to behaviors that pretraining put there?\n\n"
     "Describe a study in one YAML file; echochamber trains the models from scratch, post-trains them, "
     "measures what moved and writes a report.\n\n"
-    "First steps:  echochamber run studies/demo.yaml   then open the report it names.",
+    "\b\nFirst steps: run a study, then open the report whose path it prints.\n"
+    "  echochamber run studies/demo.yaml",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,

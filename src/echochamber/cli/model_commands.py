@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from echochamber.base import say
-from echochamber.cli.study_commands import RUNS, SET, STUDY
+from echochamber.cli.study_commands import ARM, MIXTURE, RUNS, SEED, SET, SIZE, STUDY
 
 TO = typer.Option("--to", metavar="FOLDER", help="New folder to write.", show_default=False)
 
@@ -16,17 +16,23 @@ TO = typer.Option("--to", metavar="FOLDER", help="New folder to write.", show_de
 def export(
     study: Annotated[Path, STUDY],
     to: Annotated[Path, TO],
-    arm: Annotated[str, typer.Option(help="Arm whose final weights are written, or 'base'.")] = "base",
-    size: Annotated[str | None, typer.Option(help="Where the study has several sizes.")] = None,
-    mixture: Annotated[str | None, typer.Option(help="Where the study has several mixtures.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Where the study has several seeds.")] = None,
+    arm: Annotated[str, ARM] = "base",
+    size: Annotated[str | None, SIZE] = None,
+    mixture: Annotated[str | None, MIXTURE] = None,
+    seed: Annotated[int | None, SEED] = None,
     dtype: Annotated[
-        str | None, typer.Option(help="float32, bfloat16 or float16; as trained if not given.")
+        str | None, typer.Option(metavar="DTYPE", help="float32, bfloat16 or float16; by default as trained.")
     ] = None,
     overrides: Annotated[list[str] | None, SET] = None,
     runs: Annotated[Path, RUNS] = Path("runs"),
 ) -> None:
-    """Write a trained model as a folder that transformers loads, with its tokenizer."""
+    """Write a trained model as transformers loads it.
+
+    The folder holds the model and its tokenizer.
+
+    \b
+    echochamber export studies/demo.yaml --arm grpo --to exported
+    """
     from echochamber.study import export_model, open_study
 
     opened = open_study(study, overrides or [], runs)
@@ -39,11 +45,16 @@ def export(
 
 def import_folder(
     folder: Annotated[
-        Path, typer.Argument(help="Folder of an OLMo-1 model and tokenizer.", show_default=False)
+        Path,
+        typer.Argument(metavar="FOLDER", help="Folder of an OLMo-1 model and tokenizer.", show_default=False),
     ],
     to: Annotated[Path, TO],
 ) -> None:
-    """Read an OLMo-1 model (OlmoForCausalLM, or the original code's layout) and check it."""
+    """Copy a model made elsewhere to start a study from.
+
+    It must be an OLMo-1 model with its tokenizer, as transformers (OlmoForCausalLM) or the original code
+    writes it. The copy is checked.
+    """
     from echochamber.cli.terminal import print_rows
     from echochamber.study import import_model
 

@@ -9,11 +9,16 @@ import typer
 
 from echochamber.base import printable, say
 
-STUDY = typer.Argument(help="Study file (YAML), e.g. studies/demo.yaml.", show_default=False)
+STUDY = typer.Argument(metavar="STUDY", help="Study file (YAML), e.g. studies/demo.yaml.", show_default=False)
+RUN = typer.Argument(metavar="RUN", help="Run folder, study name or study file.", show_default=False)
+ARM = typer.Option(metavar="ARM", help="Arm whose final weights are used, or 'base'.")
+SIZE = typer.Option(metavar="SIZE", help="Which model size, where the study has several.")
+MIXTURE = typer.Option(metavar="MIXTURE", help="Which mixture, where the study has several.")
+SEED = typer.Option(metavar="SEED", help="Which seed, where the study has several.")
 SET = typer.Option(
-    "--set", metavar="KEY=VALUE", help="Override one value of the study, e.g. --set seed=7. Repeatable."
+    "--set", metavar="KEY=VALUE", help="Set a value of the study, e.g. --set seed=7. Repeatable."
 )
-RUNS = typer.Option("--runs", help="Folder that holds the run folders.")
+RUNS = typer.Option("--runs", metavar="FOLDER", help="Folder that holds the run folders.")
 
 
 def run(
@@ -21,33 +26,51 @@ def run(
     overrides: Annotated[list[str] | None, SET] = None,
     runs: Annotated[Path, RUNS] = Path("runs"),
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the plan with tokens, FLOPs and minutes; do nothing.")
+        bool, typer.Option("--dry-run", help="Print the plan with its tokens, FLOPs and minutes, and stop.")
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Start over instead of continuing.")] = False,
     replace: Annotated[
         bool,
         typer.Option(
             "--replace",
-            help="Take over a run folder that shows other base models; their report is kept under earlier/.",
+            help="Use a run folder that holds the results of other base models; their report is kept under "
+            "earlier/.",
         ),
     ] = False,
     executor: Annotated[
-        str, typer.Option("--executor", help="Where stages run: local (this process), ray or slurm.")
+        str,
+        typer.Option(
+            "--executor", metavar="NAME", help="Where stages run: local (this process), ray or slurm."
+        ),
     ] = "local",
     ray_address: Annotated[
         str | None,
-        typer.Option("--ray-address", help="Ray cluster, e.g. auto; by default a new one here."),
+        typer.Option(
+            "--ray-address", metavar="ADDRESS", help="Ray cluster, e.g. auto; by default a new one."
+        ),
     ] = None,
     slurm_cluster: Annotated[
         str | None,
-        typer.Option("--slurm-cluster", help="slurm, or local to try the jobs as processes on this machine."),
+        typer.Option(
+            "--slurm-cluster",
+            metavar="NAME",
+            help="slurm, or local to try the jobs as processes of this machine.",
+        ),
     ] = None,
     track: Annotated[
         list[str] | None,
-        typer.Option("--track", help="Also send metrics to wandb, trackio or tensorboard. Repeatable."),
+        typer.Option(
+            "--track", metavar="NAME", help="Also send metrics to wandb, trackio or tensorboard. Repeatable."
+        ),
     ] = None,
 ) -> None:
-    """Run a study: train, post-train, measure, report. Continues where it stopped."""
+    """Run a study: train, post-train, measure, report.
+
+    A run that was interrupted goes on where it stopped when the same command is given again.
+
+    \b
+    echochamber run studies/demo.yaml --set seed=7
+    """
     from echochamber.cli.terminal import print_rows
     from echochamber.study import ExecutorOptions, check_run, estimate, open_study, run_study
     from echochamber.train import start_world
@@ -105,7 +128,10 @@ def status(
     overrides: Annotated[list[str] | None, SET] = None,
     runs: Annotated[Path, RUNS] = Path("runs"),
 ) -> None:
-    """Show which stages of a study are done, started, waiting or failed, what each took, what has changed."""
+    """Show which stages of a study are done, waiting or failed.
+
+    Each stage is shown with the time it took and with what has changed since it was made.
+    """
     from echochamber.cli.terminal import print_rows
     from echochamber.study import open_study, status_rows
 
@@ -114,27 +140,33 @@ def status(
 
 
 def report(
-    run: Annotated[str, typer.Argument(help="Run folder, study name or study file.", show_default=False)],
+    run: Annotated[str, RUN],
     as_published: Annotated[
-        bool, typer.Option("--as-published", help="First score it by the paper's released rules too.")
+        bool, typer.Option("--as-published", help="Also score the run by the paper's released rules.")
     ] = False,
     runs: Annotated[Path, RUNS] = Path("runs"),
 ) -> None:
-    """Write a run's report again from its results: report.html and figures/."""
+    """Write a run's report again from its results.
+
+    The report is report.html and the folder figures/ in the run folder; nothing is trained or measured.
+    """
     from echochamber.study import find_run, redraw
 
     say(f"report: {redraw(find_run(run, runs), as_published=as_published)}")
 
 
 def forecast(
-    run: Annotated[str, typer.Argument(help="Run folder, study name or study file.", show_default=False)],
+    run: Annotated[str, RUN],
     beta: Annotated[
         list[float] | None,
-        typer.Option(help="KL coefficient; 0 is the limit."),
+        typer.Option(metavar="BETA", help="KL coefficient; 0 stands for its limit. Repeatable."),
     ] = None,
     runs: Annotated[Path, RUNS] = Path("runs"),
 ) -> None:
-    """Forecast the winning format from the base model's samples alone."""
+    """Forecast which format wins, from the base model alone.
+
+    The shares after RL are computed from the samples that the base model's evaluation wrote.
+    """
     from echochamber.analysis import Run, select, trajectories
     from echochamber.analysis.forecast import forecast as forecasts
     from echochamber.cli.terminal import print_rows
@@ -159,24 +191,41 @@ def forecast(
 
 def evaluate(
     study: Annotated[Path, STUDY],
-    arm: Annotated[str, typer.Option(help="Arm whose final weights are measured, or 'base'.")] = "base",
+    arm: Annotated[str, ARM] = "base",
     benchmark: Annotated[
-        list[str] | None, typer.Option(help="Task of the study; its benchmarks if not given. Repeatable.")
+        list[str] | None,
+        typer.Option(metavar="TASK", help="Task of the study; by default its benchmarks. Repeatable."),
     ] = None,
-    num_problems: Annotated[int | None, typer.Option(min=1, help="First so many problems of each.")] = None,
-    num_samples: Annotated[int | None, typer.Option(min=0, help="Samples a problem.")] = None,
-    temperature: Annotated[float | None, typer.Option(help="Of the samples.")] = None,
-    top_p: Annotated[float | None, typer.Option(help="Nucleus of the samples.")] = None,
-    max_new_tokens: Annotated[int | None, typer.Option(min=1, help="Longest completion.")] = None,
-    k: Annotated[list[int] | None, typer.Option(help="k of pass@k and maj@k. Repeatable.")] = None,
-    size: Annotated[str | None, typer.Option(help="Where the study has several sizes.")] = None,
-    mixture: Annotated[str | None, typer.Option(help="Where the study has several mixtures.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Where the study has several seeds.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Parquet file for the completions.")] = None,
+    num_problems: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Only the first N problems of each.")
+    ] = None,
+    num_samples: Annotated[int | None, typer.Option(min=0, metavar="N", help="Samples per problem.")] = None,
+    temperature: Annotated[
+        float | None, typer.Option(metavar="T", help="Temperature of the samples.")
+    ] = None,
+    top_p: Annotated[float | None, typer.Option(metavar="P", help="Probability mass sampled from.")] = None,
+    max_new_tokens: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Longest completion.")
+    ] = None,
+    k: Annotated[
+        list[int] | None, typer.Option(metavar="K", help="k of pass@k and maj@k. Repeatable.")
+    ] = None,
+    size: Annotated[str | None, SIZE] = None,
+    mixture: Annotated[str | None, MIXTURE] = None,
+    seed: Annotated[int | None, SEED] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also write completions to a Parquet file.")
+    ] = None,
     overrides: Annotated[list[str] | None, SET] = None,
     runs: Annotated[Path, RUNS] = Path("runs"),
 ) -> None:
-    """Measure a trained model of a study again: other problems, more samples, another temperature."""
+    """Measure a trained model of a study again.
+
+    What is not given is as in the study's own evaluation; nothing of the run changes.
+
+    \b
+    echochamber evaluate studies/demo.yaml --arm grpo --num-samples 32
+    """
     from echochamber.cli.terminal import print_rows
     from echochamber.study import evaluate_model, open_study
 
@@ -221,23 +270,28 @@ def evaluate(
 
 def sample(
     study: Annotated[Path, STUDY],
-    question: Annotated[str, typer.Argument(help="The question to ask.", show_default=False)],
-    arm: Annotated[str, typer.Option(help="Arm to sample from, or 'base'.")] = "base",
-    num_samples: Annotated[int, typer.Option(min=1, help="Completions to draw.")] = 4,
-    temperature: Annotated[float, typer.Option(min=0.0, help="0 is greedy.")] = 1.0,
-    seed: Annotated[int, typer.Option(help="Seed of the sampling.")] = 0,
+    question: Annotated[
+        str, typer.Argument(metavar="QUESTION", help="The question to ask.", show_default=False)
+    ],
+    arm: Annotated[str, ARM] = "base",
+    num_samples: Annotated[int, typer.Option(min=1, metavar="N", help="Completions to draw.")] = 4,
+    temperature: Annotated[float, typer.Option(min=0.0, metavar="T", help="0 is greedy.")] = 1.0,
+    seed: Annotated[int, typer.Option(metavar="SEED", help="Seed of the sampling.")] = 0,
     gold: Annotated[
-        str | None, typer.Option(help="The correct answer, to say which completions are right.")
+        str | None, typer.Option(metavar="ANSWER", help="The correct answer, to grade the completions.")
     ] = None,
     rules: Annotated[
-        str, typer.Option(help="How answers are compared with it: gsm8k, math or aime.")
+        str, typer.Option(metavar="RULES", help="How answers are compared: gsm8k, math or aime.")
     ] = "gsm8k",
     overrides: Annotated[list[str] | None, SET] = None,
     runs: Annotated[Path, RUNS] = Path("runs"),
 ) -> None:
-    """Ask a trained model of a study a question of your own.
+    """Ask a trained model a question of your own.
 
     Each completion is shown with its format and its answer: for a program, the value that running it gave.
+
+    \b
+    echochamber sample studies/demo.yaml "What is 3 plus 4?" --gold 7
     """
     from echochamber.study import open_study
     from echochamber.study.sampling import sample_completions
