@@ -1,5 +1,6 @@
 from .corpora import register_source, register_task
 from .formats import classify, register_format
+from .report import register_figure, register_section
 from .rl import register_algorithm, register_reward
 from .study.results import Result, Results, load, run
 from .verify import grade
@@ -13,8 +14,10 @@ __all__ = [
     "grade",
     "load",
     "register_algorithm",
+    "register_figure",
     "register_format",
     "register_reward",
+    "register_section",
     "register_source",
     "register_task",
     "run",
