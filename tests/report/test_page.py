@@ -8,13 +8,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from echochamber.analysis import Run
 from echochamber.base import EchoError, InputError
 from echochamber.report import render
-from echochamber.report.figures import Panel, Series
-from echochamber.report.plotly import panel_json
-from echochamber.report.sections.setup import facts
-from echochamber.report.texts import end_text
 from synthetic import make_run
 
 
@@ -199,28 +194,5 @@ def test_one_seed_speaks_of_runs_and_several_of_trainings(tmp_path: Path) -> Non
     assert "95 % intervals cover other problems and other trainings" in body
 
 
-@pytest.mark.parametrize(
-    ("value", "shown"),
-    [(1.0, "100.0"), (0.99996, ">99.9"), (0.9995, ">99.9"), (0.995, "99.5"), (0.0, "0.0"), (0.0004, "<0.1")],
-)
-def test_ends_of_intervals_are_0_and_100_only_where_they_are(value: float, shown: str) -> None:
-    assert end_text(value) == shown
-
-
-def test_the_pointer_shows_the_words_of_the_tables() -> None:
-    series = Series("boxed", (0.0, 1.0), (0.996, 1.0), "#009E73", low=(0.9996, None), high=(1.0, None))
-    trace = panel_json(Panel("grpo", (series,), percent=True))["data"][-1]
-    assert trace["customdata"][0].startswith("99.6") and trace["customdata"][1] == "100\u00a0%"
-    assert "100.0%" not in json.dumps(trace)
-
-
 def page_of(run: Path) -> str:
     return render(run, images=False).read_text(encoding="utf-8")
-
-
-@pytest.mark.parametrize("unit", ["tokens", "documents"])
-def test_a_mixture_says_what_its_shares_are_shares_of(tmp_path: Path, unit: str) -> None:
-    run = make_run(tmp_path / unit, arms=("grpo",), num_points=2, num_problems=5)
-    text = (run / "study.yaml").read_text()
-    (run / "study.yaml").write_text(text.replace("tokens: 3000000", f"{unit}: 3000000"))
-    assert f"3,000,000 {unit}, of which tinygsm 30%" in dict(facts(Run(run)))["Mixture three"]

@@ -1,11 +1,13 @@
-"""Endpoints and findings in words."""
+"""Endpoints in words, and their results."""
 
 import pytest
 
-from echochamber.analysis import Endpoint, EndpointResult, Finding
+from echochamber.analysis import Endpoint, EndpointResult
 from echochamber.analysis.endpoints import Place
-from echochamber.report.sections.endpoints import endpoint_rows, place_text
-from echochamber.report.sections.statements import findings_by_source
+from echochamber.report.html import block_html
+from echochamber.report.material import Material
+from echochamber.report.sections.endpoints import endpoint_rows, endpoints, place_text
+from echochamber.report.texts import change_text
 
 
 @pytest.mark.parametrize(
@@ -43,15 +45,9 @@ def test_an_endpoint_in_words(stated: dict[str, object], metric: str, against: s
     ]
 
 
-def test_statements_stand_under_whoever_made_them() -> None:
-    def finding(key: str, source: str, evidence: str) -> Finding:
-        return Finding(key, key, source, "nothing", "not testable", evidence, "seeds")
-
-    theirs, ours, lacking = (
-        finding("one", "Zhao et al.", "in this run"), finding("two", "this project", "in this run"),
-        finding("three", "Zhao et al.", ""),
-    )  # fmt: skip
-    assert findings_by_source([theirs, ours, lacking]) == [
-        {"title": "Statements of Zhao et al.", "tested": [theirs], "untested": [lacking]},
-        {"title": "Statements of this project", "tested": [ours], "untested": []},
-    ]
+def test_the_result_of_an_endpoint_stands_beside_it(material: Material, bare: Material) -> None:
+    [block] = endpoints(material)
+    text = block_html(block)
+    gain = material.primary[0].arms[0].gain().difference
+    assert "accuracy rises" in text and "seen in this run" in text and change_text(gain) in text
+    assert list(endpoints(bare)) == []
