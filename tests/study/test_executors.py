@@ -266,7 +266,7 @@ def test_what_only_a_failed_stage_would_use_is_not_made(study_file: Path, tmp_pa
     study = open_study(study_file, ["evaluation.max_new_tokens=90"], tmp_path / "runs")
     with (
         listening(lines.append),
-        pytest.raises(InputError, match=r"exceed model.context_length 96.*stages that need it were not"),
+        pytest.raises(InputError, match=r"exceeds the model's context of 96.*stages that need it were not"),
     ):
         run_study(study)
     assert not any("tokenise" in line or "pretrain" in line for line in lines)

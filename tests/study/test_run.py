@@ -120,7 +120,7 @@ def test_results_as_data_frames(finished: Study) -> None:
     ("change", "message"),
     [
         ("tasks.test.num_problems=5000", "asks for 5000 problems"),
-        ("evaluation.max_new_tokens=90", "exceed model.context_length 96"),
+        ("evaluation.max_new_tokens=90", "exceeds the model's context of 96"),
     ],
 )
 def test_a_study_that_cannot_run_leaves_nothing(

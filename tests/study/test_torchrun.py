@@ -57,7 +57,7 @@ def rows(folder: Path) -> list[dict[str, object]]:
     [
         ("pretrain.batch_size=5", "pretrain.batch_size 5 is not divisible by the 2 processes"),
         # Found by the main process alone, in a stage that the others wait for.
-        ("model.context_length=32", "exceed model.context_length 32"),
+        ("model.context_length=32", "exceeds the model's context of 32"),
     ],
 )
 def test_one_sentence_ends_all(tiny_file: Path, tmp_path: Path, override: str, sentence: str) -> None:

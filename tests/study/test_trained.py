@@ -54,7 +54,7 @@ def test_other_settings(finished: Study) -> None:
         ("grpo", {"benchmarks": ("tset",)}, "has no task 'tset'.*Did you mean 'test'"),
         ("grpo", {"num_samples": 2, "pass_at": (8,)}, "pass_at 8 needs at least as many samples"),
         ("grpo", {"temperature": -1.0}, "temperature: .*greater than or equal to 0"),
-        ("grpo", {"max_new_tokens": 500}, "the context is 96; set max-new-tokens to at most"),
+        ("grpo", {"max_new_tokens": 500}, "the model's context of 96. Lower max_new_tokens to at most"),
     ],
 )
 def test_what_cannot_be_measured(

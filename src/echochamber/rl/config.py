@@ -19,7 +19,7 @@ from echochamber.formats import format_names
 from echochamber.model import ModelConfig, num_parameters
 from echochamber.rl.objectives import Aggregation, Estimator, RatioLevel
 from echochamber.rl.rewards import REWARDS
-from echochamber.rollout import Sampling, rollout_bytes
+from echochamber.rollout import Sampling, check_fit, rollout_bytes
 from echochamber.train import (
     WORKSPACE_BYTES,
     OptimizerConfig,
@@ -217,14 +217,12 @@ class RewardConfig(RLConfig):
             raise InputError(
                 f"task '{self.task}' holds no problems; {self.algorithm} needs questions to sample from"
             )
-        prompts = context.tokenizer.encode_prompts([problem.question for problem in context.problems])
-        longest, limit = max(len(ids) for ids in prompts), context.policy.config.context_length
-        if longest + self.max_new_tokens > limit:
-            raise InputError(
-                f"the longest prompt of task '{self.task}' has {longest} tokens; with max_new_tokens "
-                f"{self.max_new_tokens} it exceeds the model's context of {limit}. "
-                f"Lower max_new_tokens to at most {max(limit - longest, 0)} or use a longer context"
-            )
+        check_fit(
+            context.tokenizer.encode_prompts([problem.question for problem in context.problems]),
+            max_new_tokens=self.max_new_tokens,
+            context_length=context.policy.config.context_length,
+            what=f"task '{self.task}'",
+        )
 
     def gpu_bytes(self, shape: ModelConfig, *, num_processes: int = 1) -> dict[str, float]:
         """Training, and the engine with the completions of one process."""

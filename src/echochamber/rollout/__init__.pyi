@@ -2,7 +2,7 @@ from .asking import Completion, Group, ask, grade, sample
 from .cache_bytes import rollout_bytes
 from .engines import AUTO, ENGINES, make_engine
 from .hf import HFEngine
-from .interface import Engine, Nucleus, SampledTokens, Sampling
+from .interface import Engine, Nucleus, SampledTokens, Sampling, check_fit
 from .native import NativeEngine
 from .vllm import VLLMEngine
 
@@ -19,6 +19,7 @@ __all__ = [
     "Sampling",
     "VLLMEngine",
     "ask",
+    "check_fit",
     "grade",
     "make_engine",
     "rollout_bytes",

@@ -84,7 +84,7 @@ def sample(
         first_prompt_id: stands for the first problem in the random numbers; the others follow it.
 
     Raises:
-        InputError: a prompt does not leave room for a token in the context.
+        InputError: a prompt leaves no room for a token in the context.
     """
     prompts = tokenizer.encode_prompts([problem.question for problem in problems])
     continuations = engine.generate(

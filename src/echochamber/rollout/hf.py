@@ -82,7 +82,7 @@ class HFEngine:
     ) -> list[list[SampledTokens]]:
         """See `Engine.generate`."""
         context = self._context
-        prompt_ids = check_prompts(prompts, prompt_ids, context)
+        prompt_ids = check_prompts(prompts, prompt_ids, sampling, context)
         results: list[list[SampledTokens]] = [[] for _ in prompts]
         columns = [min(len(p) + sampling.max_new_tokens, context) for p in prompts]
         for units in split_work(

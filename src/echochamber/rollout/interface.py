@@ -101,15 +101,48 @@ class Engine(Protocol):
             prompt_ids: names of the prompts as far as randomness goes; 0, 1, 2, ... when None.
 
         Raises:
-            InputError: a prompt is empty or does not leave room for a token in the context.
+            InputError: a prompt is empty, or leaves no room for a token in the context.
         """
 
     def load_weights(self, model: Policy, version: int) -> None:
         """Sample from a copy of these weights from now on; `version` is noted with everything it samples."""
 
 
+def check_fit(
+    prompts: Sequence[Sequence[int]],
+    *,
+    max_new_tokens: int,
+    context_length: int,
+    what: str = "",
+    whole: bool = True,
+) -> int:
+    """The length of the longest prompt, in tokens, if the model's context holds it and its completion.
+
+    Args:
+        what: the prompts are of, e.g. `"task 'train'"`.
+        whole: every completion may need `max_new_tokens`; otherwise the context may end it, and only the
+            first token must fit.
+
+    Raises:
+        InputError: the longest prompt leaves too little room.
+    """
+    longest = max((len(prompt) for prompt in prompts), default=0)
+    room = context_length - longest
+    if room < (max_new_tokens if whole else 1):
+        mend = f"Lower max_new_tokens to at most {room}" if room > 0 else "Ask shorter questions"
+        raise InputError(
+            f"the longest prompt{' of ' if what else ''}{what} has {longest} tokens; with max_new_tokens "
+            f"{max_new_tokens} it exceeds the model's context of {context_length}. {mend}, or use a model "
+            f"with a context_length of at least {longest + max_new_tokens}"
+        )
+    return longest
+
+
 def check_prompts(
-    prompts: Sequence[Sequence[int]], prompt_ids: Sequence[int] | None, context_length: int
+    prompts: Sequence[Sequence[int]],
+    prompt_ids: Sequence[int] | None,
+    sampling: Sampling,
+    context_length: int,
 ) -> Sequence[int]:
     """The prompt ids to use.
 
@@ -119,11 +152,7 @@ def check_prompts(
     for index, prompt in enumerate(prompts):
         if not len(prompt):
             raise InputError(f"prompt {index} is empty; expected at least one token")
-        if len(prompt) >= context_length:
-            raise InputError(
-                f"prompt {index} has {len(prompt)} tokens; expected fewer than {context_length}, the context "
-                "length of the model. Drop long prompts or give the model a longer context"
-            )
+    check_fit(prompts, max_new_tokens=sampling.max_new_tokens, context_length=context_length, whole=False)
     if prompt_ids is None:
         return range(len(prompts))
     if len(prompt_ids) != len(prompts):

@@ -105,7 +105,7 @@ class NativeEngine:
         prompt_ids: Sequence[int] | None = None,
     ) -> list[list[SampledTokens]]:
         """See `Engine.generate`. Prompts of similar length are sampled together, in bounded memory."""
-        prompt_ids = check_prompts(prompts, prompt_ids, self._decoder.config.context_length)
+        prompt_ids = check_prompts(prompts, prompt_ids, sampling, self._decoder.config.context_length)
         results: list[list[SampledTokens]] = [[] for _ in prompts]
         config = self._decoder.config
         column_bytes = 2 * config.num_layers * config.d_model * self._decoder.embedding.element_size()

@@ -108,7 +108,7 @@ class VLLMEngine:
         prompt_ids: Sequence[int] | None = None,
     ) -> list[list[SampledTokens]]:
         """See `Engine.generate`."""
-        prompt_ids = check_prompts(prompts, prompt_ids, self.context_length)
+        prompt_ids = check_prompts(prompts, prompt_ids, sampling, self.context_length)
         units = [Unit(index, 0, num_samples) for index in range(len(prompts))]
         keys = stream_keys_of(units, prompt_ids, seed, step) >> np.uint64(64 - _SEED_BITS)
         requests = [{"prompt_token_ids": list(ids)} for ids in prompts for _ in range(num_samples)]

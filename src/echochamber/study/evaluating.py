@@ -32,7 +32,7 @@ def evaluate_model(
 
     Args:
         settings: fields of `EvaluationConfig` that differ from the study's.
-        out: Parquet file for one row a completion; the first existing folder above it must be writable.
+        out: Parquet file for one row per completion; the first existing folder above it must be writable.
 
     Returns:
         Rows of pass@k, maj@k, format shares and accuracies, as in `summary.json`.
@@ -73,13 +73,12 @@ def evaluate_model(
                 raise InputError(
                     f"task '{name}' has {len(problems)} problems; set num-problems to at most {len(problems)}"
                 )
-            longest = max(len(ids) for ids in tokenizer.encode_prompts([p.question for p in problems]))
-            if longest + config.max_new_tokens > policy.config.context_length:
-                raise InputError(
-                    f"the longest prompt of task '{name}' has {longest} tokens and the context is "
-                    f"{policy.config.context_length}; set max-new-tokens to at most "
-                    f"{policy.config.context_length - longest}"
-                )
+            rollout.check_fit(
+                tokenizer.encode_prompts([problem.question for problem in problems]),
+                max_new_tokens=config.max_new_tokens,
+                context_length=policy.config.context_length,
+                what=f"task '{name}'",
+            )
             table = evaluation.evaluate(
                 rollout.make_engine(
                     study.config.engine, policy, eos_id=tokenizer.eos_id, pad_id=tokenizer.pad_id

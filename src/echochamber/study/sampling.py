@@ -73,7 +73,8 @@ def sample_completions(
         rules: by which answers are compared with it.
 
     Raises:
-        InputError: no such arm, it is not trained yet, or a gold answer that the rules cannot read.
+        InputError: no such arm, it is not trained yet, the question leaves no room in the context, or the
+            rules cannot read the gold answer.
     """
     problem = Problem("asked", question, _ANY_GOLD if gold is None else gold, rules=rules)
     verify.get_rules(rules).check_gold(problem.gold)
@@ -82,17 +83,10 @@ def sample_completions(
             f"temperature {temperature:g}: expected 0 (greedy) or a number from {_LOWEST_TEMPERATURE:g} up"
         )
     policy, tokenizer = load_trained(study, find_models(study, arm=arm)[0])
-    prompt = tokenizer.encode_prompt(question)
-    room = policy.config.context_length - len(prompt)
-    if room < 1:
-        raise InputError(
-            f"the question has {len(prompt)} tokens and the model's context is "
-            f"{policy.config.context_length}; ask a shorter one"
-        )
     name = study.config.engine
     engine = rollout.make_engine(name, policy, eos_id=tokenizer.eos_id, pad_id=tokenizer.pad_id)
     sampling = rollout.Sampling(
-        temperature=temperature, max_new_tokens=min(room, study.config.evaluation.max_new_tokens)
+        temperature=temperature, max_new_tokens=study.config.evaluation.max_new_tokens
     )
     sandbox = study.config.verify
     with verify.Grader(

@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from echochamber import corpora, evaluation, model, rl, rollout, train, verify
-from echochamber.base import InputError, Problem, derive_seed, note, write_file, write_json
+from echochamber.base import Problem, derive_seed, note, write_file, write_json
 from echochamber.base.lazy import torch
 from echochamber.study.importing import read_model, write_model
 
@@ -153,22 +153,18 @@ def run_tokenizer(context: StageContext) -> None:
 def run_check(context: StageContext) -> None:
     """Refuse prompts that leave no room for their completions, before anything is trained."""
     tokenizer = corpora.Tokenizer.load(context.inputs["tokenizer"] / "tokenizer")
-    limit, what = context.config["context_length"], "model.context_length"
-    mend = f"Raise {what} to at least {{needed}} or lower max_new_tokens"
-    if limit is None:
-        limit = model.describe(context.inputs["tokenizer"] / "model").context_length
-        what, mend = "the context of the model,", "Lower max_new_tokens, or start from a model with more"
+    context_length = context.config["context_length"]
+    if context_length is None:
+        context_length = model.describe(context.inputs["tokenizer"] / "model").context_length
     longest = {}
     for name, new_tokens in context.config["new_tokens"].items():
         problems = corpora.read_problems(context.inputs["questions"] / f"{name}.jsonl")
-        lengths = [len(ids) for ids in tokenizer.encode_prompts([problem.question for problem in problems])]
-        longest[name] = max(lengths)
-        needed = longest[name] + new_tokens
-        if needed > limit:
-            raise InputError(
-                f"the longest prompt of task '{name}' has {longest[name]} tokens; {new_tokens} new "
-                f"tokens exceed {what} {limit}. {mend.format(needed=needed)}"
-            )
+        longest[name] = rollout.check_fit(
+            tokenizer.encode_prompts([problem.question for problem in problems]),
+            max_new_tokens=new_tokens,
+            context_length=context_length,
+            what=f"task '{name}'",
+        )
     write_json(context.folder / "longest_prompt_tokens.json", longest)
 
 
