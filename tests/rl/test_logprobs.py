@@ -1,5 +1,7 @@
 """Log-probabilities and entropies: against plain softmax, against finite differences, with nuclei."""
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
@@ -30,6 +32,18 @@ def _case() -> tuple[Tensor, Tensor, list[list[int]]]:
 def _compressed(nuclei: list[list[int]]) -> Nuclei:
     offsets = torch.tensor([0, *[len(k) for k in nuclei]]).cumsum(0)
     return Nuclei(offsets, torch.tensor([i for k in nuclei for i in k]))
+
+
+def test_a_nucleus_by_hand() -> None:
+    logits = torch.tensor([[0.0, 1.0, 2.0], [3.0, 0.0, 0.0]], dtype=torch.float64, requires_grad=True)
+    logp, _ = logprobs_and_entropy(
+        logits, torch.tensor([1, 0]), temperature=0.5, nuclei=_compressed([[2, 1], [0]])
+    )
+    assert logp.tolist() == pytest.approx([-math.log(1 + math.exp(2.0)), 0.0])
+    logp.sum().backward()
+    share = 1 / (1 + math.exp(-2.0))
+    assert logits.grad is not None
+    assert logits.grad.flatten().tolist() == pytest.approx([0, 2 * share, -2 * share, 0, 0, 0], abs=1e-12)
 
 
 @pytest.mark.parametrize("truncated", [False, True])

@@ -116,10 +116,7 @@ def test_samples_follow_the_models_distribution() -> None:
 
 def test_bad_prompts_are_the_users_mistake() -> None:
     engine = make(sharp_model())
-    with pytest.raises(
-        InputError,
-        match="longest prompt has 64 tokens.*context of 64. Ask shorter questions, or use a model with .* 144",
-    ):
+    with pytest.raises(InputError, match="longest prompt has 64 tokens.*context of 64. Ask shorter"):
         engine.generate([[1], [1] * 64], Sampling(), num_samples=1, seed=0, step=0)
     with pytest.raises(InputError, match="prompt 0 is empty"):
         engine.generate([[]], Sampling(), num_samples=1, seed=0, step=0)
