@@ -42,7 +42,7 @@ def test_labels_of_sweep_points_are_short_and_tell_them_apart() -> None:
     assert [label for label, _ in expand_sweep(Document(data, {}))] == [
         "ppo.rate=0.001,grpo.rate=1,seed=no", 'ppo.rate="1e-3",grpo.rate=1,seed=no',
     ]  # fmt: skip
-    with pytest.raises(InputError, match="a value stands there twice"):
+    with pytest.raises(InputError, match="a value is listed twice"):
         expand_sweep(Document({"sweep": {"seed": [1, 2, 1]}}, {}))
 
 

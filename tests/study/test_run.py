@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from echochamber.base import InputError, listening, read_json
-from echochamber.study import Result, Study, open_study, run_study, status_rows
+from echochamber.study import Study, open_study, run_study, status_rows
 from echochamber.verify import grade_file
 
 ROW_KEYS = {
@@ -106,14 +106,6 @@ def test_status_shows_done_waiting_and_unused(finished: Study, tiny_file: Path) 
     assert older["note"] == "changed: pretrain.optimizer.learning_rate 0.004 -> 0.001"
     arm = rows["older version of 'grpo pico on even, seed 3'"]
     assert arm["note"].startswith("changed: its input 'start'")
-
-
-def test_results_as_data_frames(finished: Study) -> None:
-    result = Result(finished.folder)
-    assert len(result.summary()) == 6
-    assert {"share.boxed", "pass_at.1"} <= set(result.summary().columns)
-    assert len(result.completions()) == 3 * 12 * 3
-    assert {"pretrain", "rl"} == set(result.metrics()["stage"])
 
 
 @pytest.mark.parametrize(

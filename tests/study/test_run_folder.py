@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import echochamber
-from echochamber.base import EchoError, InputError, listening, read_json
+from echochamber.base import InputError, listening, read_json
 from echochamber.study import Study, open_study, run_study
 
 BASE_CHANGES = [
@@ -123,51 +123,3 @@ def test_data_prepare_leaves_what_is_shown(copy: Study, tiny_file: Path) -> None
     before = (copy.folder / "study.yaml").read_bytes()
     run_study(reopened(copy, tiny_file, "seed=4"), only=("problems",))
     assert (copy.folder / "study.yaml").read_bytes() == before
-
-
-def test_one_run_or_several_as_tables(copy: Study) -> None:
-    one = echochamber.load(str(copy.folder))
-    assert isinstance(one, echochamber.Result)
-    assert repr(one) == f"<Result of {copy.folder}: arms base, grpo; seeds 3>"
-    assert "run" not in one.summary().columns
-    same = echochamber.Result(str(copy.folder))
-    assert len(same.metrics()) == len(one.metrics())
-    for several in (echochamber.load([copy.folder, copy.folder]), echochamber.load(copy.folder, copy.folder)):
-        assert isinstance(several, echochamber.Results)
-    pair = echochamber.load([copy.folder])
-    assert list(pair.runs) == ["tiny"]
-    assert set(pair.completions()["run"]) == set(pair.metrics()["run"]) == {"tiny"}
-
-
-@pytest.mark.parametrize(
-    ("spoil", "said"),
-    [
-        (lambda f: (f / "summary.json").unlink(), "no finished run found at"),
-        (lambda f: (f / "summary.json").write_text("{"), "summary.json is missing or damaged; run the study"),
-        (
-            lambda f: (f / "summary.json").write_text("[]"),
-            "summary.json is missing or damaged; run the study",
-        ),
-        (lambda f: (f / "metrics.jsonl").write_text("{\n"), "metrics.jsonl is missing or damaged"),
-        (
-            lambda f: (f / "completions" / "part-00000.parquet").write_text(""),
-            "completions is missing or dam",
-        ),
-    ],
-)
-def test_a_run_that_cannot_be_opened_is_a_sentence(copy: Study, spoil: object, said: str) -> None:
-    assert callable(spoil)
-    spoil(copy.folder)
-    with pytest.raises(EchoError, match=said):
-        result = echochamber.load(copy.folder)
-        result.metrics()
-        result.completions()
-
-
-def test_a_folder_that_is_no_run(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="is not a finished run: it has no summary.json; make one with"):
-        echochamber.Result(tmp_path)
-    with pytest.raises(InputError, match="there is no such folder"):
-        echochamber.Result(str(tmp_path / "nowhere"))
-    with pytest.raises(InputError, match="at least one run"):
-        echochamber.load([])

@@ -98,7 +98,7 @@ def expand_sweep(document: Document) -> list[tuple[str, Document]]:
         shown = [_shown(value) for value in values]
         if len(set(shown)) < len(shown):
             raise InputError(
-                f"{document.place(('sweep', key))}: sweep.{key}: {', '.join(shown)}: a value stands there "
+                f"{document.place(('sweep', key))}: sweep.{key}: {', '.join(shown)}: a value is listed "
                 "twice; every point of a sweep must differ"
             )
     points = []
@@ -130,8 +130,8 @@ _LONGEST_SHOWN = 40
 def _shown(value: Any) -> str:
     """A value of a sweep on one line, so that different values look different.
 
-    Text stands as it is where a YAML file would read it as that text, in quotes otherwise; what is too long
-    is cut and carries the beginning of its digest.
+    A text is shown as it is where a YAML file would read it back as that text, and in quotes otherwise; a value
+    that is too long is cut, and the beginning of its digest is added.
     """
     text = json.dumps(value, ensure_ascii=False, sort_keys=True)
     if isinstance(value, str) and re.fullmatch(r"[\w./][\w./+*@%-]*", value):
