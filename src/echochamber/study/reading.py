@@ -130,8 +130,8 @@ _LONGEST_SHOWN = 40
 def _shown(value: Any) -> str:
     """A value of a sweep on one line, so that different values look different.
 
-    A text is shown as it is where a YAML file would read it back as that text, and in quotes otherwise; a value
-    that is too long is cut, and the beginning of its digest is added.
+    A text is shown as it is where a YAML file would read it back as that text, and in quotes otherwise. A
+    value that is too long is cut, and the beginning of its digest is added.
     """
     text = json.dumps(value, ensure_ascii=False, sort_keys=True)
     if isinstance(value, str) and re.fullmatch(r"[\w./][\w./+*@%-]*", value):
