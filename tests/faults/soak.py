@@ -1,7 +1,7 @@
 """Kill a small study again and again for a settable time: `python tests/faults/soak.py --minutes 30`.
 
 At least 200 kills at fault points and 50 at random times, however short the time is.
-Prints one line a chain and a summary; exits with 1 if any run did not end with the same files.
+Prints one line per chain and a summary; exits with 1 if any run did not end with the same files.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MOST_POINTS = 120
 # What a soak must at least have tried, however short its time.
 LEAST_INJECTED, LEAST_TIMED = 200, 50
 
-# So many problems are enough to look at.
+# This many problems are enough to look at.
 MOST_PROBLEMS = 20
 
 # Growth over the later runs of one process that counts as a leak.

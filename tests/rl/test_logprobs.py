@@ -51,7 +51,7 @@ def test_a_nucleus_by_hand() -> None:
 def test_values_and_gradients_equal_plain_autograd(
     truncated: bool, temperature: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(logprobs, "_CPU_CHUNK_ELEMENTS", 20)  # two rows a chunk
+    monkeypatch.setattr(logprobs, "_CPU_CHUNK_ELEMENTS", 20)  # two rows per chunk
     logits, targets, nuclei = _case()
     ours, plain = logits.clone().requires_grad_(True), logits.clone().requires_grad_(True)
     out = logprobs_and_entropy(

@@ -11,7 +11,7 @@ from echochamber.train import LossSum, linear_cross_entropy, losses, token_logpr
 
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Seven logits a chunk: every test crosses chunk borders."""
+    """Seven logits per chunk: every test crosses chunk borders."""
     monkeypatch.setattr(losses, "CPU_CHUNK_ELEMENTS", 22)
 
 

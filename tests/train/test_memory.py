@@ -74,7 +74,7 @@ def test_the_papers_pretraining_fits_one_card() -> None:
 
 
 def test_actor_reference_and_critic_of_1b_fit_one_card() -> None:
-    """12 bytes a parameter for actor and critic each, 6 for a step, and 4, 2 or 0 for the reference."""
+    """12 bytes per parameter for actor and critic each, 6 for a step, and 4, 2 or 0 for the reference."""
     settings = {"task": "train", "max_new_tokens": 512}
     found = {
         where: PPOConfig(**settings, keep_reference=where).gpu_bytes(size("1b"))

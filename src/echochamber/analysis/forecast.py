@@ -142,7 +142,7 @@ def tilted(written: Array, rewarded: Array, beta: float) -> Array:
 
 
 def tilt_per_problem(t: Trajectory, beta: float) -> list[Array]:
-    """Shares that the tilt expects problem by problem, one (P, F) array a seed."""
+    """Shares that the tilt expects problem by problem, one (P, F) array per seed."""
     return [tilted(c.completions[:, 0], c.reward[:, 0], beta) for c in t.counts]
 
 
@@ -179,7 +179,7 @@ def _policy_gradient(t: Trajectory) -> Bands:
 def race(written: Array, rewarded: Array, *, step: float = 0.02, max_steps: int = 200_000) -> Array:
     """Shares (R, F) at the end of the policy-gradient path from base counts (R, F); see the module.
 
-    Counts are smoothed by half a success and half a failure a format
+    Counts are smoothed by half a success and half a failure per format
     (Jeffreys), as an accuracy of exactly 0 or 1 would never move. Midpoint
     steps whose length grows as the fastest row slows down; a row stops at
     J = STOP_ACCURACY. Formats nobody wrote stay at 0.

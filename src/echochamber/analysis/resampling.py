@@ -37,7 +37,7 @@ class ProblemBootstrap:
         ]
 
     def totals(self, values_PM: Sequence[Array]) -> Array:
-        """Sums over each resample, shape (R, M), from one (P, M) array a seed."""
+        """Sums over each resample, shape (R, M), from one (P, M) array per seed."""
         total: Array = np.sum([w @ v for w, v in zip(self._weights_RP, values_PM, strict=True)], axis=0)
         return total
 

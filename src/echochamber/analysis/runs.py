@@ -21,7 +21,7 @@ STUDY = "study.yaml"
 
 
 def showing_lock(folder: Path) -> RunLock:
-    """Held by whoever writes what a run folder shows (tables, report, second opinion); others wait, aloud."""
+    """Held by whoever writes what a run folder shows (tables, report, second opinion); others wait."""
     return RunLock(folder / "report.lock", what=f"the report of {folder}", wait=True)
 
 

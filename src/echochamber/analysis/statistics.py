@@ -74,7 +74,7 @@ class Ratio:
     """What was counted: sum(numerator) / sum(denominator) is a share, or an accuracy within a format.
 
     Attributes:
-        numerator, denominator: one (P, M) array a seed.
+        numerator, denominator: one (P, M) array per seed.
     """
 
     numerator: Sequence[Array]
@@ -129,7 +129,7 @@ def _sum(values_PM: Sequence[Array]) -> Array:
 
 
 def spread(values_PM: Sequence[Array], *, crossed: bool) -> Spread:
-    """Variance of the mean of all values over new trainings and new problems; one (P, M) array a seed.
+    """Variance of the mean of all values over new trainings and new problems; one (P, M) array per seed.
 
     With seeds that share their problems, a value is mu + seed + problem + rest, and
 
@@ -337,7 +337,7 @@ def ratio_test(before: Ratio, after: Ratio, *, crossed: bool) -> PairedTest:
 
 
 def paired_test(before_P: Sequence[Array], after_P: Sequence[Array], *, crossed: bool) -> PairedTest:
-    """Compare two measurements, one array of per-problem values a seed each, aligned problem by problem.
+    """Compare two measurements, one array of per-problem values per seed, aligned problem by problem.
 
     Args:
         before_P, after_P: values between 0 and 1, or between -1 and 1 for differences of differences.
@@ -385,7 +385,7 @@ def minimum_detectable_difference(
     Args:
         num_problems: independent problems compared.
         standard_deviation: of the per-problem differences. The default is the largest one two unrelated
-            single-sample measurements can have (accuracy 1/2 each); more samples a problem and related
+            single-sample measurements can have (accuracy 1/2 each); more samples per problem and related
             models make it smaller.
     """
     normal = NormalDist()

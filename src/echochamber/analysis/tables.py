@@ -77,7 +77,7 @@ def base_and_final(run: Run, *, benchmark: str | None = None, greedy: bool = Fal
 
 
 def learning_curves(run: Run) -> pa.Table:
-    """Pretraining loss in nats a token: source `train` for the batches, otherwise held-out text."""
+    """Pretraining loss in nats per token: source `train` for the batches, otherwise held-out text."""
     return pa.Table.from_pylist(list(_losses(run)), schema=_CURVES)
 
 

@@ -60,7 +60,7 @@ class Trajectory:
         greedy: whether the completions were decoded greedily.
         steps: the T evaluated steps, ascending.
         formats: the F labels that occur in the study, formats first, then none and ambiguous.
-        counts: one entry a seed.
+        counts: one entry per seed.
     """
 
     arm: str
@@ -94,7 +94,7 @@ class Trajectory:
 
     @property
     def num_samples(self) -> int:
-        """Completions a problem."""
+        """Completions per problem."""
         return round(float(self.counts[0].completions[0, 0].sum()))
 
     @cached_property
@@ -108,7 +108,7 @@ class Trajectory:
         return ProblemBootstrap([len(count.problems) for count in self.counts], crossed=self.crossed)
 
     def ratio(self, numerator: Sequence[Array], denominator: Sequence[Array]) -> Bands:
-        """Bands of sum(numerator) / sum(denominator) over one (P, ...) array a seed; shape (...)."""
+        """Bands of sum(numerator) / sum(denominator) over one (P, ...) array per seed; shape (...)."""
         shape = numerator[0].shape[1:]
         measured = Ratio(
             [n.reshape(len(n), -1) for n in numerator], [d.reshape(len(d), -1) for d in denominator]
@@ -135,11 +135,11 @@ class Trajectory:
         return self.ratio([c.correct for c in self.counts], [c.completions.sum(axis=2) for c in self.counts])
 
     def accuracy_per_problem(self, index: int) -> list[Array]:
-        """pass@1 of each problem at the index-th step, one (P,) array a seed."""
+        """pass@1 of each problem at the index-th step, one (P,) array per seed."""
         return [c.correct[:, index] / c.completions[:, index].sum(axis=1) for c in self.counts]
 
     def pass_per_problem(self, index: int, k: int) -> list[Array]:
-        """pass@k of each problem at the index-th step, one (P,) array a seed."""
+        """pass@k of each problem at the index-th step, one (P,) array per seed."""
         return [
             np.array(
                 [
@@ -153,13 +153,13 @@ class Trajectory:
         ]
 
     def mean(self, per_problem: Sequence[Array]) -> Interval:
-        """Mean of per-problem values between 0 and 1, one (P,) array a seed, with its interval."""
+        """Mean of per-problem values between 0 and 1, one (P,) array per seed, with its interval."""
         return ratio_bands(Ratio.mean([values[:, None] for values in per_problem]), crossed=self.crossed).at(
             0
         )
 
     def share_per_problem(self, index: int, name: str) -> list[Array]:
-        """Share of one format in each problem's completions, one (P,) array a seed."""
+        """Share of one format in each problem's completions, one (P,) array per seed."""
         f = self.formats.index(name)
         return [c.completions[:, index, f] / c.completions[:, index].sum(axis=1) for c in self.counts]
 
@@ -262,7 +262,7 @@ _ANSWERS = """
 def majority_per_problem(
     run: Run, trajectory: Trajectory, index: int, k: int
 ) -> tuple[list[Array], list[Array]]:
-    """maj@k of each problem at the index-th step and its probability of a tie, one (P,) array a seed each."""
+    """maj@k of each problem at the index-th step and its probability of a tie, two (P,) arrays per seed."""
     votes = _votes(run, trajectory, trajectory.steps[index])
     found = [[maj_at_k(votes[count.seed, p], k) for p in count.problems] for count in trajectory.counts]
     return (

@@ -336,7 +336,7 @@ def validate(document: Document, model: type[C]) -> C:
         return model.model_validate(document.data)
     except ValidationError as error:
         details = error.errors()
-        # A wrong tag or key in a union is reported once per member; keep one line a place.
+        # A wrong tag or key in a union is reported once per member; keep one line per place.
         lines = dict.fromkeys(_sentence(item, model, document) for item in details)
         raise InputError("\n".join(lines)) from error
 

@@ -1,4 +1,4 @@
-"""Rows of JSON files: one object a line, one array, or one object after the other."""
+"""Rows of JSON files: one object per line, one array, or one object after the other."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _object(value: Any, place: str) -> Row:
 
 
 def json_lines(path: Path, start: int) -> Iterator[tuple[str, Row]]:
-    """Rows of a file with one JSON object a line, from row `start` on; blank lines are no rows."""
+    """Rows of a file with one JSON object per line, from row `start` on; blank lines are no rows."""
     lines = ((number, line) for number, line in read_lines(path) if not line.isspace())
     for number, line in islice(lines, start, None):
         place = f"{path}:{number}"

@@ -50,7 +50,7 @@ def run_bench(name: str, settings: Settings | None = None) -> dict[str, Any]:
 
 
 def table(result: dict[str, Any]) -> list[dict[str, str]]:
-    """A bench's rows as text for a terminal, one line a row and further ones for further targets."""
+    """A bench's rows as text for a terminal, one line per row and further ones for further targets."""
     if "cells" in result:
         return calibration_table(result)
     lines = []

@@ -41,7 +41,7 @@ class _TrainingProcess:
         return self._process.stdout.readline()
 
     def seconds_per_step(self, seconds: float) -> float:
-        """Train for about so long."""
+        """Seconds per step when it trains for about that long."""
         assert self._process.stdin is not None
         print(seconds, file=self._process.stdin, flush=True)
         return float(self._answer())
@@ -91,7 +91,7 @@ def _neighbours(count: int) -> Iterator[None]:
 def bench_busy(settings: Settings) -> dict[str, Any]:
     """Seconds of a training step beside 0, 1 and 3 other processes that compute without pause.
 
-    Both sides train the same model in turns, each in a process of its own; they differ in how OpenMP's
+    Both sides train the same model alternately, each in a process of its own; they differ in how OpenMP's
     threads wait for each other.
     """
     settle, seconds = (0.1, 0.1) if settings.quick else (SETTLE_SECONDS, SECONDS)

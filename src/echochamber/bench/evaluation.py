@@ -18,9 +18,9 @@ SAMPLES = 64
 
 
 def bench_evaluation(settings: Settings) -> dict[str, Any]:
-    """Seconds a sample with 64 samples a problem, written to Parquet, beside a training rollout of 8.
+    """Seconds per sample with 64 samples per problem, written to Parquet, beside a training rollout of 8.
 
-    Both sample, decode and grade. The ratio is the rollout's seconds a sample over the evaluation's.
+    Both sample, decode and grade. The ratio is the rollout's seconds per sample over the evaluation's.
     """
     sizes = settings.sizes or (("pico",) if settings.quick else ("nano",))
     rows = [_compare(size, settings) for size in sizes]

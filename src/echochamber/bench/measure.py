@@ -1,4 +1,4 @@
-"""Clocks, the machine's own speed, and comparisons made in turns."""
+"""Clocks, the machine's own speed, and comparisons of two sides that alternate."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def draw_profile(rows: Sequence[Row], kinds: Sequence[str], path: Path) -> None:
 
 
 def draw_scaling(rows: Sequence[Row], path: Path) -> None:
-    """One panel an axis: seconds against what grows, with the slope of proportional growth beside it."""
+    """One panel per axis: seconds against what grows, with the slope of proportional growth beside it."""
     names = list(dict.fromkeys(row["axis"] for row in rows))
     figure, axes = _figure(3.4 * len(names), 3.2, len(names))
     for panel, name in zip(axes[0], names, strict=True):

@@ -87,7 +87,7 @@ def _step(
 
 
 def _evaluation(num_problems: int, settings: Settings) -> Row:
-    """One evaluation of so many problems x 64 samples, in a process of its own."""
+    """One evaluation of that many problems x 64 samples, in a process of its own."""
     with tempfile.TemporaryDirectory() as name:
         out = Path(name) / "result.json"
         arguments = (num_problems, str(settings.machine.device), settings.quick, str(out))

@@ -4,7 +4,7 @@ A measurement is a binomial count; on the logit scale its chance adds up from th
 the problem is to a model (new in every training), what it is to an arm (the same in every training), and what
 a training adds to all problems.
 
-Shapes: P problems, R repetitions of a study, S seeds; a measurement is one (P, R) array a seed.
+Shapes: P problems, R repetitions of a study, S seeds; a measurement is one (P, R) array per seed.
 """
 
 from __future__ import annotations

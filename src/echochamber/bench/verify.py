@@ -113,7 +113,7 @@ def _programs(settings: Settings) -> Row:
     rate = count / row["ours"]["median_seconds"]
     return {
         "case": f"{count} TinyGSM programs",
-        "targets": [target(rate, "TinyGSM programs graded a second", at_least=5000.0)],
+        "targets": [target(rate, "TinyGSM programs graded per second", at_least=5000.0)],
         "per_second": rate,
         **row,
     }
@@ -139,7 +139,7 @@ def _sympy(settings: Settings) -> list[Row]:
     return [
         {
             "case": f"{count} sympy programs",
-            "targets": [target(rate, "sympy programs graded a second", at_least=100.0)],
+            "targets": [target(rate, "sympy programs graded per second", at_least=100.0)],
             "per_second": rate,
             **row,
         }

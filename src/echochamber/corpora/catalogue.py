@@ -1,7 +1,7 @@
 """Corpora and benchmarks of the hub by name: where their files lie and which fields they have.
 
 Token counts are for planning only. They are published figures where there
-are any, else the size of the text over 3.2 bytes a token.
+are any, else the size of the text over 3.2 bytes per token.
 """
 
 from __future__ import annotations

@@ -109,7 +109,7 @@ class BaseSource(Config):
     def estimated_tokens(self) -> int | None:
         """Tokens of one pass, by a rule of thumb that needs no reading; None if there is none.
 
-        The size of the files over 3.2 bytes a token, about what BPE with single digits reaches on
+        The size of the files over 3.2 bytes per token, about what BPE with single digits reaches on
         mathematical text.
         """
         try:

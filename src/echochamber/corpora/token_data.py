@@ -81,7 +81,7 @@ class TokenData:
             self._training.append(documents)
             numbers.append(_repeats(len(documents), row["passes"]))
         # A document of the epoch is (source, number). With the order of an epoch and the ends of its
-        # documents in the stream that is 26 bytes a document, for tens of millions of them.
+        # documents in the stream that is 26 bytes per document, for tens of millions of them.
         self._source = np.concatenate([np.full(len(n), i, np.uint16) for i, n in enumerate(numbers)])
         self._number = np.concatenate(numbers)
         self._length = np.concatenate([d.lengths[n] for d, n in zip(self._training, numbers, strict=True)])

@@ -42,7 +42,7 @@ class Grammar(Config):
     """What the generated problems look like.
 
     Attributes:
-        style: `terse` has one short sentence an operation and few words, for small models; `rich` varies.
+        style: `terse` has one short sentence per operation and few words, for small models; `rich` varies.
         levels: numbers of operations, drawn uniformly; a level listed twice is drawn twice as often.
         families: story families; a family that only an evaluation task lists is held out whole.
         operations: symbols that may occur.

@@ -1,7 +1,7 @@
 """The words of generated problems: families of stories in a terse and a rich style.
 
 A family owns moves; a move is one sentence and the pattern of operations that
-the sentence means. The terse style keeps one short sentence an operation and
+the sentence means. The terse style keeps one short sentence per operation and
 few names and items, for models of a million parameters; the rich style varies.
 
 Slots: {name} {other} {He} {he} {his} {item}, the numbers {m} and {n}, and

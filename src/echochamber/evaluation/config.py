@@ -17,12 +17,12 @@ class EvaluationConfig(Config):
     num_problems: int | None = Field(
         default=None,
         ge=1,
-        description="Evaluate on the first so many problems of each task; all when absent.",
+        description="Evaluate on only the first this many problems of each task; on all when absent.",
     )
-    num_samples: int = Field(default=8, ge=0, description="Samples a problem; 0 evaluates greedily only.")
+    num_samples: int = Field(default=8, ge=0, description="Samples per problem; 0 evaluates greedily only.")
     temperature: float = Field(default=1.0, ge=1e-6, description="Temperature of the samples.")
     top_p: float = Field(default=1.0, gt=0.0, le=1.0, description="Nucleus of the samples.")
-    greedy: bool = Field(default=True, description="Also record one greedy completion a problem.")
+    greedy: bool = Field(default=True, description="Also record one greedy completion per problem.")
     max_new_tokens: int = Field(default=80, ge=1, description="Longest completion, in tokens.")
     pass_at: tuple[int, ...] | None = Field(
         default=None, description="The k of pass@k and maj@k; 1 and num_samples when absent."

@@ -15,7 +15,7 @@ class Boxed:
     summary = "prose that ends in \\boxed{answer}"
 
     def render(self, worked: Worked) -> str:
-        """One sentence a step, then the boxed answer."""
+        """One sentence per step, then the boxed answer."""
         sentences = [claim(step, f"{step.shown} = {step.value}") for step in worked.steps]
         return " ".join([*sentences, f"The answer is \\boxed{{{worked.answer}}}."])
 

@@ -34,7 +34,7 @@ class Gsm8k:
     summary = "prose with <<12-5=7>> annotations that ends in #### answer"
 
     def render(self, worked: Worked) -> str:
-        """One annotated sentence a line, then `#### answer`."""
+        """One annotated sentence per line, then `#### answer`."""
         lines = []
         for step in worked.steps:
             computation = f"{step.shown} = <<{step.shown.replace(' ', '')}={step.value}>>{step.value}"

@@ -52,7 +52,7 @@ class _Row:
 def pays_off(prompt_tokens: int, row_tokens: int, extra_tokens: int, width: int) -> bool:
     """Whether a completion costs less in a row of its group than in one of its own.
 
-    Alone it repeats the prompt: P tokens through 16 D^2 weights a layer, and attention over (P + L)^2
+    Alone it repeats the prompt: P tokens through 16 D^2 weights per layer, and attention over (P + L)^2
     pairs. In a row of S tokens, attention grows from S^2 to (S + L)^2 pairs, all of them computed, at 2 D
     each. The first is dearer while L (S - P) < P (4 D + P / 2).
     """

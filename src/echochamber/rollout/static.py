@@ -77,7 +77,7 @@ class StaticSteps:
             own.copy_(live.prompt[index].transpose(1, 2).index_select(1, live.prompt_R.to(device)))
 
     def _reserve(self, rows: int, columns: int) -> None:
-        """Memory for so many rows and columns; graphs that point into smaller memory are forgotten."""
+        """Memory for that many rows and columns; graphs that point into smaller memory are forgotten."""
         config, device = self._decoder.config, self._decoder.device
         if self._cache.numel() and rows <= self._cache.shape[2] and columns <= self._cache.shape[4]:
             return

@@ -146,7 +146,7 @@ def estimate(study: Study) -> Estimate:
                 "parameters": shape.num_parameters,
                 "d_model": shape.d_model,
                 "layers": shape.num_layers,
-                "training FLOPs a token": shape.flops_per_token(arithmetic.context),
+                "training FLOPs per token": shape.flops_per_token(arithmetic.context),
             }
         for item in study.plan.measured:
             labels, stage = item.labels, item.stage

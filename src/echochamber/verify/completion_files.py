@@ -72,7 +72,7 @@ def grade_file(
         path: JSON Lines, JSON, CSV or Parquet, as its name says; see `base.data_files`.
         completion, gold: keys of the two fields.
         rules: by which answers are compared: `gsm8k`, `math`, `aime` or a registered name.
-        out: written atomically, one JSON object a row in order: `format`, `outcome`, `answer`, `reward`
+        out: written atomically, one JSON object per row in order: `format`, `outcome`, `answer`, `reward`
             and, for code with an answer stated in the text, both answers and whether each is right.
         reward_stated: for tagged code, pay for the stated answer instead of the value of the code.
 

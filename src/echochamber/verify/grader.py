@@ -136,7 +136,7 @@ class Grader(Shared):
         rules: str = "gsm8k",
         truncated: Sequence[bool] | None = None,
     ) -> list[Verdict]:
-        """Grade a batch, one verdict a completion, in order.
+        """Grade a batch, one verdict per completion, in order.
 
         Args:
             golds: correct answers, as many as completions.
@@ -271,7 +271,7 @@ def _texts(items: Sequence[str], what: str) -> list[str]:
 
 
 class _TextComparisons:
-    """Comparisons of texts, gathered so that the rules can answer them in one go."""
+    """Comparisons of texts, gathered so that the rules can answer all of them at once."""
 
     def __init__(self, rules: Rules) -> None:
         self._rules = rules

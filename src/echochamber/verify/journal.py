@@ -25,7 +25,7 @@ _MAX_REMEMBERED = 200_000
 
 
 class Journal:
-    """Results by key; appended to a file, one line each, made durable once a batch.
+    """Results by key; appended to a file, one line each, made durable once per batch.
 
     Lines are read as strictly as what a sandbox sends: one that states no result is passed over with a
     warning, and its program runs again. A last line cut off by a kill is dropped.

@@ -63,7 +63,7 @@ _shared: WeakSet[Shared] = WeakSet()
 
 
 class Shared:
-    """What the threads of a process share by turns, and what a forked child has to begin anew.
+    """What the threads of a process use one at a time, and what a forked child has to begin anew.
 
     Attributes:
         turn: held while a batch is worked on; a second thread waits for it.

@@ -1,4 +1,4 @@
-"""The confined fork server: CPython with numpy and sympy loaded, one forked child a program.
+"""The confined fork server: CPython with numpy and sympy loaded, one forked child per program.
 
 The server hands each child a socket that the grader made for this program
 alone and never sees what travels on it. It waits for the child with a
