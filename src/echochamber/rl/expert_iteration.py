@@ -150,7 +150,7 @@ class ExpertIterationLearner(SupervisedLearner):
             self.extras["samples_seen"] += current.summary["samples"]
             self.begin()
         row: dict[str, Any] = {"round": number, "samples_seen": self.extras["samples_seen"], **described}
-        self.batch = f"kept completions of round {number}"
+        self.batch_name = f"kept completions of round {number}"
         if not current.pairs:
             return row
         with self.timed("update_seconds"):

@@ -86,7 +86,7 @@ class Learner(ABC):
         optimizers: of those modules, under the same names.
         extras: JSON-able state; the loop replaces its contents on resume.
         seconds: where the time of the current step went, by name.
-        batch: what the current step works on, named if a loss is not finite.
+        batch_name: what the current step works on, told if a loss is not finite.
     """
 
     def __init__(self, context: Context) -> None:
@@ -95,7 +95,7 @@ class Learner(ABC):
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
         self.extras: dict[str, Any] = {"samples_seen": 0}
         self.seconds: dict[str, float] = {}
-        self.batch = ""
+        self.batch_name = ""
 
     @abstractmethod
     def step(self, step: int) -> dict[str, Any]:

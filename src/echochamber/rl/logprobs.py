@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from echochamber.train.losses import row_chunks
+
 # A chunk of this many logits stays in a core's second-level cache.
 _CPU_CHUNK_ELEMENTS = 2**17
 _GPU_CHUNK_ELEMENTS = 2**26
@@ -33,8 +35,7 @@ class Nuclei:
 def _chunks(logits_NV: Tensor) -> list[slice]:
     num_rows, num_columns = logits_NV.shape
     elements = _CPU_CHUNK_ELEMENTS if logits_NV.device.type == "cpu" else _GPU_CHUNK_ELEMENTS
-    size = max(1, elements // num_columns)
-    return [slice(start, min(start + size, num_rows)) for start in range(0, num_rows, size)]
+    return row_chunks(num_rows, num_columns, elements)
 
 
 def _tempered(z: Tensor, temperature: float) -> Tensor:

@@ -126,11 +126,11 @@ def _run(config: RLConfig, context: Context, learner: Learner) -> TrainingRun:
 
 
 def _one_step(run: TrainingRun, learner: Learner, step: int, bar: Any) -> list[str]:
-    learner.seconds, learner.batch = {}, ""
+    learner.seconds, learner.batch_name = {}, ""
     try:
         row = learner.step(step)
     finally:
-        run.batch = learner.batch
+        run.batch = learner.batch_name
     run.log({"step": step + 1, **row})
     sentences = confirmed(run.extras["alarm_streaks"], alarms_of(row))
     for sentence in sentences:

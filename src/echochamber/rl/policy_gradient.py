@@ -155,7 +155,7 @@ class PolicyGradientLearner(Learner):
         """Ask this step's questions."""
         context, config = self.context, self.config
         indices = questions_of_step(context.seed, step, config.prompts_per_step, len(context.problems))
-        self.batch = f"{len(indices)} questions, the first being {context.problems[indices[0]].key!r}"
+        self.batch_name = f"{len(indices)} questions, the first being {context.problems[indices[0]].key!r}"
         self.check_weights()
         context.engine.load_weights(self.policy, step)
         return collect(self, config, [context.problems[i] for i in indices], step=step)

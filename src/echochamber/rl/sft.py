@@ -189,7 +189,9 @@ class SFTLearner(SupervisedLearner):
     def step(self, step: int) -> dict[str, Any]:
         """One supervised step."""
         config = self.config
-        self.batch = f"{config.batch_size} documents of pass {step * config.batch_size // len(self.pairs)}"
+        self.batch_name = (
+            f"{config.batch_size} documents of pass {step * config.batch_size // len(self.pairs)}"
+        )
         with self.timed("update_seconds"):
             stats = self.tune(self.pairs, number=step, total=config.steps, purpose="sft", index=0)
         return {

@@ -124,7 +124,8 @@ class StudyConfig(Config):
         seed: root seed, or a list of them; each repeats pretraining, post-training and sampling.
         data_seed: seed of problems, tokenizer and mixtures, which all seeds share; the first seed if unset.
         variables: texts that stand for `${name}` anywhere in the file, e.g. a data folder.
-        modules: Python files, relative to this one, that register formats, rewards or sources.
+        modules: Python files, relative to this one, that register formats, rewards, sources, tasks
+            or algorithms.
         tasks: named problem sets, for evaluation and for post-training.
         sources: named streams of training documents.
         tokenizer: how the tokenizer is trained or where it is loaded from.
