@@ -153,6 +153,42 @@ def test_microbatches_packing_and_padding_change_nothing(
         torch.testing.assert_close(gradient, expected, rtol=1e-12, atol=1e-12, msg=name)
 
 
+def test_a_loss_reads_the_batch_and_changes_nothing() -> None:
+    for config in (GRPOConfig(**SETTINGS), PPOConfig(**SETTINGS, critic="shared", entropy_bonus=0.05)):
+        learner = learner_of(config, toy_policy())
+        batch, plans = rolled_out(learner)
+        before = {name: value.clone() for name, value in vars(batch).items() if isinstance(value, Tensor)}
+        outputs = learner.outputs(learner.policy, plans[0][0])
+        first, second = (learner.loss(batch, plans[0][0], outputs) for _ in range(2))
+        assert first.total.equal(second.total)
+        assert all(getattr(batch, name).equal(value) for name, value in before.items())
+
+
+@pytest.mark.parametrize(("prompts_per_update", "passes"), [(None, 1), (3, 2)])
+def test_a_single_update_is_its_own_scoring(
+    prompts_per_update: int | None, passes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One forward pass per microbatch where the rollout has one update, and the same log-probabilities."""
+    settings = {**SETTINGS, "prompts_per_update": prompts_per_update, "reference": "none"}
+    config = GRPOConfig(**settings, measure_kl=False, kl_coefficient=0.0, microbatch_tokens=60)
+    learner = learner_of(config, toy_policy())
+    batch, plans = rolled_out(learner)
+    assert batch.scored == (passes == 2)
+    scores = toy_policy()
+    seen: list[Any] = []
+    outputs = learner.outputs
+    monkeypatch.setattr(learner, "outputs", lambda model, micro: seen.append(micro) or outputs(model, micro))
+    learner.score(batch, [micro for plan in plans for micro in plan])
+    learner.update_all(0, batch, plans)
+    assert len(seen) == passes * sum(len(plan) for plan in plans)
+    assert batch.scored
+    expected = torch.zeros_like(batch.old_logp_BT)
+    for plan in plans:
+        for micro in plan:
+            batch.put(expected, micro, outputs(scores, micro).logp_N)
+    assert batch.old_logp_BT.equal(expected)
+
+
 def test_kl_coefficients_give_different_updates() -> None:
     """The released code of the paper detached the KL: 0, 1e-3 and 1e-2 gave the same update."""
     found = []
