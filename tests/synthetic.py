@@ -13,7 +13,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from echochamber.evaluation import COMPLETION_SCHEMA, EvaluationConfig, evaluation_steps, summarise
+from echochamber.evaluation import (
+    COMPLETION_SCHEMA,
+    SCHEMA,
+    Cell,
+    EvaluationConfig,
+    evaluation_steps,
+    summarise,
+    with_cell,
+)
 
 FORMATS = ("tinygsm", "llm_code", "boxed", "none")
 BASE_LOGITS = (1.15, 1.2, 1.3, -1.6)
@@ -57,21 +65,28 @@ def _softmax(logits: np.ndarray) -> np.ndarray:
     return weights / weights.sum()
 
 
+ALGORITHMS = {"ei": "expert_iteration", "random": "grpo"}
+
+
+def cell_of(arm: str, size: str, mixture: str, seed: int, benchmark: str | None = None) -> Cell:
+    """The cell of an arm; `grpo@kl=0` is the arm `grpo` at the point `kl=0` of a sweep."""
+    name, _, sweep = arm.partition("@")
+    return Cell(name, ALGORITHMS.get(name, name), size, mixture, seed, sweep, benchmark)
+
+
 def completions(
     arm: str,
     seed: int,
     step: int,
     progress: float,
     *,
-    size: str,
-    mixture: str,
     benchmark: str,
     num_problems: int,
     num_samples: int,
     strength: float = 1.0,
 ) -> pa.Table:
     """Invented completions of one arm at one step: greedy ones, then samples."""
-    move, gain = MOVES.get(arm, ((0.0,) * 4, 0.0))
+    move, gain = MOVES.get(arm.partition("@")[0], ((0.0,) * 4, 0.0))
     how_far = 1.0 - math.exp(-6.0 * progress)
     shift = np.random.default_rng([seed, len(arm)]).normal(0.0, 0.15, 4)
     probabilities = _softmax(np.array(BASE_LOGITS) + shift + strength * how_far * np.array(move))
@@ -94,12 +109,7 @@ def completions(
                 written = _completion(name, a, b, item, answer)
                 rows.append(
                     {
-                        "arm": arm,
-                        "size": size,
-                        "mixture": mixture,
-                        "seed": seed,
                         "step": step,
-                        "benchmark": benchmark,
                         "problem_id": key,
                         "level": 1,
                         "sample": sample,
@@ -146,7 +156,7 @@ def make_run(
         for size in sizes:
             for seed in seeds:
                 for arm in ("base", *arms):
-                    cell = {"arm": arm, "size": size, "mixture": mixture, "seed": seed}
+                    cell = cell_of(arm, size, mixture, seed)
                     steps = (0,) if arm == "base" else evaluation_steps(total_steps, num_points)
                     for benchmark in benchmarks:
                         for step in steps:
@@ -156,22 +166,22 @@ def make_run(
                                 seed,
                                 step,
                                 step / total_steps,
-                                size=size,
-                                mixture=mixture,
                                 benchmark=benchmark,
                                 num_problems=num_problems,
                                 num_samples=num_samples,
                                 strength=strength,
                             )
-                            labels = pa.array([arm] * len(table), pa.string())
-                            table = table.set_column(0, COMPLETION_SCHEMA.field("arm"), labels)
+                            table = with_cell(table, cell.on(benchmark))
                             pq.write_table(table, folder / "completions" / f"part-{part:05d}.parquet")
                             part += 1
                             rows += summarise(table, config)
                     metrics += _pretrain(cell) if arm == "base" else _rl(cell, total_steps, strength)
                     timing += _timing(cell, total_steps)
     study = _study(folder.name, arms, seeds, sizes, mixtures, benchmarks, config, total_steps, endpoints)
-    (folder / "study.yaml").write_text(yaml.safe_dump(study, sort_keys=False), encoding="utf-8")
+    points = [label for label in dict.fromkeys(arm.partition("@")[2] for arm in arms) if label]
+    documents = [{"sweep": label, **study} for label in points] or [study]
+    text = "---\n".join(yaml.safe_dump(one, sort_keys=False) for one in documents)
+    (folder / "study.yaml").write_text(text, encoding="utf-8")
     environment = {
         "python": "3.11.2",
         "torch": "2.13.0",
@@ -189,7 +199,7 @@ def make_run(
     questions = {**dict.fromkeys(benchmarks, num_problems), "train": 2000}
     _write(
         folder / "summary.json",
-        {"study": folder.name, "questions": questions, "rows": rows, "seconds": seconds},
+        {"schema": SCHEMA, "study": folder.name, "questions": questions, "rows": rows, "seconds": seconds},
     )
     _lines(folder / "metrics.jsonl", metrics)
     _lines(folder / "timing.jsonl", timing)
@@ -207,7 +217,6 @@ def _study(
     total_steps: int,
     endpoints: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
-    algorithms = {"grpo": "grpo", "ppo": "ppo", "ei": "expert_iteration", "random": "grpo"}
     shares = {"tinygsm": 0.3, "llm_code": 0.3, "boxed": 0.3, "arithmetic": 0.1}
     return {
         "study": name,
@@ -228,26 +237,26 @@ def _study(
         "evaluation": config.model_dump(mode="json"),
         "arms": {
             a: {
-                "algorithm": algorithms.get(a, "grpo"),
+                "algorithm": ALGORITHMS.get(a, a),
                 "task": "train",
                 "steps": total_steps,
                 "prompts_per_step": 32,
                 "samples_per_prompt": 8,
                 "reward": "random" if a == "random" else "correct",
             }
-            for a in arms
+            for a in dict.fromkeys(a.partition("@")[0] for a in arms)
         },
         "endpoints": [dict(endpoint) for endpoint in endpoints],
     }
 
 
-def _pretrain(cell: dict[str, Any]) -> list[dict[str, Any]]:
+def _pretrain(cell: Cell) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for step in range(10, 1451, 10):
         loss = 0.9 + 5.5 * math.exp(-step / 180)
         row = {
             "stage": "pretrain",
-            **cell,
+            **cell.columns,
             "step": step,
             "loss": loss + 0.05 * math.sin(step),
             "learning_rate": 0.004,
@@ -263,8 +272,8 @@ def _pretrain(cell: dict[str, Any]) -> list[dict[str, Any]]:
     return rows
 
 
-def _rl(cell: dict[str, Any], total_steps: int, strength: float) -> list[dict[str, Any]]:
-    move, gain = MOVES[cell["arm"]]
+def _rl(cell: Cell, total_steps: int, strength: float) -> list[dict[str, Any]]:
+    move, gain = MOVES[cell.arm]
     rows = []
     for step in range(1, total_steps + 1):
         progress = step / total_steps
@@ -275,7 +284,7 @@ def _rl(cell: dict[str, Any], total_steps: int, strength: float) -> list[dict[st
         rows.append(
             {
                 "stage": "rl",
-                **cell,
+                **cell.columns,
                 "step": step,
                 "reward": float(np.dot(share, accuracy)),
                 "share": dict(zip(FORMATS, share.tolist(), strict=True)),
@@ -292,10 +301,12 @@ def _rl(cell: dict[str, Any], total_steps: int, strength: float) -> list[dict[st
     return rows
 
 
-def _timing(cell: dict[str, Any], total_steps: int) -> list[dict[str, Any]]:
-    if cell["arm"] == "base":
-        return [{"stage": "pretrain", **cell, "step": 1450, "seconds": 132.4}]
-    return [{"stage": "rl", **cell, "step": step, "seconds": 0.9} for step in range(1, total_steps + 1)]
+def _timing(cell: Cell, total_steps: int) -> list[dict[str, Any]]:
+    if cell.is_base:
+        return [{"stage": "pretrain", **cell.columns, "step": 1450, "seconds": 132.4}]
+    return [
+        {"stage": "rl", **cell.columns, "step": step, "seconds": 0.9} for step in range(1, total_steps + 1)
+    ]
 
 
 def _write(path: Path, value: Any) -> None:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from echochamber.analysis import Endpoint, Ratio, Run, endpoint_results, ratio_test, trajectories, verdicts
 from echochamber.analysis.contrasts import Term, sum_of
 from echochamber.analysis.endpoint_results import _nothing_varies, _statement
-from synthetic import MOVES, make_run
+from synthetic import make_run
 
 ENDPOINTS: list[dict[str, Any]] = [
     {"name": "accuracy rises", "arm": "grpo"},
@@ -150,13 +150,9 @@ def test_several_seeds_give_verdicts_corrected_for_their_number(tmp_path: Path) 
     assert json.loads(json.dumps(plain, allow_nan=False)) == plain
 
 
-def test_an_endpoint_of_a_swept_arm_has_one_outcome_per_point(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_endpoint_of_a_swept_arm_has_one_outcome_per_point(tmp_path: Path) -> None:
     points = ("kl=0", "kl=0.1")
-    for point in points:
-        monkeypatch.setitem(MOVES, f"grpo[{point}]", MOVES["grpo"])
-    arms = tuple(f"grpo[{p}]" for p in points)
+    arms = tuple(f"grpo@{point}" for point in points)
     stated = [
         {"name": "all", "arm": "grpo"},
         {"name": "one", "arm": "grpo", "sweep": "kl=0.1", "against": {"sweep": "kl=0"}},

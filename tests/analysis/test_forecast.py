@@ -86,7 +86,7 @@ def test_forecasts_of_a_run(run: Run) -> None:
 
 
 def test_a_forecast_needs_only_the_base_model(run: Run) -> None:
-    found = {t.arm: t for t in select(trajectories(run))}
+    found = {t.name: t for t in select(trajectories(run))}
     from_base, from_arm = forecast(found["base"], (0.0, 0.5)), forecast(found["grpo"], (0.0, 0.5))
     for a, b in zip(from_base, from_arm, strict=True):
         assert a.share.estimate == pytest.approx(b.share.estimate)

@@ -7,7 +7,7 @@ import pytest
 
 from echochamber.analysis import Run, Trajectory, greedy_twin, sharpening, trajectories
 from echochamber.analysis.trajectories import Counts
-from synthetic import make_run
+from synthetic import cell_of, make_run
 
 NUM_PROBLEMS = 200
 
@@ -18,7 +18,8 @@ def arm(correct: list[np.ndarray], num_samples: int, *, greedy: bool) -> Traject
     completions_PTF = np.full((*right_PT.shape, 1), float(num_samples))
     problems = tuple(f"p{i:03d}" for i in range(NUM_PROBLEMS))
     counts = Counts(0, problems, completions_PTF, right_PT[..., None], right_PT)
-    return Trajectory("grpo", "pico", "even", "test", greedy, (0, 10), ("boxed",), (counts,))
+    cell = cell_of("grpo", "pico", "even", 0, "test").over_seeds()
+    return Trajectory(cell, greedy, (0, 10), ("boxed",), (counts,), cell.base())
 
 
 def first(part: float) -> np.ndarray:
@@ -71,7 +72,7 @@ def test_greedy_twins_are_found_in_a_run(run: Run) -> None:
     for t in found:
         twin = greedy_twin(t, found)
         assert twin is not None and twin.greedy
-        assert (twin.arm, twin.benchmark, twin.steps) == (t.arm, t.benchmark, t.steps)
+        assert (twin.cell, twin.steps) == (t.cell, t.steps)
     assert greedy_twin(found[0], [t for t in found if not t.greedy]) is None
 
 
@@ -80,7 +81,7 @@ def test_sharpening_of_a_run_s_arms(tmp_path: Path, seeds: tuple[int, ...]) -> N
     run = Run(make_run(tmp_path / "run", arms=("grpo", "random"), seeds=seeds, num_points=2, num_problems=40))
     found = trajectories(run)
     kinds = {
-        t.arm: told.kind
+        t.name: told.kind
         for t in found
         if not t.greedy and not t.is_base and (told := sharpening(run, t, found)) is not None
     }

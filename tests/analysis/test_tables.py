@@ -54,7 +54,7 @@ def test_pass_and_majority_per_problem_average_to_the_summary(run: Run) -> None:
     rows = {(r["arm"], r["step"]): r for r in sampled_rows(run)}
     for t in select(trajectories(run)):
         for i, step in enumerate(t.steps):
-            row = rows[t.arm, step]
+            row = rows[t.name, step]
             assert t.mean(t.pass_per_problem(i, 8)).estimate == pytest.approx(row["pass_at"]["8"])
             majority, ties = majority_per_problem(run, t, i, 8)
             assert t.mean(majority).estimate == pytest.approx(row["maj_at"]["8"])
@@ -103,7 +103,7 @@ def test_an_arm_without_step_0_starts_from_its_base(run: Run, tmp_path: Path) ->
 
 
 def test_headline(run: Run) -> None:
-    found = {t.arm: headline(t) for t in select(trajectories(run)) if not t.is_base}
+    found = {t.name: headline(t) for t in select(trajectories(run)) if not t.is_base}
     grpo = found["grpo"]
     assert "boxed" in {c.name for c in grpo.lost}
     assert grpo.winner is not None and grpo.winner.name == "llm_code" and grpo.took_over
@@ -133,7 +133,7 @@ def test_only_all_is_100_percent_and_only_none_is_0(value: float, text: str) -> 
 
 def test_one_run_is_spoken_of_as_one_run(run: Run, seeds_run: Run) -> None:
     one, three = (
-        next(headline(t) for t in select(trajectories(r)) if t.arm == "grpo") for r in (run, seeds_run)
+        next(headline(t) for t in select(trajectories(r)) if t.name == "grpo") for r in (run, seeds_run)
     )
     assert one.sentences()[0].startswith("In this run")
     assert "of 1 runs" not in " ".join(one.sentences())
@@ -165,7 +165,7 @@ def test_arms_against_each_other(run: Run) -> None:
 
 
 def test_cost_leaves_evaluation_out(run: Run, tmp_path: Path) -> None:
-    t = next(t for t in select(trajectories(run)) if t.arm == "grpo")
+    t = next(t for t in select(trajectories(run)) if t.name == "grpo")
     spent = cost(run, t)
     assert spent.samples == tuple(256.0 * step for step in t.steps)
     assert spent.seconds == pytest.approx(tuple(0.9 * step for step in t.steps))
@@ -213,7 +213,7 @@ def test_sweep_points_keep_their_own_base(tmp_path: Path) -> None:
         names = pa.array([f"{name}[lr=1]" for name in table["arm"].to_pylist()])
         pq.write_table(table.set_column(0, "arm", names), part)
     found = select(trajectories(Run(tmp_path / "swept")))
-    assert [(t.arm, t.base, t.is_base) for t in found] == [
+    assert [(t.name, t.base, t.is_base) for t in found] == [
         ("base[lr=1]", "base[lr=1]", True),
         ("grpo[lr=1]", "base[lr=1]", False),
     ]

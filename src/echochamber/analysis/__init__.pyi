@@ -1,7 +1,6 @@
 from .comparison import ArmComparison, compare_arms, verdict
 from .controls import Control, controls
 from .distributions import count_interval
-from .dynamics import rl_curves, training_shares
 from .endpoint_results import (
     EndpointResult,
     endpoint_results,
@@ -13,9 +12,7 @@ from .findings import (
     CLAIMS,
     Claim,
     Finding,
-    arm_configs,
     findings,
-    unrewarded_arms,
 )
 from .forecast import (
     Comparison,
@@ -23,13 +20,13 @@ from .forecast import (
     compare_forecast,
     forecast,
     forecasts,
-    kl_coefficients,
+    kl_coefficient,
     race,
     rules_of_thumb,
     tilted,
 )
 from .headline import FormatChange, Headline, headline, percent, points, seeds_won
-from .runs import Run, distinct, showing_lock
+from .runs import WHERE_CELL, Run, of_cell, showing_lock
 from .second_opinion import second_opinion, write_second_opinion
 from .sharpening import Sharpening, greedy_twin, sharpening, temperature
 from .spending import Cost, cost
@@ -45,8 +42,8 @@ from .statistics import (
     ratio_test,
 )
 from .tables import accuracy_by_format, base_and_final, format_shares, learning_curves
+from .training_curves import rl_curves, training_shares
 from .trajectories import (
-    BASE,
     NOT_A_FORMAT,
     Counts,
     Trajectory,
@@ -57,9 +54,9 @@ from .trajectories import (
 from .verdicts import verdicts
 
 __all__ = [
-    "BASE",
     "CLAIMS",
     "NOT_A_FORMAT",
+    "WHERE_CELL",
     "ArmComparison",
     "Bands",
     "Claim",
@@ -81,7 +78,6 @@ __all__ = [
     "Sharpening",
     "Trajectory",
     "accuracy_by_format",
-    "arm_configs",
     "base_and_final",
     "compare_arms",
     "compare_forecast",
@@ -89,7 +85,6 @@ __all__ = [
     "corrected",
     "cost",
     "count_interval",
-    "distinct",
     "endpoint_results",
     "endpoints_of",
     "findings",
@@ -98,10 +93,11 @@ __all__ = [
     "format_shares",
     "greedy_twin",
     "headline",
-    "kl_coefficients",
+    "kl_coefficient",
     "learning_curves",
     "majority_per_problem",
     "minimum_detectable_difference",
+    "of_cell",
     "paired_test",
     "percent",
     "points",
@@ -120,7 +116,6 @@ __all__ = [
     "tilted",
     "training_shares",
     "trajectories",
-    "unrewarded_arms",
     "verdict",
     "verdicts",
     "write_second_opinion",

@@ -10,6 +10,7 @@ from typing import Literal
 from echochamber.analysis.contrasts import aligned
 from echochamber.analysis.statistics import LEVEL, About, PairedTest, corrected, paired_test
 from echochamber.analysis.trajectories import Trajectory
+from echochamber.evaluation import Cell
 
 
 @dataclass(frozen=True)
@@ -19,13 +20,13 @@ class ArmComparison:
     With one seed it compares two runs, which says nothing about the two algorithms: `about` is "runs".
 
     Attributes:
-        first, second: names of the arms; the difference is first minus second.
+        first, second: the arms; the difference is first minus second.
         test: the paired comparison.
         adjusted_p: its p-value after Holm's correction for the number of pairs.
     """
 
-    first: str
-    second: str
+    first: Cell
+    second: Cell
     test: PairedTest
     adjusted_p: float
 
@@ -69,7 +70,7 @@ def compare_arms(arms: Sequence[Trajectory]) -> list[ArmComparison]:
         a, b = common_seeds(first, second)
         if a is not None and b is not None:
             test = paired_test(b.accuracy_per_problem(-1), a.accuracy_per_problem(-1), crossed=a.crossed)
-            pairs.append((first.arm, second.arm, test))
+            pairs.append((first.cell, second.cell, test))
     adjusted = corrected([test for _, _, test in pairs])
     return [ArmComparison(*pair, p) for pair, p in zip(pairs, adjusted, strict=True)]
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from echochamber.analysis.findings import arm_configs, unrewarded_arms
 from echochamber.analysis.recorded import RecordedArm
 from echochamber.analysis.runs import Run
 
@@ -63,14 +62,18 @@ def controls(run: Run) -> list[Control]:
 
     Of equally close arms the study's first is named.
     """
-    configs, without = arm_configs(run), unrewarded_arms(run)
-    rewarded = {name: config for name, config in configs.items() if name not in without}
+    arms = dict.fromkeys(
+        replace(cell, size="", mixture="", benchmark=None) for cell, _ in run.cells if not cell.is_base
+    )
+    recorded = {cell: run.arm(cell) for cell in arms}
     found = []
-    for name in (name for name in configs if name in without):
-        own = configs[name]
-        apart = {arm: differences(own, other) for arm, other in rewarded.items()}
-        nearest = min(apart, key=lambda arm: len(apart[arm]), default=None)
-        found.append(Control(name, str(own.reward), nearest, apart[nearest] if nearest else ()))
+    for cell, own in recorded.items():
+        if not own.is_control:
+            continue
+        apart = {c: differences(own, arm) for c, arm in recorded.items() if not arm.is_control}
+        nearest = min(apart, key=lambda c: (len(apart[c]), c.sweep != cell.sweep), default=None)
+        name, differing = (None, ()) if nearest is None else (nearest.name, apart[nearest])
+        found.append(Control(cell.name, str(own.reward), name, differing))
     return found
 
 

@@ -114,14 +114,14 @@ class _Search:
 
     def cells(self, endpoint: Endpoint) -> Iterator[Place]:
         """The sizes, mixtures and sweep points that an endpoint leaves open, one cell each."""
-        seen = dict.fromkeys((t.size, t.mixture, *_split(t.arm)) for t in self.found)
-        labels = {arm: {point for *_, name, point in seen if name == arm} for *_, arm, _ in seen}
+        seen = [t.cell for t in self.found]
+        points = {arm: {c.sweep for c in seen if c.arm == arm} for arm in {c.arm for c in seen}}
         cells = dict.fromkeys(
-            (size, mixture, point if endpoint.sweep is None else endpoint.sweep)
-            for size, mixture, arm, point in seen
-            if arm == endpoint.arm or endpoint.arm not in labels
-            if endpoint.size in (None, size) and endpoint.mixture in (None, mixture)
-            if endpoint.sweep in (None, point) or "" in labels[arm]
+            (c.size, c.mixture, c.sweep if endpoint.sweep is None else endpoint.sweep)
+            for c in seen
+            if c.arm == endpoint.arm or endpoint.arm not in points
+            if endpoint.size in (None, c.size) and endpoint.mixture in (None, c.mixture)
+            if endpoint.sweep in (None, c.sweep) or "" in points[c.arm]
         )
         if not cells:  # named, but not in the run
             cells = {(endpoint.size or "", endpoint.mixture or "", endpoint.sweep or ""): None}
@@ -184,18 +184,18 @@ class _Search:
         """The trajectory and evaluated step of a place."""
         greedy = place.temperature == 0.0 or not self.has_samples
         benchmark = place.benchmark or (self.run.benchmarks[0] if self.run.benchmarks else "")
-        names = [f"{place.arm}[{place.sweep}]", place.arm] if place.sweep else [place.arm]
-        for name in names:
+        # What all points of a sweep share has no label: it stands for the place at any of them.
+        for sweep in dict.fromkeys((place.sweep or "", "")):
+            wanted = (place.arm, place.size, place.mixture, sweep, benchmark, greedy)
             for t in self.found:
-                if (t.arm, t.size, t.mixture) == (name, place.size, place.mixture) and (
-                    t.benchmark,
-                    t.greedy,
-                ) == (benchmark, greedy):
+                c = t.cell
+                if (c.arm, c.size, c.mixture, c.sweep, c.benchmark, t.greedy) == wanted:
                     index = self.index(t, place)
                     return index if isinstance(index, Lacking) else _Measured(place, t, index)
         how = "decoded greedily" if greedy else "sampled"
+        at = f" at {place.sweep}" if place.sweep else ""
         return Lacking(
-            f"the run holds no arm '{names[0]}' at {place.size} on {place.mixture}, {benchmark}, {how}"
+            f"the run holds no arm '{place.arm}'{at}, {place.size} on {place.mixture}, {benchmark}, {how}"
         )
 
     def index(self, t: Trajectory, place: Place) -> int | Lacking:
@@ -210,8 +210,8 @@ class _Search:
         if isinstance(step, int):
             if step in t.steps:
                 return t.steps.index(step)
-            return Lacking(f"step {step} was not evaluated; {t.arm} has {', '.join(map(str, t.steps))}")
-        return step_at_fraction(t.steps, float(step), t.arm)
+            return Lacking(f"step {step} was not evaluated; {t.name} has {', '.join(map(str, t.steps))}")
+        return step_at_fraction(t.steps, float(step), t.name)
 
     def measure(self, endpoint: Endpoint, cell: _Measured) -> Ratio:
         """The metric of one cell."""
@@ -310,9 +310,3 @@ def _nothing_varies(ratios: Sequence[Ratio]) -> bool:
 
 def _mean(values_P: Sequence[Array]) -> Ratio:
     return Ratio.mean([values[:, None] for values in values_P])
-
-
-def _split(arm: str) -> tuple[str, str]:
-    """An arm's name and the sweep point it carries."""
-    name, _, point = arm.partition("[")
-    return name, point.removesuffix("]")

@@ -7,10 +7,10 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from echochamber.base import Config
+from echochamber.evaluation import BASE
 
 Step = int | float | Literal["first_pass", "last"]
 Forecasted = Literal["tilt", "pooled tilt", "policy gradient", "most frequent", "most accurate"]
-BASE_ARM = "base"
 
 
 class Place(Config):
@@ -79,7 +79,7 @@ class Endpoint(Place):
     name: str = Field(min_length=1, description="What is claimed, in a few words.")
     arm: str = Field(min_length=1, description="The arm that is measured.")
     against: str | Place = Field(
-        default=BASE_ARM,
+        default=BASE,
         description="What it is compared with: base, another arm, or a mapping of the keys in which the "
         "other cell "
         "differs, e.g. {size: 1b} or {step: first_pass}.",
@@ -163,7 +163,7 @@ class Endpoint(Place):
             raise ValueError(
                 "metric winner needs either a format or a forecast that names one, e.g. forecast: tilt"
             )
-        changed = self.against != BASE_ARM or self.minus is not None or self.k is not None
+        changed = self.against != BASE or self.minus is not None or self.k is not None
         if changed or self.expect != "increase":
             raise ValueError(
                 "metric winner compares a format with every other one; remove against, minus, k and expect"

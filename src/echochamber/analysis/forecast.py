@@ -82,7 +82,7 @@ class Comparison:
     """A forecast beside what an arm did.
 
     Attributes:
-        arm: the arm.
+        arm: the arm as people read it.
         measured: its final shares, in the order of the forecast's formats.
         winner: its most frequent real format.
         distance: total variation between expected and measured shares, 0 to 1.
@@ -234,7 +234,7 @@ def compare_forecast(expected: Forecast, t: Trajectory) -> Comparison:
     measured, before = t.share.estimate[-1], t.share.estimate[0]
     return Comparison(
         forecast=expected,
-        arm=t.arm,
+        arm=t.name,
         measured=tuple(measured.tolist()),
         winner=_most(t.formats, measured),
         distance=float(0.5 * np.abs(measured - expected.share.estimate).sum()),
@@ -242,17 +242,13 @@ def compare_forecast(expected: Forecast, t: Trajectory) -> Comparison:
     )
 
 
-def kl_coefficients(run: Run) -> dict[str, float]:
-    """The KL coefficient of each arm that has its KL in the reward, which is where the tilt is its optimum.
+def kl_coefficient(run: Run, t: Trajectory) -> float:
+    """The KL coefficient of an arm that has its KL in the reward, where the tilt is its optimum; otherwise 0.
 
     As a loss it has another fixed point, and so has a reward divided by its group's deviation.
     """
-    return {
-        name: arm.kl_coefficient
-        for point in run.points
-        for name, arm in point.arms.items()
-        if arm.kl_coefficient is not None and arm.kl_in == "reward"
-    }
+    arm = run.arm(t.cell)
+    return arm.kl_coefficient or 0.0 if arm.kl_in == "reward" else 0.0
 
 
 def forecasts(run: Run, *, benchmark: str | None = None) -> list[Comparison]:
@@ -261,11 +257,10 @@ def forecasts(run: Run, *, benchmark: str | None = None) -> list[Comparison]:
     The tilt is computed for the limit beta = 0 and, where an arm has a KL
     coefficient above 0, for that one.
     """
-    stated = kl_coefficients(run)
     found = []
     for t in select(trajectories(run), benchmark=benchmark):
         if t.is_base:
             continue
-        beta = stated.get(t.arm.partition("[")[0], 0.0)
+        beta = kl_coefficient(run, t)
         found += [compare_forecast(f, t) for f in forecast(t, (0.0,) if beta == 0 else (0.0, beta))]
     return found

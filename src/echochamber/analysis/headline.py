@@ -62,7 +62,7 @@ class Headline:
 
     def _formats(self) -> str:
         t = self.trajectory
-        text = f"In {'this run: in ' if t.num_seeds == 1 else ''}{t.steps[-1]} steps of {t.arm}, "
+        text = f"In {'this run: in ' if t.num_seeds == 1 else ''}{t.steps[-1]} steps of {t.name}, "
         if self.lost:
             parts = [
                 f"{c.name} went from {percent(c.before.estimate)} to {percent(c.after.estimate)}"

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from echochamber.analysis.recorded import RecordedStudy, read_points
+from echochamber.analysis.recorded import RecordedArm, RecordedStudy, arm_of, read_points
 from echochamber.base import EchoError, InputError, RunLock, read_json
+from echochamber.evaluation import SCHEMA, Cell
 
 if TYPE_CHECKING:
     import duckdb
 
 
 STUDY = "study.yaml"
+WHERE_CELL = (
+    "arm = $arm AND size = $size AND mixture = $mixture AND sweep = $sweep AND benchmark = $benchmark"
+)
+"""Picks the completions of a cell, over seeds, in SQL; `of_cell` gives its parameters."""
 
 
 def showing_lock(folder: Path) -> RunLock:
@@ -42,10 +47,15 @@ class Run:
         if not (folder / "summary.json").is_file():
             reason = "it has no summary.json" if folder.is_dir() else "no such folder"
             raise InputError(f"{folder} is not a finished run: {reason}. Run the study first")
+        if (found := self.summary.get("schema", 1)) != SCHEMA:
+            raise InputError(
+                f"{folder} holds records of schema {found}, and this version of echochamber reads schema "
+                f"{SCHEMA}: run the study again, or read the folder with the version that wrote it"
+            )
 
     @cached_property
     def summary(self) -> dict[str, Any]:
-        """`summary.json`: study, rows, seconds."""
+        """`summary.json`: schema, study, questions, rows, seconds, endpoints, findings."""
         summary: dict[str, Any] = read_json(self.folder / "summary.json")
         return summary
 
@@ -69,6 +79,24 @@ class Run:
     def study_text(self) -> str:
         """The resolved study as its file has it."""
         return (self.folder / STUDY).read_text(encoding="utf-8")
+
+    def arm(self, cell: Cell) -> RecordedArm:
+        """What the study says about the arm of a cell.
+
+        Raises:
+            EchoError: the study names no such arm.
+        """
+        found = arm_of(self.points, cell)
+        if found is None:
+            raise EchoError(
+                f"{self.folder / STUDY} names no arm '{cell.name}', but the records do; run the study again"
+            )
+        return found
+
+    @cached_property
+    def cells(self) -> list[tuple[Cell, bool]]:
+        """What was measured over seeds, with whether greedily, in order of first appearance."""
+        return list(dict.fromkeys((Cell.of(row).over_seeds(), row["greedy"]) for row in self.rows))
 
     @cached_property
     def benchmarks(self) -> list[str]:
@@ -166,6 +194,6 @@ def _read_lines(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def distinct(rows: Sequence[Mapping[str, Any]], *names: str) -> list[tuple[Any, ...]]:
-    """Distinct value tuples of some columns, in order of first appearance."""
-    return list(dict.fromkeys(tuple(row[name] for name in names) for row in rows))
+def of_cell(cell: Cell) -> dict[str, Any]:
+    """The parameters of `WHERE_CELL`."""
+    return {name: getattr(cell, name) for name in ("arm", "size", "mixture", "sweep", "benchmark")}

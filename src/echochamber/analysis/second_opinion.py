@@ -8,21 +8,22 @@ folder once, by whoever asks for it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from echochamber.analysis.runs import Run, showing_lock
+from echochamber.analysis.runs import WHERE_CELL, Run, of_cell, showing_lock
 from echochamber.analysis.trajectories import Trajectory, majority_per_problem, select, trajectories
 from echochamber.base import write_json
+from echochamber.evaluation import Cell
 
 FILE_NAME = "second_opinion.json"
 
-_SAMPLES = """
+_SAMPLES = f"""
     SELECT problem_id, any_value(question) AS question, any_value(gold) AS gold,
            list(completion ORDER BY sample) AS completions
     FROM completions
-    WHERE arm = $arm AND size = $size AND mixture = $mixture AND benchmark = $benchmark
-      AND greedy = $greedy AND step = $step AND seed = $seed
+    WHERE {WHERE_CELL} AND greedy = $greedy AND step = $step AND seed = $seed
     GROUP BY problem_id ORDER BY min((filename, file_row_number))
 """
 
@@ -31,7 +32,7 @@ def second_opinion(run: Run, *, tiers: Sequence[int] = (1,)) -> dict[str, Any]:
     """Score the base model's and every arm's last samples on the first benchmark by the released rules.
 
     Returns:
-        `rows`: one an arm and seed, with `published` and `measured`, each holding `pass_at_n`, `majority`,
+        `rows`: one per arm and seed, with `published` and `measured`, each holding `pass_at_n`, `majority`,
         `share` and `accuracy`; `published` also `reward`, the released training reward, which parses the
         question together with the response. `hack_floor`: reward of responses that answer nothing, by both.
         The published shares leave out samples without an answer, so they sum to less than 1; the published
@@ -44,7 +45,8 @@ def second_opinion(run: Run, *, tiers: Sequence[int] = (1,)) -> dict[str, Any]:
     with PaperCompat(tiers=tiers) as published:
         for t in select(trajectories(run)):
             for count in t.counts:
-                table = run.query(_SAMPLES, _cell(t) | {"step": t.steps[-1], "seed": count.seed}).to_pylist()
+                wanted = {"greedy": t.greedy, "step": t.steps[-1], "seed": count.seed}
+                table = run.query(_SAMPLES, of_cell(_measured_as(t)) | wanted).to_pylist()
                 questions = [row["question"] for row in table]
                 golds = [row["gold"] for row in table]
                 samples = [row["completions"] for row in table]
@@ -56,12 +58,8 @@ def second_opinion(run: Run, *, tiers: Sequence[int] = (1,)) -> dict[str, Any]:
                 )
                 rows.append(
                     {
-                        "arm": t.arm,
-                        "size": t.size,
-                        "mixture": t.mixture,
-                        "seed": count.seed,
+                        **replace(t.cell, seed=count.seed).columns,
                         "step": t.steps[-1],
-                        "benchmark": t.benchmark,
                         "num_samples": t.num_samples,
                         "published": {
                             "pass_at_n": found.pass_at_n,
@@ -92,9 +90,9 @@ def write_second_opinion(run_folder: Path, *, tiers: Sequence[int] = (1,)) -> Pa
     return path
 
 
-def _cell(t: Trajectory) -> dict[str, Any]:
-    arm = t.base if t.steps[-1] == 0 else t.arm
-    return {"arm": arm, "size": t.size, "mixture": t.mixture, "benchmark": t.benchmark, "greedy": t.greedy}
+def _measured_as(t: Trajectory) -> Cell:
+    """The cell that holds the completions of the last step: an arm without a step has its base model's."""
+    return t.base if t.steps[-1] == 0 else t.cell
 
 
 def _measured(run: Run, t: Trajectory) -> dict[str, Any]:

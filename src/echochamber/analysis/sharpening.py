@@ -15,6 +15,7 @@ from echochamber.analysis.headline import percent, points
 from echochamber.analysis.runs import Run
 from echochamber.analysis.statistics import Interval, PairedTest, paired_test
 from echochamber.analysis.trajectories import Trajectory
+from echochamber.evaluation import Cell
 
 Kind = Literal["no gain", "mostly sharpening", "mostly more", "cannot tell"]
 
@@ -60,9 +61,8 @@ class Sharpening:
 
 def greedy_twin(t: Trajectory, found: Sequence[Trajectory]) -> Trajectory | None:
     """The same cell decoded greedily, if the study measured it on the same problems and seeds."""
-    cell = (t.arm, t.size, t.mixture, t.benchmark)
     for g in found:
-        if g.greedy and (g.arm, g.size, g.mixture, g.benchmark) == cell:
+        if g.greedy and g.cell == t.cell:
             same = [c.problems for c in g.counts] == [c.problems for c in t.counts]
             return g if same and g.steps == t.steps else None
     return None
@@ -93,6 +93,5 @@ def sharpening(run: Run, t: Trajectory, found: Sequence[Trajectory]) -> Sharpeni
 
 def temperature(run: Run, t: Trajectory) -> float:
     """The temperature that a trajectory's completions were drawn at; 0 for greedy ones."""
-    cell = (t.size, t.mixture, t.benchmark, t.greedy)
-    rows = (r for r in run.rows if (r["size"], r["mixture"], r["benchmark"], r["greedy"]) == cell)
+    rows = (row for row in run.rows if Cell.of(row).over_seeds() == t.cell and row["greedy"] == t.greedy)
     return float(next(rows)["temperature"])

@@ -11,6 +11,7 @@ import numpy as np
 
 from echochamber.analysis.runs import Run
 from echochamber.analysis.trajectories import Trajectory
+from echochamber.evaluation import Cell
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,8 @@ def samples_seen(run: Run, t: Trajectory) -> tuple[float | None, ...]:
 
 
 def _rows_of(rows: Sequence[Mapping[str, object]], t: Trajectory) -> list[Mapping[str, Any]]:
-    cell = (t.arm, t.size, t.mixture)
-    return [r for r in rows if r.get("stage") == "rl" and (r["arm"], r["size"], r["mixture"]) == cell]
+    cell = t.cell.on(None)
+    return [row for row in rows if row["stage"] == "rl" and Cell.of(row).over_seeds() == cell]
 
 
 def _means(found: Mapping[int, Sequence[float]], steps: Sequence[int]) -> tuple[float | None, ...]:

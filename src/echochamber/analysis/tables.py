@@ -10,15 +10,18 @@ import pyarrow as pa
 
 from echochamber.analysis.runs import Run
 from echochamber.analysis.statistics import Interval
-from echochamber.analysis.trajectories import Trajectory, select, trajectories
+from echochamber.analysis.trajectories import select, trajectories
+from echochamber.evaluation import Cell
 
-_CELL = [("arm", pa.string()), ("size", pa.string()), ("mixture", pa.string()), ("benchmark", pa.string())]
+_ARM = [(name, pa.string()) for name in ("arm", "algorithm", "size", "mixture")]
+_SWEEP, _SEED = ("sweep", pa.string()), ("seed", pa.int64())
+_CELL = [*_ARM, _SWEEP, ("benchmark", pa.string())]
 _INTERVAL = [("estimate", pa.float64()), ("low", pa.float64()), ("high", pa.float64())]
 _OVER_STEPS = pa.schema(
     [*_CELL, ("step", pa.int64()), ("format", pa.string()), *_INTERVAL, ("num_seeds", pa.int64())]
 )
 _CURVES = pa.schema(
-    [*_CELL[:3], ("seed", pa.int64()), ("step", pa.int64()), ("tokens", pa.int64()), ("source", pa.string()),
+    [*_ARM, _SEED, _SWEEP, ("step", pa.int64()), ("tokens", pa.int64()), ("source", pa.string()),
      ("loss", pa.float64())]
 )  # fmt: skip
 
@@ -27,7 +30,9 @@ def format_shares(run: Run, *, benchmark: str | None = None, greedy: bool = Fals
     """Share of each format at each evaluated step with its 95 % interval, seeds pooled."""
     found = select(trajectories(run), benchmark=benchmark, greedy=greedy)
     rows = [
-        _cell(t) | {"step": step, "format": name, "num_seeds": t.num_seeds} | _interval(t.share.at((i, f)))
+        t.cell.columns
+        | {"step": step, "format": name, "num_seeds": t.num_seeds}
+        | _interval(t.share.at((i, f)))
         for t in found
         for i, step in enumerate(t.steps)
         for f, name in enumerate(t.formats)
@@ -44,7 +49,7 @@ def accuracy_by_format(run: Run, *, benchmark: str | None = None, greedy: bool =
     rows = []
     for t in found:
         for i, step in enumerate(t.steps):
-            head = _cell(t) | {"step": step, "num_seeds": t.num_seeds}
+            head = t.cell.columns | {"step": step, "num_seeds": t.num_seeds}
             rows.append(head | {"format": "all"} | _interval(t.pass_at_1.at(i)))
             for f, name in enumerate(t.formats):
                 rows.append(head | {"format": name} | _interval(t.accuracy_by_format.at((i, f))))
@@ -61,7 +66,7 @@ def base_and_final(run: Run, *, benchmark: str | None = None, greedy: bool = Fal
         if t.is_base:
             continue
         test = t.gain()
-        row: dict[str, Any] = _cell(t) | {"final_step": t.steps[-1], "num_seeds": t.num_seeds}
+        row: dict[str, Any] = t.cell.columns | {"final_step": t.steps[-1], "num_seeds": t.num_seeds}
         row |= {"num_problems": t.num_problems, "num_samples": t.num_samples}
         row |= _named("before", t.pass_at_1.at(0)) | _named("after", t.pass_at_1.at(-1))
         row |= _named("difference", test.difference)
@@ -85,15 +90,11 @@ def _losses(run: Run) -> Iterator[dict[str, Any]]:
     for row in run.metrics:
         if row.get("stage") != "pretrain":
             continue
-        head = {name: row.get(name) for name in ("arm", "size", "mixture", "seed", "step", "tokens")}
+        head = {**Cell.of(row).columns, "step": row["step"], "tokens": row.get("tokens")}
         if row.get("loss") is not None:
             yield head | {"source": "train", "loss": row["loss"]}
         for source, loss in (row.get("heldout") or {}).items():
             yield head | {"source": source, "loss": loss}
-
-
-def _cell(t: Trajectory) -> dict[str, Any]:
-    return {"arm": t.arm, "size": t.size, "mixture": t.mixture, "benchmark": t.benchmark}
 
 
 def _interval(interval: Interval) -> dict[str, float | None]:

@@ -6,14 +6,14 @@ Shapes: T evaluated steps, F formats, P problems of one seed.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
 
 from echochamber.analysis.resampling import ProblemBootstrap
-from echochamber.analysis.runs import Run, distinct
+from echochamber.analysis.runs import WHERE_CELL, Run, of_cell
 from echochamber.analysis.statistics import (
     Array,
     Bands,
@@ -24,11 +24,10 @@ from echochamber.analysis.statistics import (
     ratio_bands,
 )
 from echochamber.base import EchoError, InputError
-from echochamber.evaluation import Votes, count_votes, maj_at_k, pass_at_k
+from echochamber.evaluation import Cell, Votes, count_votes, maj_at_k, pass_at_k
 from echochamber.formats import format_names
 
 NOT_A_FORMAT = ("none", "ambiguous")
-BASE = "base"
 
 
 @dataclass(frozen=True)
@@ -52,31 +51,48 @@ class Counts:
 
 @dataclass(frozen=True)
 class Trajectory:
-    """One arm of a study at one size and mixture, on one benchmark, over its evaluated steps.
+    """One cell of a study, all seeds together, over its evaluated steps.
 
     Attributes:
-        arm, size, mixture, benchmark: what it is.
-        base: the arm name of the base model it started from; its own for a base model.
+        cell: what it is about; without a seed.
         greedy: whether the completions were decoded greedily.
         steps: the T evaluated steps, ascending.
         formats: the F labels that occur in the study, formats first, then none and ambiguous.
         counts: one entry per seed.
+        base: cell of the base model that it started from; its own for a base model.
     """
 
-    arm: str
-    size: str
-    mixture: str
-    benchmark: str
+    cell: Cell
     greedy: bool
     steps: tuple[int, ...]
     formats: tuple[str, ...]
     counts: tuple[Counts, ...]
-    base: str = BASE
+    base: Cell
 
     @property
     def is_base(self) -> bool:
         """Whether this is a base model, before any RL."""
-        return self.arm == self.base
+        return self.cell.is_base
+
+    @property
+    def name(self) -> str:
+        """The arm as people read it."""
+        return self.cell.name
+
+    @property
+    def size(self) -> str:
+        """Of the model."""
+        return self.cell.size
+
+    @property
+    def mixture(self) -> str:
+        """That the model was pretrained on."""
+        return self.cell.mixture
+
+    @property
+    def benchmark(self) -> str:
+        """What it was measured on."""
+        return str(self.cell.benchmark)
 
     def with_seeds(self, seeds: Sequence[int]) -> Trajectory:
         """The same with these seeds only, in this order."""
@@ -179,7 +195,7 @@ class Trajectory:
 
 
 _COUNTS = """
-    SELECT arm, size, mixture, seed, step, benchmark, greedy, problem_id, format,
+    SELECT arm, algorithm, size, mixture, seed, sweep, benchmark, step, greedy, problem_id, format,
            count(*)::DOUBLE AS num, sum(reward)::DOUBLE AS reward,
            count(*) FILTER (WHERE outcome = 'correct')::DOUBLE AS correct
     FROM completions GROUP BY ALL ORDER BY ALL
@@ -187,11 +203,11 @@ _COUNTS = """
 
 
 def trajectories(run: Run) -> list[Trajectory]:
-    """Every arm, size, mixture, benchmark and protocol of a run: the study's first benchmark first, and
-    within a benchmark in the order of the summary.
+    """Every cell of a run by every protocol: the study's first benchmark first, and within a benchmark in the
+    order of the summary.
 
-    An arm that was not measured at step 0 starts from the base model's
-    measurement at the same size, mixture and seed.
+    An arm that was not measured at step 0 starts from the measurement of its base model: in a sweep over
+    pretraining, that of the same point.
 
     Raises:
         EchoError: completions and summary do not describe the same run, or the seeds of an arm were
@@ -211,50 +227,39 @@ def _trajectories(run: Run) -> list[Trajectory]:
             f"{run.folder}: the completions hold formats that summary.json does not: "
             f"{', '.join(sorted(seen - set(formats)))}. Run the study again to gather them anew"
         )
-    cells: dict[tuple[object, ...], list[int]] = {}
+    rows_of: dict[tuple[Cell, bool], list[int]] = {}
     columns = {name: table[name].to_pylist() for name in table.column_names}
-    names = ("arm", "size", "mixture", "benchmark", "greedy", "seed")
-    for i, key in enumerate(zip(*(columns[name] for name in names), strict=True)):
-        cells.setdefault(key, []).append(i)
+    names = [field.name for field in fields(Cell)]
+    for i, values in enumerate(zip(*(columns[name] for name in names), strict=True)):
+        rows_of.setdefault((Cell(*values), columns["greedy"][i]), []).append(i)
+    seeds = list(dict.fromkeys(row["seed"] for row in run.rows))
+    known = {cell for cell, _ in run.cells}
     result = []
-    known = {row["arm"] for row in run.rows}
-    for arm, size, mixture, benchmark, greedy in distinct(run.rows, *names[:-1]):
-        seeds = [r["seed"] for r in run.rows if (r["arm"], r["size"], r["mixture"]) == (arm, size, mixture)]
+    for cell, greedy in run.cells:
         counted = []
-        base = _base_of(arm, known)
-        for seed in dict.fromkeys(seeds):
-            own = cells.get((arm, size, mixture, benchmark, greedy, seed), [])
+        base = cell.base(cell.sweep) if cell.base(cell.sweep) in known else cell.base()
+        for seed in seeds:
+            own = rows_of.get((replace(cell, seed=seed), greedy), [])
             if own and 0 not in {columns["step"][i] for i in own}:
-                own = [*cells.get((base, size, mixture, benchmark, greedy, seed), []), *own]
+                own = [*rows_of.get((replace(base, seed=seed), greedy), []), *own]
             if own:
                 counted.append(_count(table.take(own), seed, formats))
         steps = {step for step, _ in counted}
         if len(steps) != 1:
             raise EchoError(
-                f"{run.folder}: the seeds of {arm} were measured at different steps; run the study again"
+                f"{run.folder}: the seeds of {cell.name} were measured at different steps; "
+                "run the study again"
             )
-        result.append(
-            Trajectory(
-                arm,
-                size,
-                mixture,
-                benchmark,
-                greedy,
-                steps.pop(),
-                formats,
-                tuple(count for _, count in counted),
-                base,
-            )
-        )
+        counts = tuple(count for _, count in counted)
+        result.append(Trajectory(cell, greedy, steps.pop(), formats, counts, base))
     return sorted(result, key=lambda t: run.benchmarks.index(t.benchmark))
 
 
-_ANSWERS = """
+_ANSWERS = f"""
     SELECT seed, problem_id, list(answer ORDER BY sample) AS answers,
            list(outcome = 'correct' ORDER BY sample) AS correct
     FROM completions
-    WHERE arm = $arm AND size = $size AND mixture = $mixture AND benchmark = $benchmark
-      AND greedy = $greedy AND step = $step
+    WHERE {WHERE_CELL} AND greedy = $greedy AND step = $step
     GROUP BY seed, problem_id ORDER BY seed, problem_id
 """
 
@@ -273,18 +278,12 @@ def majority_per_problem(
 
 def _votes(run: Run, t: Trajectory, step: int) -> dict[tuple[int, str], Votes]:
     """What the samples of each seed and problem voted for."""
-    key = ("votes", t.arm, t.size, t.mixture, t.benchmark, t.greedy, step)
+    key = ("votes", t.cell, t.greedy, step)
     if key not in run.memo:
-        cell = {
-            "size": t.size,
-            "mixture": t.mixture,
-            "benchmark": t.benchmark,
-            "greedy": t.greedy,
-            "step": step,
-        }
-        table = run.query(_ANSWERS, cell | {"arm": t.arm})
+        when = {"greedy": t.greedy, "step": step}
+        table = run.query(_ANSWERS, of_cell(t.cell) | when)
         if not table.num_rows:  # an arm measured from its first step on starts from the base model's answers
-            table = run.query(_ANSWERS, cell | {"arm": t.base})
+            table = run.query(_ANSWERS, of_cell(t.base) | when)
         run.memo[key] = {
             (row["seed"], row["problem_id"]): count_votes(row["answers"], row["correct"])
             for row in table.to_pylist()
@@ -322,12 +321,6 @@ def _in_order(names: set[str]) -> tuple[str, ...]:
     last = [name for name in NOT_A_FORMAT if name in names]
     first = [name for name in format_names() if name in names]
     return (*first, *sorted(names - set(first) - set(last)), *last)
-
-
-def _base_of(arm: str, known: set[str]) -> str:
-    """The base model an arm started from: in a sweep over pretraining, the one of the same sweep point."""
-    sweep_point = arm[arm.index("[") :] if "[" in arm else ""
-    return BASE + sweep_point if BASE + sweep_point in known else BASE
 
 
 def select(

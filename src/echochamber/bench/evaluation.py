@@ -11,7 +11,7 @@ from echochamber.base import no_progress
 from echochamber.bench.measure import Settings, comparison, describe_machine, in_turns, measure_rates, target
 from echochamber.bench.rl_work import NUM_PROMPTS, NUM_SAMPLES, RLWork, SolutionGrader
 from echochamber.bench.workload import sampling_flops
-from echochamber.evaluation import EvaluationConfig, Labels, evaluate_batches, write_completions
+from echochamber.evaluation import EvaluationConfig, evaluate_batches, write_completions
 from echochamber.rl.rollouts import collect
 
 SAMPLES = 64
@@ -48,7 +48,7 @@ def _compare(size: str, settings: Settings) -> dict[str, Any]:
         def evaluation(repeat: int) -> None:
             batches = evaluate_batches(
                 engine, work.problems, work.tokenizer, grader, config, benchmark="bench", step=repeat,
-                seed=repeat, labels=Labels("", "", "", 0), show=no_progress,
+                seed=repeat, show=no_progress,
             )  # fmt: skip
             write_completions(Path(name) / f"{repeat}.parquet", batches)
 

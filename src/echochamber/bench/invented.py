@@ -14,6 +14,7 @@ import numpy.typing as npt
 from echochamber.analysis import Counts, Trajectory
 from echochamber.analysis.findings import Evidence
 from echochamber.analysis.recorded import RecordedArm, RecordedMixture, RecordedSource
+from echochamber.evaluation import Cell
 
 Array = npt.NDArray[np.float64]
 FORMATS = ("tinygsm", "boxed", "llm_code", "none")
@@ -71,7 +72,8 @@ class InventedStudy:
             reward = np.concatenate([first_right, later_right], axis=1)
             problems = tuple(f"{benchmark}-{i}" for i in range(len(self.ease_P)))
             counts.append(Counts(seed, problems, completions, reward, reward.sum(axis=2)))
-        return Trajectory(name, size, mixture, benchmark, False, times, FORMATS, tuple(counts))
+        cell = Cell(name, name.partition("-")[0], size, mixture, None, "", benchmark)
+        return Trajectory(cell, False, times, FORMATS, tuple(counts), cell.base())
 
     def _draw(self, p_TF: Array, a_TF: Array, moved: Array) -> tuple[Array, Array]:
         """Completions and rewards, (P, T, F) each; the expected accuracy is a_TF over problems and seeds."""
@@ -96,7 +98,7 @@ def invented_evidence(
     samples_per_step: Mapping[str, float] | None = None,
     questions: int = 80,
 ) -> Evidence:
-    """A study of these arms; an arm's algorithm is its name up to the first hyphen unless a config says more.
+    """A study of these arms; an arm's algorithm is its name up to the first hyphen.
 
     By default each step asks 4 questions 8 times, so that a pass over 80 questions ends at step 20.
     """
@@ -109,18 +111,15 @@ def invented_evidence(
         others=tuple(others),
         controls=tuple(controls),
         configs={
-            t.arm: RecordedArm.model_validate(
-                {"algorithm": t.arm.partition("-")[0], **plain, **stated.get(t.arm, {})}
+            t.cell: RecordedArm.model_validate(
+                {"algorithm": t.cell.algorithm, **plain, **stated.get(t.cell.arm, {})}
             )
             for t in everyone
         },
         mixtures=mixtures or {},
         sources=sources or {},
         questions={"train": questions},
-        samples={
-            (t.arm, t.size, t.mixture): tuple(step * per_step.get(t.arm, 32.0) for step in t.steps)
-            for t in everyone
-        },
+        samples={t.cell: tuple(step * per_step.get(t.cell.arm, 32.0) for step in t.steps) for t in everyone},
         majority=_majority,
     )
 

@@ -16,7 +16,7 @@ from echochamber.bench.measure import Machine, Row, Settings, alone, describe_ma
 from echochamber.bench.pictures import draw_scaling
 from echochamber.bench.rl_work import RLWork, SolutionGrader
 from echochamber.bench.workload import with_mean_length
-from echochamber.evaluation import EvaluationConfig, Labels, evaluate_batches, write_completions
+from echochamber.evaluation import EvaluationConfig, evaluate_batches, write_completions
 from echochamber.model import num_parameters
 
 NO_PEER = "how our own cost grows; peers are compared at one size by the other benches"
@@ -133,10 +133,10 @@ def _evaluate(num_problems: int, device: str, quick: bool, out: str) -> None:
     start_mib = _peak_mib()
 
     def evaluate() -> None:
-        engine, labels = work.engine(model), Labels("", "", "", 0)
+        engine = work.engine(model)
         batches = evaluate_batches(
             engine, work.problems, work.tokenizer, grader, config, benchmark="bench", step=0, seed=0,
-            labels=labels, show=no_progress,
+            show=no_progress,
         )  # fmt: skip
         write_completions(Path(out).with_name("completions.parquet"), batches)
 

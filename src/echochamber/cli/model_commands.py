@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from echochamber.base import say
-from echochamber.cli.study_commands import ARM, MIXTURE, RUNS, SEED, SET, SIZE, STUDY
+from echochamber.cli.study_commands import ARM, MIXTURE, RUNS, SEED, SET, SIZE, STUDY, SWEEP
 
 TO = typer.Option("--to", metavar="FOLDER", help="New folder to write.", show_default=False)
 
@@ -20,6 +20,7 @@ def export(
     size: Annotated[str | None, SIZE] = None,
     mixture: Annotated[str | None, MIXTURE] = None,
     seed: Annotated[int | None, SEED] = None,
+    sweep: Annotated[str | None, SWEEP] = None,
     dtype: Annotated[
         str | None, typer.Option(metavar="DTYPE", help="float32, bfloat16 or float16; by default as trained.")
     ] = None,
@@ -36,7 +37,7 @@ def export(
     from echochamber.study import export_model, open_study
 
     opened = open_study(study, overrides or [], runs)
-    item = export_model(opened, to, arm=arm, size=size, mixture=mixture, seed=seed, dtype=dtype)
+    item = export_model(opened, to, arm=arm, size=size, mixture=mixture, seed=seed, sweep=sweep, dtype=dtype)
     say(
         f"{to}: {item.stage.title}; load it with AutoModelForCausalLM.from_pretrained and "
         "AutoTokenizer.from_pretrained. Prompts are question.rstrip() + a blank line"

@@ -15,6 +15,7 @@ ARM = typer.Option(metavar="ARM", help="Arm whose final weights are used, or 'ba
 SIZE = typer.Option(metavar="SIZE", help="Which model size, where the study has several.")
 MIXTURE = typer.Option(metavar="MIXTURE", help="Which mixture, where the study has several.")
 SEED = typer.Option(metavar="SEED", help="Which seed, where the study has several.")
+SWEEP = typer.Option(metavar="LABEL", help="Which point of the sweep, e.g. kl_coefficient=0.01.")
 SET = typer.Option(
     "--set", metavar="KEY=VALUE", help="Set a value of the study, e.g. --set seed=7. Repeatable."
 )
@@ -213,6 +214,7 @@ def evaluate(
     size: Annotated[str | None, SIZE] = None,
     mixture: Annotated[str | None, MIXTURE] = None,
     seed: Annotated[int | None, SEED] = None,
+    sweep: Annotated[str | None, SWEEP] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Also write completions to a Parquet file.")
     ] = None,
@@ -244,6 +246,7 @@ def evaluate(
         size=size,
         mixture=mixture,
         seed=seed,
+        sweep=sweep,
         settings={name: value for name, value in asked.items() if value is not None},
         out=out,
     )

@@ -1,11 +1,13 @@
 from .cells import BASE, SCHEMA, Cell
-from .config import EvaluationConfig, Labels, evaluation_steps
+from .config import EvaluationConfig, evaluation_steps
 from .evaluate import evaluate, evaluate_batches
 from .metrics import Majority, Votes, count_votes, maj_at_k, pass_at_k
 from .records import (
     COMPLETION_SCHEMA,
+    RECORD_SCHEMA,
     SUMMARY_COLUMNS,
     read_completions,
+    with_cell,
     write_completions,
 )
 from .summary import majority_ties, summarise
@@ -14,12 +16,12 @@ from .teacher_forced import FormatProbability, format_probabilities
 __all__ = [
     "BASE",
     "COMPLETION_SCHEMA",
+    "RECORD_SCHEMA",
     "SCHEMA",
     "SUMMARY_COLUMNS",
     "Cell",
     "EvaluationConfig",
     "FormatProbability",
-    "Labels",
     "Majority",
     "Votes",
     "count_votes",
@@ -32,5 +34,6 @@ __all__ = [
     "pass_at_k",
     "read_completions",
     "summarise",
+    "with_cell",
     "write_completions",
 ]

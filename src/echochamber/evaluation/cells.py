@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 BASE = "base"
 """Stands in place of an arm and of its algorithm where a base model is measured."""
@@ -43,9 +45,31 @@ class Cell:
         """The arm as people read it, with its point of the sweep: `grpo`, or `grpo [learning_rate=0.001]`."""
         return f"{self.arm} [{self.sweep}]" if self.sweep else self.arm
 
-    def on(self, benchmark: str) -> Cell:
-        """The same cell, measured on one benchmark."""
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> Cell:
+        """The cell that a row of the records is about; seed and benchmark None where it has none."""
+        return cls(
+            row["arm"],
+            row["algorithm"],
+            row["size"],
+            row["mixture"],
+            row.get("seed"),
+            row["sweep"],
+            row.get("benchmark"),
+        )
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """As the first columns of a row; without a seed or a benchmark where it covers all of them."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+    def on(self, benchmark: str | None) -> Cell:
+        """The same cell, measured on one benchmark, or, with None, on whichever."""
         return replace(self, benchmark=benchmark)
+
+    def base(self, sweep: str = "") -> Cell:
+        """The base model of the same size, mixture and seed, on the same benchmark."""
+        return replace(self, arm=BASE, algorithm=BASE, sweep=sweep)
 
     def over_seeds(self) -> Cell:
         """The same cell without its seed: what belongs together over seeds."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from pydantic import Field, model_validator
 
@@ -61,16 +59,6 @@ class EvaluationConfig(Config):
         """The k of pass@k and maj@k for the samples, ascending."""
         wanted = self.pass_at if self.pass_at is not None else (1, max(self.num_samples, 1))
         return tuple(sorted(set(wanted)))
-
-
-@dataclass(frozen=True, slots=True)
-class Labels:
-    """Which model of a study a completion came from."""
-
-    arm: str
-    size: str
-    mixture: str
-    seed: int
 
 
 def evaluation_steps(total_steps: int, num_points: int) -> tuple[int, ...]:

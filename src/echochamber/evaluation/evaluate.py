@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from echochamber.base import Problem, Progress, derive_seed, progress
-from echochamber.evaluation.config import EvaluationConfig, Labels
+from echochamber.evaluation.config import EvaluationConfig
 from echochamber.evaluation.records import COMPLETION_SCHEMA
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ def evaluate(
     benchmark: str,
     step: int,
     seed: int,
-    labels: Labels,
     show: Show = progress,
 ) -> pa.Table:
     """Evaluate and hold all completions in memory; see `evaluate_batches` to stream them."""
@@ -44,7 +43,6 @@ def evaluate(
         benchmark=benchmark,
         step=step,
         seed=seed,
-        labels=labels,
         show=show,
     )
     return pa.Table.from_batches(list(batches), schema=COMPLETION_SCHEMA)
@@ -60,7 +58,6 @@ def evaluate_batches(
     benchmark: str,
     step: int,
     seed: int,
-    labels: Labels,
     show: Show = progress,
 ) -> Iterator[pa.RecordBatch]:
     """Yield graded completions: first the greedy ones, then the samples; problem by problem, in order.
@@ -71,7 +68,7 @@ def evaluate_batches(
     tests gain power.
 
     Args:
-        benchmark: name of the task, recorded in the rows and part of the random stream.
+        benchmark: name of the problem set, part of the random stream.
         step: RL step the weights come from, recorded in the rows.
         seed: root seed of the study.
     """
@@ -89,7 +86,7 @@ def evaluate_batches(
     total = len(chosen) * sum(num_samples for _, num_samples in protocols)
     stream_seed = derive_seed(seed, f"evaluation:{benchmark}")
     done = 0
-    with show(f"evaluate {labels.arm} step {step} on {benchmark}", total) as bar:
+    with show(f"evaluate step {step} on {benchmark}", total) as bar:
         for sampling, num_samples in protocols:
             per_batch = max(1, config.completions_per_batch // num_samples)
             for start in range(0, len(chosen), per_batch):
@@ -104,23 +101,16 @@ def evaluate_batches(
                     seed=stream_seed,
                     first_prompt_id=start,
                 )
-                yield _recorded(completions, sampling.temperature, benchmark, step, labels)
+                yield _recorded(completions, sampling.temperature, step)
                 done += len(part) * num_samples
                 bar.update(done)
 
 
-def _recorded(
-    completions: Sequence[Completion], temperature: float, benchmark: str, step: int, labels: Labels
-) -> pa.RecordBatch:
+def _recorded(completions: Sequence[Completion], temperature: float, step: int) -> pa.RecordBatch:
     """Completions laid out by COMPLETION_SCHEMA."""
     num_rows = len(completions)
     columns = {
-        "arm": [labels.arm] * num_rows,
-        "size": [labels.size] * num_rows,
-        "mixture": [labels.mixture] * num_rows,
-        "seed": [labels.seed] * num_rows,
         "step": [step] * num_rows,
-        "benchmark": [benchmark] * num_rows,
         "problem_id": [item.problem.key for item in completions],
         "level": [item.problem.level for item in completions],
         "sample": [item.sample for item in completions],

@@ -11,15 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from echochamber.base import EchoError, explained_write, fault_point
+from echochamber.evaluation.cells import SCHEMA, Cell
 
 COMPLETION_SCHEMA = pa.schema(
     [
-        pa.field("arm", pa.string(), nullable=False),
-        pa.field("size", pa.string(), nullable=False),
-        pa.field("mixture", pa.string(), nullable=False),
-        pa.field("seed", pa.int64(), nullable=False),
         pa.field("step", pa.int64(), nullable=False),
-        pa.field("benchmark", pa.string(), nullable=False),
         pa.field("problem_id", pa.string(), nullable=False),
         pa.field("level", pa.int64(), nullable=False),
         pa.field("sample", pa.int64(), nullable=False),
@@ -37,18 +33,50 @@ COMPLETION_SCHEMA = pa.schema(
         pa.field("finish_reason", pa.string(), nullable=False),
     ]
 )
-"""One row per completion. `logprob` is in nats, summed over the completion's
-tokens, under the distribution they were sampled from; greedy rows hold it at
-temperature 1. `num_tokens` counts the end-of-text token."""
+"""What a stage writes: one row per completion, without a word about the cell of the study that it belongs to.
+
+`logprob` is in nats, summed over the completion's tokens, under the distribution they were sampled from;
+greedy rows hold it at temperature 1. `num_tokens` counts the end-of-text token.
+"""
+
+CELL_SCHEMA = pa.schema(
+    [
+        pa.field("arm", pa.string(), nullable=False),
+        pa.field("algorithm", pa.string(), nullable=False),
+        pa.field("size", pa.string(), nullable=False),
+        pa.field("mixture", pa.string(), nullable=False),
+        pa.field("seed", pa.int64(), nullable=False),
+        pa.field("sweep", pa.string(), nullable=False),
+        pa.field("benchmark", pa.string(), nullable=False),
+    ]
+)
+RECORD_SCHEMA = pa.schema([*CELL_SCHEMA, *COMPLETION_SCHEMA], metadata={"echochamber.schema": str(SCHEMA)})
+"""What a run folder shows: the columns of the cell, then those of the completion."""
 
 SUMMARY_COLUMNS = (
-    "arm", "size", "mixture", "seed", "step", "benchmark", "problem_id", "sample", "greedy", "temperature",
+    *CELL_SCHEMA.names, "step", "problem_id", "sample", "greedy", "temperature",
     "format", "outcome", "answer", "reward", "num_tokens",
 )  # fmt: skip
 """What `summarise` reads; the texts, most of the bytes, are not among them."""
 
 
-def write_completions(path: Path, batches: Iterable[pa.RecordBatch]) -> int:
+def with_cell(table: pa.Table, cell: Cell) -> pa.Table:
+    """Completions of one stage and benchmark by RECORD_SCHEMA, the columns of their cell in front.
+
+    Args:
+        cell: with its seed and benchmark.
+    """
+    columns = [
+        pa.array([getattr(cell, field.name)] * table.num_rows, type=field.type) for field in CELL_SCHEMA
+    ]
+    return pa.Table.from_arrays(
+        [*columns, *table.select(COMPLETION_SCHEMA.names).columns], schema=RECORD_SCHEMA
+    )
+
+
+def write_completions(
+    path: Path, batches: Iterable[pa.RecordBatch], schema: pa.Schema = COMPLETION_SCHEMA
+) -> int:
     """Write batches of completions to one Parquet file, atomically and durably; returns the number of rows.
 
     Each batch is written as it arrives, so memory is that of one batch. Equal
@@ -62,7 +90,7 @@ def write_completions(path: Path, batches: Iterable[pa.RecordBatch]) -> int:
     with explained_write(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as stream:
-            with pq.ParquetWriter(stream, COMPLETION_SCHEMA, compression="zstd") as writer:
+            with pq.ParquetWriter(stream, schema, compression="zstd") as writer:
                 for batch in batches:
                     writer.write_batch(batch)
                     num_rows += batch.num_rows

@@ -10,11 +10,12 @@ from typing import Any
 import pyarrow as pa
 
 from echochamber.base import EchoError
+from echochamber.evaluation.cells import Cell
 from echochamber.evaluation.config import EvaluationConfig
 from echochamber.evaluation.metrics import Majority, count_votes, maj_at_k, pass_at_k
-from echochamber.evaluation.records import SUMMARY_COLUMNS
+from echochamber.evaluation.records import CELL_SCHEMA, SUMMARY_COLUMNS
 
-GROUP = ("arm", "size", "mixture", "seed", "step", "benchmark", "temperature", "greedy")
+GROUP = (*CELL_SCHEMA.names, "step", "temperature", "greedy")
 
 
 @dataclass(slots=True)
@@ -29,7 +30,7 @@ class _Samples:
 
 
 def summarise(table: pa.Table, config: EvaluationConfig | None = None) -> list[dict[str, Any]]:
-    """One row per (arm, size, mixture, seed, step, benchmark, protocol), in order of first appearance.
+    """One row per cell, step and protocol, in order of first appearance.
 
     `pass_at` and `maj_at` are means over problems; `share` and `accuracy` are
     over completions. Shares cover every known format with `none` and
@@ -86,7 +87,7 @@ def _row(
     num_samples = len(samples[0].answers)
     if any(len(s.answers) != num_samples for s in samples):
         raise EchoError(
-            f"the completions of {named['arm']} at step {named['step']} on {named['benchmark']} have "
+            f"the completions of {Cell.of(named).name} at step {named['step']} on {named['benchmark']} have "
             "different numbers of samples for some problems: rows were lost or written twice"
         )
     ks = (1,) if named["greedy"] else config.ks if config else tuple(sorted({1, num_samples}))
@@ -97,12 +98,7 @@ def _row(
             rewards[name].append(reward)
     total = len(samples) * num_samples
     return {
-        "arm": named["arm"],
-        "size": named["size"],
-        "mixture": named["mixture"],
-        "seed": named["seed"],
-        "step": named["step"],
-        "benchmark": named["benchmark"],
+        **{name: named[name] for name in (*CELL_SCHEMA.names, "step")},
         "num_problems": len(samples),
         "num_samples": num_samples,
         "temperature": named["temperature"],

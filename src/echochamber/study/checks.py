@@ -6,12 +6,12 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from echochamber.analysis import BASE, NOT_A_FORMAT, Endpoint, Place, step_at_fraction
+from echochamber.analysis import NOT_A_FORMAT, Endpoint, Place, step_at_fraction
 from echochamber.analysis.findings import Lacking
 from echochamber.analysis.findings.evidence import ONE_SPACING
 from echochamber.base import Document, InputError, did_you_mean
 from echochamber.corpora import TokenizerConfig
-from echochamber.evaluation import evaluation_steps
+from echochamber.evaluation import BASE, evaluation_steps
 from echochamber.formats import format_names
 from echochamber.study.config import IMPORTED, StudyConfig
 

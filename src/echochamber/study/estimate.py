@@ -149,22 +149,22 @@ def estimate(study: Study) -> Estimate:
                 "training FLOPs per token": shape.flops_per_token(arithmetic.context),
             }
         for item in study.plan.measured:
-            labels, stage = item.labels, item.stage
-            if stage.kind == "import" or labels.size not in arithmetic.models:
+            cell, stage = item.cell, item.stage
+            if stage.kind == "import" or cell.size not in arithmetic.models:
                 continue
-            shape = arithmetic.models[labels.size]
+            shape = arithmetic.models[cell.size]
             pretrain, post_train = _efficiency(shape.d_model)
-            memory[stage.key] = peak_gpu_bytes(config, shape.shape, stage.kind, labels.arm)
+            memory[stage.key] = peak_gpu_bytes(config, shape.shape, stage.kind, cell.arm)
             if stage.kind == "pretrain":
-                tokens = _pretrain_tokens(config, tokens_by_mixture[labels.mixture])
+                tokens = _pretrain_tokens(config, tokens_by_mixture[cell.mixture])
                 if tokens is None:
                     continue
-                flops = arithmetic.train_flops(labels.size, tokens)
+                flops = arithmetic.train_flops(cell.size, tokens)
                 costs[stage.key] = (tokens, flops, flops / (rate * pretrain))
             else:
-                arm = config.arms.get(labels.arm.partition("[")[0])
+                arm = config.arms.get(cell.arm)
                 tokens, flops = (
-                    arithmetic.evaluation(labels.size, 1) if arm is None else arithmetic.arm(labels.size, arm)
+                    arithmetic.evaluation(cell.size, 1) if arm is None else arithmetic.arm(cell.size, arm)
                 )
                 costs[stage.key] = (tokens, flops, flops / (rate * post_train))
     rows = [_row(study, stage, costs.get(stage.key), memory.get(stage.key)) for stage in study.plan.stages]
@@ -212,7 +212,7 @@ def peak_gpu_bytes(config: StudyConfig, shape: model.ModelConfig, kind: str, arm
             checkpointing=settings.parallel.activation_checkpointing,
             sharded_over=sharded,
         )
-    elif (chosen := config.arms.get(arm.partition("[")[0])) is not None:
+    elif (chosen := config.arms.get(arm)) is not None:
         parts = chosen.gpu_bytes(shape, num_processes=world.size)
     else:
         weights = {"weights": 4.0 * model.num_parameters(shape)}

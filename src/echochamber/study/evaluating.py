@@ -22,6 +22,7 @@ def evaluate_model(
     size: str | None = None,
     mixture: str | None = None,
     seed: int | None = None,
+    sweep: str | None = None,
     settings: Mapping[str, Any],
     out: Path | None = None,
 ) -> list[dict[str, Any]]:
@@ -41,7 +42,7 @@ def evaluate_model(
         InputError: no such model or problem set, settings that contradict each other, or prompts that
             leave no room for their completions.
     """
-    item = find_model(study, arm=arm, size=size, mixture=mixture, seed=seed)
+    item = find_model(study, arm=arm, size=size, mixture=mixture, seed=seed, sweep=sweep)
     asked = {**study.config.evaluation.model_dump(), **settings}
     if "num_samples" in settings and "pass_at" not in settings:
         asked["pass_at"] = None
@@ -89,10 +90,10 @@ def evaluate_model(
                 config,
                 benchmark=name,
                 step=0,
-                seed=derive_seed(item.labels.seed, "evaluate"),
-                labels=item.labels,
+                seed=derive_seed(item.seed, "evaluate"),
             )
-            tables.append(table)
+            tables.append(evaluation.with_cell(table, item.cell.on(name)))
     if out is not None:
-        evaluation.write_completions(out, (batch for table in tables for batch in table.to_batches()))
+        batches = (batch for table in tables for batch in table.to_batches())
+        evaluation.write_completions(out, batches, evaluation.RECORD_SCHEMA)
     return [row for table in tables for row in evaluation.summarise(table, config)]

@@ -12,12 +12,18 @@ from echochamber.study.plan import Measured
 from echochamber.study.run import Study
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-# Stages that leave a trained model; evaluations carry the same labels.
+# Stages that leave a trained model; evaluations belong to the same cells.
 _TRAINED = ("pretrain", "import", "arm")
 
 
 def find_models(
-    study: Study, *, arm: str, size: str | None = None, mixture: str | None = None, seed: int | None = None
+    study: Study,
+    *,
+    arm: str,
+    size: str | None = None,
+    mixture: str | None = None,
+    seed: int | None = None,
+    sweep: str | None = None,
 ) -> list[Measured]:
     """The trained models of a study that fit the description, in plan order; at least one.
 
@@ -25,15 +31,19 @@ def find_models(
         InputError: there is none.
     """
     trained = [item for item in study.plan.measured if item.stage.kind in _TRAINED]
-    asked = {"arm": arm, "size": size, "mixture": mixture, "seed": seed}
-    for name, value in asked.items():
-        known = list(dict.fromkeys(getattr(item.labels, name) for item in trained))
-        if value is not None and value not in known:
-            raise InputError(
-                f"study '{study.name}' has no {name} '{value}': expected one of {', '.join(map(str, known))}"
-            )
+    asked = {"arm": arm, "size": size, "mixture": mixture, "seed": seed, "sweep": sweep}
     wanted = {name: value for name, value in asked.items() if value is not None}
-    found = [item for item in trained if all(getattr(item.labels, name) == v for name, v in wanted.items())]
+    for name, value in wanted.items():
+        known = [
+            value for value in dict.fromkeys(getattr(item.cell, name) for item in trained) if value != ""
+        ]
+        if value not in known:
+            listed = f"expected one of {', '.join(map(str, known))}" if known else "nothing is swept over"
+            raise InputError(f"study '{study.name}' has no {name} '{value}': {listed}")
+    # What all points of a sweep share has no label, and is the model of each of them.
+    found = [
+        item for item in trained if all(getattr(item.cell, name) in (v, "") for name, v in wanted.items())
+    ]
     if not found:
         described = ", ".join(f"{name} {value}" for name, value in wanted.items())
         raise InputError(f"study '{study.name}' has no model with {described} together")
@@ -41,17 +51,25 @@ def find_models(
 
 
 def find_model(
-    study: Study, *, arm: str, size: str | None = None, mixture: str | None = None, seed: int | None = None
+    study: Study,
+    *,
+    arm: str,
+    size: str | None = None,
+    mixture: str | None = None,
+    seed: int | None = None,
+    sweep: str | None = None,
 ) -> Measured:
     """The one trained model that fits the description.
 
     Raises:
         InputError: there is none, or several.
     """
-    found = find_models(study, arm=arm, size=size, mixture=mixture, seed=seed)
+    found = find_models(study, arm=arm, size=size, mixture=mixture, seed=seed, sweep=sweep)
     if len(found) > 1:
         each = "; ".join(
-            f"--size {i.labels.size} --mixture {i.labels.mixture} --seed {i.labels.seed}" for i in found
+            f"--size {i.cell.size} --mixture {i.cell.mixture} --seed {i.cell.seed}"
+            + (f" --sweep {i.cell.sweep}" if i.cell.sweep else "")
+            for i in found
         )
         raise InputError(f"study '{study.name}' has {len(found)} models of arm '{arm}'; choose one: {each}")
     return found[0]
@@ -76,6 +94,7 @@ def export_model(
     size: str | None = None,
     mixture: str | None = None,
     seed: int | None = None,
+    sweep: str | None = None,
     dtype: str | None = None,
 ) -> Measured:
     """Write the one model described as a folder that `transformers` loads; returns which it was.
@@ -88,7 +107,7 @@ def export_model(
     """
     if dtype is not None and dtype not in DTYPES:
         raise InputError(f"unknown dtype '{dtype}': expected one of {', '.join(DTYPES)}")
-    found = find_model(study, arm=arm, size=size, mixture=mixture, seed=seed)
+    found = find_model(study, arm=arm, size=size, mixture=mixture, seed=seed, sweep=sweep)
     with atomic_folder(target) as folder:
         policy, tokenizer = load_trained(study, found)
         if dtype is not None:

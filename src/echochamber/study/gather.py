@@ -4,27 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from echochamber.base import explained_write, publish_folder, read_json, write_file, write_json
-from echochamber.evaluation import EvaluationConfig, Labels, summarise
+from echochamber.evaluation import SCHEMA, Cell, EvaluationConfig, summarise, with_cell
 from echochamber.study.plan import Plan
-from echochamber.study.stages import PROBABILITIES, table_paths
+from echochamber.study.stages import PROBABILITIES, TABLES, measured_paths
 from echochamber.study.store import Stage, Store, read_seconds
-
-
-def relabel(table: pa.Table, labels: Labels) -> pa.Table:
-    """The table with its cell's labels in place of whatever the stage wrote."""
-    for name in ("arm", "size", "mixture", "seed"):
-        index = table.schema.get_field_index(name)
-        column = pa.array([getattr(labels, name)] * table.num_rows, type=table.schema.field(index).type)
-        table = table.set_column(index, table.schema.field(index), column)
-    return table
 
 
 def gather(
@@ -49,19 +38,19 @@ def gather(
         if store.state(item.stage) != "done":
             continue
         source = store.path(item.stage)
-        for path in table_paths(source, evaluation.benchmarks):
-            table = relabel(pq.read_table(path), item.labels)
+        for benchmark, path in measured_paths(source / TABLES, evaluation.benchmarks):
+            table = with_cell(pq.read_table(path), item.cell.on(benchmark))
             with explained_write(temporary):
                 pq.write_table(table, temporary / f"part-{part:05d}.parquet", compression="zstd")
             part += 1
             rows += summarise(table, evaluation)
         kind = "pretrain" if item.stage.kind == "pretrain" else "rl"
-        metrics += _labelled(source / "metrics.jsonl", kind, item.labels)
-        timing += _labelled(source / "timing.jsonl", kind, item.labels)
-        alarms += _labelled(source / "alarms.jsonl", kind, item.labels)
+        metrics += _lines(source / "metrics.jsonl", kind, item.cell)
+        timing += _lines(source / "timing.jsonl", kind, item.cell)
+        alarms += _lines(source / "alarms.jsonl", kind, item.cell)
         probabilities += [
-            json.dumps({**asdict(item.labels), **row}, ensure_ascii=False) + "\n"
-            for path in sorted((source / PROBABILITIES).glob("*.json"))
+            json.dumps({**item.cell.on(benchmark).columns, **row}, ensure_ascii=False) + "\n"
+            for benchmark, path in measured_paths(source / PROBABILITIES, evaluation.benchmarks)
             for row in read_json(path)
         ]
     final = folder / "completions"
@@ -75,6 +64,7 @@ def gather(
     write_json(
         folder / "summary.json",
         {
+            "schema": SCHEMA,
             "study": study,
             "questions": _questions(plan, store),
             "rows": rows,
@@ -111,17 +101,11 @@ def done(plan: Plan, store: Store) -> list[Stage]:
     return [stage for stage in plan.stages if store.state(stage) == "done"]
 
 
-def _labelled(path: Path, kind: str, labels: Labels) -> list[str]:
+def _lines(path: Path, kind: str, cell: Cell) -> list[str]:
+    """The rows of a stage's JSON lines file, the kind of stage and the columns of their cell in front."""
     if not path.exists():
         return []
-    cell = {
-        "stage": kind,
-        "arm": labels.arm,
-        "size": labels.size,
-        "mixture": labels.mixture,
-        "seed": labels.seed,
-    }
     return [
-        json.dumps({**cell, **json.loads(line)}, ensure_ascii=False) + "\n"
+        json.dumps({"stage": kind, **cell.columns, **json.loads(line)}, ensure_ascii=False) + "\n"
         for line in path.read_text(encoding="utf-8").splitlines()
     ]

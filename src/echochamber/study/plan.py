@@ -14,7 +14,7 @@ from echochamber.corpora import (
     examine_task,
     refuse_evaluation_files,
 )
-from echochamber.evaluation import Labels
+from echochamber.evaluation import BASE, Cell
 from echochamber.rl import Documents
 from echochamber.study.config import IMPORTED, StudyConfig
 from echochamber.study.importing import fingerprint
@@ -28,12 +28,18 @@ class Measured:
     """A stage whose metrics or completions belong to one cell of the study.
 
     Attributes:
-        labels: arm (`"pretrain"` rows carry `"base"`), size, mixture, seed.
+        cell: what they are about, on all benchmarks; pretraining belongs to the base model.
         stage: the stage that holds them.
     """
 
-    labels: Labels
+    cell: Cell
     stage: Stage
+
+    @property
+    def seed(self) -> int:
+        """Root seed of the cell."""
+        assert self.cell.seed is not None
+        return self.cell.seed
 
 
 @dataclass(frozen=True)
@@ -160,7 +166,7 @@ class _Builder:
             for size in choice.sizes:
                 for seed in study.seeds:
                     inputs = {"check": check, "tokenizer": tokenizer, "mixture": mixture}
-                    self.cell(Labels("base", size, name, seed), inputs)
+                    self.trained_here(Cell(BASE, BASE, size, name, seed), inputs)
 
     def imported(self, name: str) -> None:
         """A model made elsewhere, and what is done to it with every seed."""
@@ -177,9 +183,9 @@ class _Builder:
             {"questions": self.questions, "tokenizer": model},
         )
         for seed in self.study.seeds:
-            labels = Labels("base", name, IMPORTED, seed)
-            self.measured.append(Measured(labels, model))
-            self.post_train(labels, f"{name}, seed {seed}", model, {"tokenizer": model, "check": check})
+            cell = Cell(BASE, BASE, name, IMPORTED, seed)
+            self.measured.append(Measured(cell, model))
+            self.post_train(cell, f"{name}, seed {seed}", model, {"tokenizer": model, "check": check})
 
     def new_tokens(self) -> dict[str, int]:
         """The longest completion asked for on each task."""
@@ -233,24 +239,26 @@ class _Builder:
             {"max_leaked_share": self.study.max_leaked_share},
         )
 
-    def cell(self, labels: Labels, inputs: dict[str, Stage]) -> None:
+    def trained_here(self, cell: Cell, inputs: dict[str, Stage]) -> None:
         """Pretraining, measurement of the base model and every arm, for one mixture, size and seed."""
         choice, settings = self.study.trained
-        where = f"{labels.size} on {labels.mixture}, seed {labels.seed}"
+        where = f"{cell.size} on {cell.mixture}, seed {cell.seed}"
+        assert cell.seed is not None
         pretrain = self.stage(
             "pretrain",
             f"pretrain {where}",
-            {"size": labels.size, "context_length": choice.context_length, "pretrain": _plain(settings)},
+            {"size": cell.size, "context_length": choice.context_length, "pretrain": _plain(settings)},
             inputs,
-            labels.seed,
+            cell.seed,
             _settings(settings),
         )
-        self.measured.append(Measured(labels, pretrain))
-        self.post_train(labels, where, pretrain, {"tokenizer": inputs["tokenizer"]})
+        self.measured.append(Measured(cell, pretrain))
+        self.post_train(cell, where, pretrain, {"tokenizer": inputs["tokenizer"]})
 
-    def post_train(self, labels: Labels, where: str, start: Stage, inputs: dict[str, Stage]) -> None:
+    def post_train(self, cell: Cell, where: str, start: Stage, inputs: dict[str, Stage]) -> None:
         """Measurement of a base model and every arm that starts from it."""
-        study, seed = self.study, labels.seed
+        study, seed = self.study, cell.seed
+        assert seed is not None
         inputs = {"problems": self.problems, **inputs}
         measure = {
             "evaluation": _plain(study.evaluation),
@@ -270,7 +278,7 @@ class _Builder:
                 )
             return bases[step]
 
-        self.measured.append(Measured(labels, base(None)))
+        self.measured.append(Measured(cell, base(None)))
         made: dict[str, Stage] = {}
         for arm in _in_order(study):
             config = study.arms[arm]
@@ -283,7 +291,7 @@ class _Builder:
             made[arm] = self.stage(
                 "arm", f"{arm} {where}", {**measure, "arm": _plain(config)}, own, seed, _settings(config)
             )
-            self.measured.append(Measured(replace(labels, arm=arm), made[arm]))
+            self.measured.append(Measured(replace(cell, arm=arm, algorithm=config.algorithm), made[arm]))
 
 
 def _in_order(study: StudyConfig) -> list[str]:
@@ -308,11 +316,11 @@ def _in_order(study: StudyConfig) -> list[str]:
 def make_plan(studies: Sequence[tuple[str, StudyConfig]]) -> Plan:
     """Merge the stages of all sweep points; a stage that two points share is made once.
 
-    Arms whose stage differs between sweep points carry the point's label.
+    A cell whose stage differs between sweep points carries the point's label as its `sweep`.
     """
     stages: dict[str, Stage] = {}
     builders = [(label, _Builder(study)) for label, study in studies]
-    keys: dict[Labels, set[str]] = {}
+    keys: dict[tuple[str, Cell], set[str]] = {}
     for _, builder in builders:
         # What may refuse the data comes before anything is trained on it.
         for stage in (builder.questions, builder.problems, *builder.documents.values()):
@@ -320,20 +328,22 @@ def make_plan(studies: Sequence[tuple[str, StudyConfig]]) -> Plan:
         for item in builder.measured:
             for stage in _with_inputs(item.stage):
                 stages.setdefault(stage.key, stage)
-            keys.setdefault(item.labels, set()).add(f"{item.stage.kind}-{item.stage.key}")
-    measured: dict[tuple[Labels, str], Measured] = {}
+            keys.setdefault(_across_points(item), set()).add(item.stage.key)
+    measured: dict[tuple[Cell, str], Measured] = {}
     for label, builder in builders:
         for item in builder.measured:
-            kinds = {key for key in keys[item.labels] if key.startswith(item.stage.kind + "-")}
-            labels = (
-                item.labels if len(kinds) == 1 else replace(item.labels, arm=f"{item.labels.arm}[{label}]")
-            )
-            stage = item.stage
-            if len(kinds) > 1:
+            cell, stage = item.cell, item.stage
+            if len(keys[_across_points(item)]) > 1:
+                cell = replace(cell, sweep=label)
                 # The key is the same: only people see the difference.
                 stage = stages[stage.key] = replace(stage, title=f"{stage.title} [{label}]")
-            measured.setdefault((labels, stage.key), Measured(labels, stage))
+            measured.setdefault((cell, stage.key), Measured(cell, stage))
     return Plan(tuple(stages.values()), tuple(measured.values()))
+
+
+def _across_points(item: Measured) -> tuple[str, Cell]:
+    """What is the same thing at every point of a sweep, which may be over an arm's algorithm as well."""
+    return item.stage.kind, replace(item.cell, algorithm="")
 
 
 def _with_inputs(stage: Stage) -> list[Stage]:

@@ -228,7 +228,6 @@ class Measurement:
     def __init__(self, context: StageContext, tokenizer: corpora.Tokenizer, grader: verify.Grader) -> None:
         self.config = evaluation.EvaluationConfig.model_validate(context.config["evaluation"])
         self.context, self.tokenizer, self.grader = context, tokenizer, grader
-        self.labels = evaluation.Labels(arm="", size="", mixture="", seed=context.config["root_seed"])
 
     def __call__(self, step: int, policy: model.Policy) -> None:
         for benchmark in self.config.benchmarks:
@@ -246,7 +245,6 @@ class Measurement:
                 benchmark=benchmark,
                 step=step,
                 seed=derive_seed(self.context.config["root_seed"], "evaluate"),
-                labels=self.labels,
             )
             self._teacher_force(benchmark, step, policy, problems)
             evaluation.write_completions(target, batches)
@@ -272,7 +270,7 @@ class Measurement:
             [problem.question for problem in chosen],
             {name: [problem.references[name] for problem in chosen] for name in names},
         )
-        rows = [{"benchmark": benchmark, "step": step, **item.row()} for item in found]
+        rows = [{"step": step, **item.row()} for item in found]
         write_json(self.context.folder / PROBABILITIES / f"{benchmark}-{step:08d}.json", rows)
 
 
@@ -344,17 +342,21 @@ STAGES: dict[str, StageKind] = {
     "mixture": StageKind(2, run_mixture),
     "pretrain": StageKind(1, run_pretrain),
     "import": StageKind(1, run_import),
-    "evaluate": StageKind(2, run_evaluate),
-    "arm": StageKind(3, run_arm),
+    "evaluate": StageKind(3, run_evaluate),
+    "arm": StageKind(4, run_arm),
 }
 
 
-def table_paths(folder: Path, benchmarks: Sequence[str]) -> list[Path]:
-    """Completion tables of a finished stage: benchmark by benchmark in the study's order, steps ascending."""
+def measured_paths(folder: Path, benchmarks: Sequence[str]) -> list[tuple[str, Path]]:
+    """What a finished stage measured: benchmarks, in the study's order, with their files, steps ascending.
+
+    Args:
+        folder: `TABLES` or `PROBABILITIES` of the stage.
+    """
     place = {name: i for i, name in enumerate(benchmarks)}
-
-    def order(path: Path) -> tuple[int, str]:
-        benchmark, _, _ = path.stem.rpartition("-")
-        return place.get(benchmark, len(place)), path.name
-
-    return sorted((folder / TABLES).glob("*.parquet"), key=order)
+    found = [
+        (path.stem.rpartition("-")[0], path)
+        for path in folder.glob("*-*")
+        if path.suffix in (".parquet", ".json")
+    ]
+    return sorted(found, key=lambda item: (place.get(item[0], len(place)), item[1].name))

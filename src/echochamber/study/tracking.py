@@ -14,13 +14,13 @@ import math
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
 from echochamber.base import InputError, Registry, digest, read_json, say, write_json
-from echochamber.evaluation import Labels
+from echochamber.evaluation import Cell
 from echochamber.study.plan import Plan
 from echochamber.study.store import Stage, Store
 
@@ -96,7 +96,7 @@ class _Curve:
     """A stage's metrics file and how far it has been read; rows count from the beginning of the file."""
 
     stage: Stage
-    labels: Labels
+    cell: Cell
     num_read: int = 0
     offset: int = 0
     runs: dict[str, TrackedRun] = field(default_factory=dict)
@@ -104,9 +104,9 @@ class _Curve:
     @property
     def name(self) -> str:
         """Of the run in a tracker."""
-        labels = self.labels
-        first = self.stage.kind if labels.arm == "base" else labels.arm
-        return f"{first}-{labels.size}-{labels.mixture}-seed{labels.seed}"
+        cell = self.cell
+        first = self.stage.kind if cell.is_base else cell.arm
+        return "-".join(filter(None, (first, cell.sweep, cell.size, cell.mixture, f"seed{cell.seed}")))
 
     def new_rows(self, store: Store) -> Iterator[tuple[int, dict[str, Any]]]:
         """Complete rows that were not read yet, with their numbers."""
@@ -236,14 +236,13 @@ def _curves(plan: Plan) -> dict[str, _Curve]:
     found: dict[str, _Curve] = {}
     for item in plan.measured:
         if item.stage.kind != "evaluate":
-            found.setdefault(item.stage.key, _Curve(item.stage, item.labels))
+            found.setdefault(item.stage.key, _Curve(item.stage, item.cell))
     return found
 
 
 def _results_of(curve: _Curve, rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """The sampled measurements of a curve's arm at its last step."""
-    cell = asdict(curve.labels)
-    mine = [row for row in rows if not row["greedy"] and all(row[name] == cell[name] for name in cell)]
+    mine = [row for row in rows if not row["greedy"] and Cell.of(row).on(None) == curve.cell]
     last = max((row["step"] for row in mine), default=0)
     found: dict[str, float] = {}
     for row in (row for row in mine if row["step"] == last):

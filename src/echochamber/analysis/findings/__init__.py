@@ -22,9 +22,7 @@ from echochamber.analysis.findings.claim import CLAIMS, Claim, Finding, Verdict,
 from echochamber.analysis.findings.evidence import (
     Evidence,
     Lacking,
-    arm_configs,
     gather_evidence,
-    unrewarded_arms,
 )
 from echochamber.analysis.runs import Run
 
@@ -35,12 +33,10 @@ __all__ = [
     "Finding",
     "Lacking",
     "Verdict",
-    "arm_configs",
     "claim",
     "findings",
     "gather_evidence",
     "judge",
-    "unrewarded_arms",
 ]
 
 

@@ -10,6 +10,7 @@ from echochamber.analysis.runs import Run
 from echochamber.analysis.spending import samples_seen
 from echochamber.analysis.statistics import Array
 from echochamber.analysis.trajectories import Trajectory, majority_per_problem, select, trajectories
+from echochamber.evaluation import Cell
 
 NO_POLICY_GRADIENT = ("expert_iteration", "sft")
 ONE_SPACING = 1.5
@@ -32,68 +33,59 @@ class Evidence:
     Attributes:
         primary: arms and base models on the study's first benchmark, sampled.
         others: the paid arms on the other benchmarks, sampled.
-        controls: arms on the first benchmark whose reward carries no signal.
-        configs: the study's config of each arm.
-        mixtures, sources: the study's configs of its mixtures and sources.
+        controls: arms of `primary` whose reward carries no signal.
+        configs: what the study says about the arms of `primary`, by their cells.
+        mixtures, sources: what it says about its mixtures and sources.
         questions: how many questions each task has.
-        samples: completions an arm had been trained on at each evaluated step, by (arm, size, mixture).
+        samples: completions an arm had been trained on at each evaluated step, by the cells of `primary`.
         majority: maj@k of each problem at an evaluated step.
     """
 
     primary: tuple[Trajectory, ...]
     others: tuple[Trajectory, ...]
     controls: tuple[Trajectory, ...]
-    configs: Mapping[str, RecordedArm]
+    configs: Mapping[Cell, RecordedArm]
     mixtures: Mapping[str, RecordedMixture]
     sources: Mapping[str, RecordedSource]
     questions: Mapping[str, int]
-    samples: Mapping[tuple[str, str, str], Sequence[float | None]]
+    samples: Mapping[Cell, Sequence[float | None]]
     majority: Majority
     arms: tuple[Trajectory, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        without = {t.arm for t in self.controls}
-        paid = tuple(t for t in self.primary if not t.is_base and t.arm not in without)
+        without = {t.cell for t in self.controls}
+        paid = tuple(t for t in self.primary if not t.is_base and t.cell not in without)
         object.__setattr__(self, "arms", paid)
-
-    def algorithm(self, t: Trajectory) -> str:
-        """The algorithm of an arm."""
-        return self.configs[t.arm].algorithm
 
     def of(self, *algorithms: str) -> list[Trajectory]:
         """The paid arms of some algorithms."""
-        return [t for t in self.arms if self.algorithm(t) in algorithms]
+        return [t for t in self.arms if t.cell.algorithm in algorithms]
 
     @property
     def policy_gradient(self) -> list[Trajectory]:
         """The paid arms that follow a policy gradient: PPO, GRPO and their kind."""
-        return [t for t in self.arms if self.algorithm(t) not in NO_POLICY_GRADIENT]
+        return [t for t in self.arms if t.cell.algorithm not in NO_POLICY_GRADIENT]
 
     def pairs(self, first: str, second: str) -> list[tuple[Trajectory, Trajectory]]:
-        """Arms of two algorithms at the same size and mixture."""
-        return [
-            (a, b)
-            for a in self.of(first)
-            for b in self.of(second)
-            if (a.size, a.mixture) == (b.size, b.mixture)
-        ]
+        """Arms of two algorithms that start from the same base models."""
+        return [(a, b) for a in self.of(first) for b in self.of(second) if a.base == b.base]
 
     def name(self, t: Trajectory) -> str:
         """An arm, with its size and mixture where the run has several."""
-        cells = {(a.size, a.mixture) for a in self.primary}
-        return t.arm if len(cells) == 1 else f"{t.arm} ({t.size} on {t.mixture})"
+        several = len({(a.size, a.mixture) for a in self.primary}) > 1
+        return f"{t.name} ({t.size} on {t.mixture})" if several else t.name
 
     def samples_at(self, t: Trajectory) -> list[float] | None:
         """Completions an arm had been trained on at each evaluated step; None where that is not known."""
-        found = self.samples.get((t.arm, t.size, t.mixture))
-        per_step = self.configs[t.arm].samples_per_step
+        found = self.samples.get(t.cell)
+        per_step = self.configs[t.cell].samples_per_step
         if (found is None or None in found) and per_step:
             return [float(step * per_step) for step in t.steps]
         return None if found is None or None in found else [float(value or 0.0) for value in found]
 
     def passes_at(self, t: Trajectory) -> list[float] | None:
         """How often an arm had seen each question of its task at each evaluated step, on average."""
-        config = self.configs[t.arm]
+        config = self.configs[t.cell]
         samples, per_prompt = self.samples_at(t), config.samples_per_prompt
         questions = self.questions.get(config.task)
         if samples is None or not per_prompt or not questions:
@@ -121,40 +113,26 @@ def step_near(t: Trajectory, amount: Sequence[float], wanted: float, what: str) 
     return (
         inside[-1]
         if inside
-        else Lacking(f"steps: {t.arm} has no evaluated step near {what}, before its last")
+        else Lacking(f"steps: {t.name} has no evaluated step near {what}, before its last")
     )
-
-
-def arm_configs(run: Run) -> dict[str, RecordedArm]:
-    """The study's config of every arm that the run holds, sweep points told apart by their labels."""
-    known = {row["arm"] for row in run.rows}
-    found: dict[str, RecordedArm] = {}
-    for point in run.points:
-        for name, config in point.arms.items():
-            swept = f"{name}[{point.sweep}]"
-            found[swept if swept in known else name] = config
-    return found
-
-
-def unrewarded_arms(run: Run) -> set[str]:
-    """Arms whose reward carries no signal about correctness."""
-    return {name for name, config in arm_configs(run).items() if config.is_control}
 
 
 def gather_evidence(run: Run) -> Evidence:
     """Sort a run's arms into those that learn from correctness and controls that cannot."""
     sampled = [t for t in trajectories(run) if not t.greedy]
     primary = select(sampled) if sampled else []
-    without = unrewarded_arms(run)
     first = primary[0].benchmark if primary else ""
+    arms = [t for t in primary if not t.is_base]
     return Evidence(
         primary=tuple(primary),
-        others=tuple(t for t in sampled if t.benchmark != first and not t.is_base and t.arm not in without),
-        controls=tuple(t for t in primary if t.arm in without),
-        configs=arm_configs(run),
+        others=tuple(
+            t for t in sampled if t.benchmark != first and not t.is_base and not run.arm(t.cell).is_control
+        ),
+        controls=tuple(t for t in arms if run.arm(t.cell).is_control),
+        configs={t.cell: run.arm(t.cell) for t in arms},
         mixtures=run.study.mixtures,
         sources=run.study.sources,
         questions=run.summary["questions"],
-        samples={(t.arm, t.size, t.mixture): samples_seen(run, t) for t in primary if not t.is_base},
+        samples={t.cell: samples_seen(run, t) for t in arms},
         majority=lambda t, index, k: majority_per_problem(run, t, index, k)[0],
     )

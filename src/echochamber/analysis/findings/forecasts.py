@@ -12,6 +12,7 @@ from echochamber.analysis.findings.evidence import Evidence, Lacking
 from echochamber.analysis.forecast import rules_of_thumb, tilt_per_problem
 from echochamber.analysis.statistics import LEVEL, PairedTest, paired_test
 from echochamber.analysis.trajectories import Trajectory
+from echochamber.evaluation import Cell
 
 
 @claim(
@@ -28,14 +29,14 @@ from echochamber.analysis.trajectories import Trajectory
 )
 def tilt_names_winner(e: Evidence) -> Statement | Lacking:
     """Finding 9."""
-    cells: dict[tuple[str, str], list[Trajectory]] = defaultdict(list)
+    arms_of: dict[Cell, list[Trajectory]] = defaultdict(list)
     for t in e.policy_gradient:
         if len(real_formats(t)) >= 2:
-            cells[t.size, t.mixture].append(t)
-    calls = [call for arms in cells.values() if (call := _call(arms)) is not None]
-    if not cells:
+            arms_of[t.base].append(t)
+    calls = [call for arms in arms_of.values() if (call := _call(arms)) is not None]
+    if not arms_of:
         return Lacking("arms: none follows a policy gradient and writes two formats or more")
-    seeds = min(t.num_seeds for arms in cells.values() for t in arms)
+    seeds = min(t.num_seeds for arms in arms_of.values() for t in arms)
     if not calls:
         return Statement(1.0, 1.0, seeds, "no winner is certain")
     right = [named == won for named, won, _, _, _ in calls]

@@ -12,6 +12,7 @@ from echochamber.analysis.findings.certainty import difference, mean, real_forma
 from echochamber.analysis.findings.claim import ZHAO, claim
 from echochamber.analysis.findings.evidence import Evidence, Lacking
 from echochamber.analysis.trajectories import Trajectory
+from echochamber.evaluation import Cell
 
 
 @claim(
@@ -26,12 +27,12 @@ from echochamber.analysis.trajectories import Trajectory
 )
 def kl_keeps_minorities(e: Evidence) -> Statement | Lacking:
     """Finding 2, as a trend over all coefficients."""
-    sets: dict[tuple[str, str, str], list[Trajectory]] = defaultdict(list)
+    sets: dict[tuple[Cell, str], list[Trajectory]] = defaultdict(list)
     for t in e.policy_gradient:
-        config = e.configs[t.arm]
+        config = e.configs[t.cell]
         if config.kl_coefficient is not None:
             rest = {key: value for key, value in config.settings.items() if key != "kl_coefficient"}
-            sets[t.size, t.mixture, json.dumps(rest, sort_keys=True, default=str)].append(t)
+            sets[t.base, json.dumps(rest, sort_keys=True, default=str)].append(t)
     parts = [p for some in sets.values() if (p := _trend(e, some)) is not None]
     return all_of(parts) if parts else Lacking("arms: no two differ in their KL coefficient alone")
 
@@ -57,6 +58,6 @@ def _trend(e: Evidence, arms: list[Trajectory]) -> Statement | None:
 
 
 def _beta(e: Evidence, t: Trajectory) -> float:
-    beta = e.configs[t.arm].kl_coefficient
+    beta = e.configs[t.cell].kl_coefficient
     assert beta is not None
     return beta

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import defaultdict
+from dataclasses import replace
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from echochamber.analysis.findings.claim import ZHAO, claim
 from echochamber.analysis.findings.evidence import Evidence, Lacking
 from echochamber.analysis.headline import points
 from echochamber.analysis.trajectories import Trajectory
+from echochamber.evaluation import Cell
 
 ONE_FORMAT = 0.8
 """Least share, of completions in any format, of the format that a mixture is said to have alone."""
@@ -35,10 +37,10 @@ def more_data_more_gain(e: Evidence) -> Statement | Lacking:
     """Finding 5."""
     parts = []
     for source, passes in _series(e):
-        cells: dict[tuple[str, str], list[Trajectory]] = defaultdict(list)
+        cells: dict[Cell, list[Trajectory]] = defaultdict(list)
         for t in e.policy_gradient:
             if t.mixture in passes and _one_format(t):
-                cells[t.arm, t.size].append(t)
+                cells[replace(t.cell, mixture="")].append(t)
         parts += [p for some in cells.values() if (p := _slope(source, passes, some)) is not None]
     return all_of(parts) if parts else Lacking(
         "mixtures: none differ only in the passes over one source of one format"
@@ -79,7 +81,7 @@ def _slope(source: str, passes: dict[str, float], some: list[Trajectory]) -> Sta
         for t in kept
     )
     said = (
-        f"{some[0].arm} ({some[0].size}), {source}: {gains}; per doubling "
+        f"{some[0].name} ({some[0].size}), {source}: {gains}; per doubling "
         f"{points(2 * per_doubling * test.difference.estimate)} (contrast {difference(test)})"
     )
     return beyond(test, +1, evidence=said)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
+from dataclasses import replace
 
 from echochamber.analysis.contrasts import Statement, all_of, any_of, beyond, opposite
 from echochamber.analysis.findings.certainty import (
@@ -17,6 +18,7 @@ from echochamber.analysis.findings.certainty import (
 from echochamber.analysis.findings.claim import ZHAO, claim
 from echochamber.analysis.findings.evidence import Evidence, Lacking
 from echochamber.analysis.trajectories import Trajectory
+from echochamber.evaluation import Cell
 
 _TOO_FEW_FORMATS = Lacking("mixtures: no arm writes two formats or more")
 
@@ -37,16 +39,16 @@ _TOO_FEW_FORMATS = Lacking("mixtures: no arm writes two formats or more")
 )
 def no_simple_rule(e: Evidence) -> Statement | Lacking:
     """Finding 3."""
-    cells: dict[tuple[str, str], list[Trajectory]] = defaultdict(list)
+    arms_of: dict[Cell, list[Trajectory]] = defaultdict(list)
     for t in e.policy_gradient:
         if len(real_formats(t)) >= 2:
-            cells[t.size, t.mixture].append(t)
-    if not cells:
+            arms_of[t.base].append(t)
+    if not arms_of:
         return _TOO_FEW_FORMATS
     rules = {"most frequent": share_versus, "most accurate": accuracy_versus}
     found = []
     for rule, measure in rules.items():
-        parts = [all_of([_breaks(e, t, rule, measure(t, 0)) for t in arms]) for arms in cells.values()]
+        parts = [all_of([_breaks(e, t, rule, measure(t, 0)) for t in arms]) for arms in arms_of.values()]
         found.append(any_of(parts))
     return all_of(found)
 
@@ -82,10 +84,10 @@ def _sure(found: Statement) -> str:
 )
 def scale_changes_winner(e: Evidence) -> Statement | Lacking:
     """Finding 4."""
-    cells: dict[tuple[str, str], list[Trajectory]] = defaultdict(list)
+    sizes_of: dict[Cell, list[Trajectory]] = defaultdict(list)
     for t in e.policy_gradient:
-        cells[t.arm, t.mixture].append(t)
-    pairs = [pair for some in cells.values() for pair in itertools.combinations(some, 2)]
+        sizes_of[replace(t.cell, size="")].append(t)
+    pairs = [pair for some in sizes_of.values() for pair in itertools.combinations(some, 2)]
     if not pairs:
         return Lacking("sizes: no arm was trained at two sizes on one mixture")
     parts = [p for a, b in pairs if (p := _same_winner(e, a, b)) is not None]

@@ -11,9 +11,11 @@ from echochamber.analysis.runs import Run
 
 _CELL = [
     ("arm", pa.string()),
+    ("algorithm", pa.string()),
     ("size", pa.string()),
     ("mixture", pa.string()),
     ("seed", pa.int64()),
+    ("sweep", pa.string()),
     ("step", pa.int64()),
 ]
 _SCALARS = pa.schema([*_CELL, ("metric", pa.string()), ("value", pa.float64())])
@@ -40,10 +42,10 @@ def _rl_rows(run: Run) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
 
 
 def _scalars(run: Run) -> Iterator[dict[str, Any]]:
-    labels = {"stage", *(name for name, _ in _CELL)}
+    not_metrics = {"stage", *(name for name, _ in _CELL)}
     for head, row in _rl_rows(run):
         for name, value in row.items():
-            if name not in labels and isinstance(value, int | float) and not isinstance(value, bool):
+            if name not in not_metrics and isinstance(value, int | float) and not isinstance(value, bool):
                 yield head | {"metric": name, "value": float(value)}
 
 
