@@ -157,7 +157,7 @@ def test_verdicts_about_arms_need_seeds(run: Run, seeds_run: Run) -> None:
 
 def test_arms_against_each_other(run: Run) -> None:
     arms = [t for t in select(trajectories(run)) if not t.is_base]
-    pairs = {(c.first, c.second): c for c in compare_arms(arms)}
+    pairs = {(c.first.name, c.second.name): c for c in compare_arms(arms)}
     assert set(pairs) == {("grpo", "ei"), ("grpo", "random"), ("ei", "random")}
     assert pairs["grpo", "random"].test.difference.low > 0
     assert not pairs["grpo", "random"].inside_noise

@@ -109,15 +109,15 @@ def test_everything_recorded_beside_has_its_place(folder: Path, tmp_path: Path) 
     study = (run / "study.yaml").read_text(encoding="utf-8")
     endpoint = "endpoints:\n- {name: accuracy rises, arm: grpo}\n- {name: too far, arm: dpo}\n"
     (run / "study.yaml").write_text(study.replace("endpoints: []\n", endpoint), encoding="utf-8")
-    cell = {"arm": "grpo", "size": "pico", "mixture": "three", "seed": 0}
+    cell = cell_of("grpo", "pico", "three", 0)
     (run / "alarms.jsonl").write_text(
-        json.dumps({**cell, "step": 7, "alarm": "the entropy fell to 0.01"}) + "\n"
+        json.dumps({**cell.columns, "step": 7, "alarm": "the entropy fell to 0.01"}) + "\n"
     )
     probability = {
         "format": "tinygsm", "opening": "def simple", "opening_mass": 0.31, "reference_logprob": -9.0,
         "reference_logprob_per_token": -0.5, "reference_share": 0.25, "num_problems": 20,
     }  # fmt: skip
-    row = json.dumps({**cell, "step": 0, "benchmark": "test", **probability})
+    row = json.dumps({**cell.on("test").columns, "step": 0, **probability})
     (run / "format_probabilities.jsonl").write_text(row + "\n")
     text = without_scripts(render(run, images=False).read_text(encoding="utf-8"))
     for expected in (

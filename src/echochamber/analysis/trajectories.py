@@ -80,6 +80,11 @@ class Trajectory:
         return self.cell.name
 
     @property
+    def model(self) -> Cell:
+        """What was measured: the cell, on whichever benchmark."""
+        return self.cell.on(None)
+
+    @property
     def size(self) -> str:
         """Of the model."""
         return self.cell.size

@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from echochamber.analysis import (
-    BASE,
     Interval,
     Run,
     Trajectory,
@@ -14,6 +13,7 @@ from echochamber.analysis import (
     majority_per_problem,
     trajectories,
 )
+from echochamber.evaluation import Cell
 from echochamber.report.palette import arm_styles, format_colors
 
 
@@ -30,11 +30,11 @@ class Group:
         """The base model first, then the arms."""
         first = self.members[0]
         self.size, self.mixture, self.benchmark = first.size, first.mixture, first.benchmark
-        self.styles = arm_styles(first.base, [t.arm for t in self.arms])
+        self.styles = arm_styles(first.model, [t.model for t in self.arms])
         self.colors = format_colors(first.formats)
-        twins = {t.arm: greedy_twin(t, found) for t in self.members if not t.greedy}
-        self.greedy = {arm: twin for arm, twin in twins.items() if twin is not None}
-        """The members decoded greedily, by arm, where the study did so."""
+        twins = {t.model: greedy_twin(t, found) for t in self.members if not t.greedy}
+        self.greedy = {model: twin for model, twin in twins.items() if twin is not None}
+        """The members decoded greedily, by model, where the study did so."""
 
     @property
     def base(self) -> Trajectory:
@@ -49,12 +49,12 @@ class Group:
     @property
     def point(self) -> str:
         """The sweep point of the base model, empty where pretraining was not swept over."""
-        return self.members[0].base.removeprefix(BASE)
+        return self.base.cell.sweep
 
     @property
     def model(self) -> str:
         """Size, mixture and sweep point of the base model, in words."""
-        return f"{self.size} on {self.mixture}{f' {self.point}' if self.point else ''}"
+        return f"{self.size} on {self.mixture}{f', {self.point}' if self.point else ''}"
 
     @property
     def title(self) -> str:
@@ -102,20 +102,15 @@ class Material:
 
 def _groups(found: Sequence[Trajectory]) -> list[Group]:
     """Sampled trajectories, or the greedy ones if nothing was sampled, by base model and benchmark."""
-    members: dict[tuple[str, ...], list[Trajectory]] = defaultdict(list)
+    members: dict[Cell, list[Trajectory]] = defaultdict(list)
     for t in [t for t in found if not t.greedy] or found:
-        members[t.size, t.mixture, t.benchmark, t.base].append(t)
+        members[t.base].append(t)
     return [Group(one, found) for one in members.values()]
 
 
 def final_metrics(run: Run, t: Trajectory) -> dict[str, Interval]:
     """pass@k and maj@k at the last step by their labels, for each k that the summary holds."""
-    row = next(
-        r
-        for r in run.rows
-        if (r["size"], r["mixture"], r["benchmark"], r["greedy"])
-        == (t.size, t.mixture, t.benchmark, t.greedy)
-    )
+    row = next(r for r in run.rows if Cell.of(r).over_seeds() == t.cell and r["greedy"] == t.greedy)
     found: dict[str, Interval] = {}
     for k in sorted(int(k) for k in row["pass_at"]):
         found[f"pass@{k}"] = t.mean(t.pass_per_problem(-1, k))

@@ -112,11 +112,11 @@ def control_line(control: Control, groups: Sequence[Group]) -> str:
     if not control.matched:
         return text
     for group in groups:
-        pair = [t for t in group.arms if t.arm in (control.arm, control.name)]
+        pair = [t for t in group.arms if t.name in (control.arm, control.name)]
         for c in compare_arms(pair):
-            greedy = compare_arms([group.greedy[t.arm] for t in pair if t.arm in group.greedy])
+            greedy = compare_arms([group.greedy[t.model] for t in pair if t.model in group.greedy])
             change = change_text(c.test.difference)
-            text += f" {group.title}: {c.first} minus {c.second} {change} points of pass@1"
+            text += f" {group.title}: {c.first.name} minus {c.second.name} {change} points of pass@1"
             text += f", decoded greedily {change_text(greedy[0].test.difference)}." if greedy else "."
     return text
 

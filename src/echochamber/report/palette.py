@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+from echochamber.evaluation import Cell
+
 Dash = Literal["solid", "dash", "dot", "dashdot", "longdash"]
 
 INK = "@ink"
@@ -37,9 +39,9 @@ def format_colors(formats: Sequence[str]) -> dict[str, str]:
     }
 
 
-def arm_styles(base: str, arms: Sequence[str]) -> dict[str, tuple[str, Dash]]:
+def arm_styles(base: Cell, arms: Sequence[Cell]) -> dict[Cell, tuple[str, Dash]]:
     """Color and dash of each arm, by its place in the study; the base model is drawn in ink."""
-    styles: dict[str, tuple[str, Dash]] = {base: (INK, "solid")}
+    styles: dict[Cell, tuple[str, Dash]] = {base: (INK, "solid")}
     for i, arm in enumerate(arms):
         styles[arm] = (_ARMS[i % len(_ARMS)], _DASHES[i % len(_DASHES)])
     return styles

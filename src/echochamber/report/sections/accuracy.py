@@ -24,14 +24,14 @@ def accuracy_lines(group: Group) -> Figure:
     panels = []
     for t in group.arms:
         series = [banded("all samples", t.steps, t.pass_at_1, None, color=INK, width=3.0)]
-        if t.arm in group.greedy:
-            twin = group.greedy[t.arm]
+        if t.model in group.greedy:
+            twin = group.greedy[t.model]
             series.append(banded("decoded greedily", t.steps, twin.pass_at_1, None, color=INK, dash="dot"))
         measured = enough_written(t)
         for f, name in enumerate(t.formats):
             if np.nan_to_num(measured.estimate[:, f]).max() > 0:  # a line at 0 throughout says nothing
                 series.append(banded(name, t.steps, measured, f, color=group.colors[name]))
-        panels.append(step_panel(t.arm, series, "correct", t.steps))
+        panels.append(step_panel(t.name, series, "correct", t.steps))
     return Figure(
         f"accuracy-{group.slug}",
         f"Accuracy overall and within each format: {group.title}",

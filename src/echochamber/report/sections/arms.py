@@ -36,13 +36,13 @@ def against_cost(run: Run, group: Group, main: Headline) -> Figure:
     Args:
         main: of the arm whose winning format is shown.
     """
-    spent = {t.arm: cost(run, t) for t in group.arms}
+    spent = {t.model: cost(run, t) for t in group.arms}
     over_steps = [_accuracy_line(group, t) for t in group.arms]
     steps = sorted({step for t in group.arms for step in t.steps})
     panels: list[Panel] = [step_panel("by step", over_steps, "pass@1", steps)]
     for title, label, positions in (
-        ("by samples seen", "training samples", [spent[t.arm].samples for t in group.arms]),
-        ("by seconds", "seconds of training", [spent[t.arm].seconds for t in group.arms]),
+        ("by samples seen", "training samples", [spent[t.model].samples for t in group.arms]),
+        ("by seconds", "seconds of training", [spent[t.model].seconds for t in group.arms]),
     ):
         lines = [_against(line, where) for line, where in zip(over_steps, positions, strict=True)]
         long_enough = [line for line in lines if len(line.x) > 1]
@@ -52,7 +52,7 @@ def against_cost(run: Run, group: Group, main: Headline) -> Figure:
         name = main.winner.name
         f = group.arms[0].formats.index(name)
         shares = [
-            banded(t.arm, t.steps, t.share, f, color=group.styles[t.arm][0], dash=group.styles[t.arm][1])
+            banded(t.name, t.steps, t.share, f, color=group.styles[t.model][0], dash=group.styles[t.model][1])
             for t in group.arms
         ]
         panels.append(step_panel(f"share of {name}", shares, "share", steps))
@@ -66,8 +66,8 @@ def against_cost(run: Run, group: Group, main: Headline) -> Figure:
 
 
 def _accuracy_line(group: Group, t: Trajectory) -> Series:
-    color, dash = group.styles[t.arm]
-    return banded(t.arm, t.steps, t.pass_at_1, None, color=color, dash=dash, width=2.5)
+    color, dash = group.styles[t.model]
+    return banded(t.name, t.steps, t.pass_at_1, None, color=color, dash=dash, width=2.5)
 
 
 def _against(line: Series, positions: Sequence[float | None]) -> Series:
@@ -88,14 +88,14 @@ def pairs(group: Group) -> Table:
     compared = compare_arms(group.arms)
     greedy = {
         (c.first, c.second): c.test
-        for c in compare_arms([group.greedy[t.arm] for t in group.arms if t.arm in group.greedy])
+        for c in compare_arms([group.greedy[t.model] for t in group.arms if t.model in group.greedy])
     }
     rows = []
     for c in compared:
         twin = greedy.get((c.first, c.second))
         rows.append(
             (
-                f"{c.first} − {c.second}",
+                f"{c.first.name} − {c.second.name}",
                 change_text(c.test.difference),
                 p_text(c.adjusted_p),
                 difference_badge(c.test, inside_noise=c.inside_noise),

@@ -21,11 +21,11 @@ def final_bars(run: Run, group: Group) -> Figure:
     """Bars of base against every arm's last step: accuracy by metric, share and accuracy by format."""
     metrics, shares, accuracies = [], [], []
     for t in group.members:
-        label = t.arm if t.is_base else f"{t.arm}, step {t.steps[-1]}"
-        color = group.styles[t.arm][0]
+        label = t.name if t.is_base else f"{t.name}, step {t.steps[-1]}"
+        color = group.styles[t.model][0]
         found = final_metrics(run, t)
-        if t.arm in group.greedy:
-            found["greedy"] = group.greedy[t.arm].pass_at_1.at(-1)
+        if t.model in group.greedy:
+            found["greedy"] = group.greedy[t.model].pass_at_1.at(-1)
         enough = enough_written(t)
         places = [(-1, f) for f in range(len(t.formats))]
         metrics.append(bar(label, tuple(found), list(found.values()), color))

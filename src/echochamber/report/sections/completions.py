@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from echochamber.analysis import Run, Trajectory
+from echochamber.analysis import WHERE_CELL, Run, Trajectory, of_cell
 from echochamber.report.material import Group, Material
 from echochamber.report.palette import format_colors
 from echochamber.report.section import Fragment, register_section
@@ -84,15 +84,15 @@ class ShownProblem:
     completions: tuple[ShownCompletion, ...]
 
 
-_PROBLEMS = """
+_PROBLEMS = f"""
     SELECT problem_id FROM completions
-    WHERE arm = $arm AND size = $size AND mixture = $mixture AND benchmark = $benchmark
+    WHERE {WHERE_CELL}
       AND greedy = $greedy AND seed = $seed AND step = $step AND sample = 0
     ORDER BY filename, file_row_number
 """
-_TEXTS = """
+_TEXTS = f"""
     SELECT problem_id, question, gold, level, format, outcome, answer, completion FROM completions
-    WHERE arm = $arm AND size = $size AND mixture = $mixture AND benchmark = $benchmark
+    WHERE {WHERE_CELL}
       AND greedy = $greedy AND seed = $seed AND step = $step AND sample = 0
       AND list_contains($problems, problem_id)
 """
@@ -104,30 +104,26 @@ def shown_problems(run: Run, group: Group, *, num_problems: int) -> list[ShownPr
     They are chosen by their place, never by their outcome.
     """
     base = group.base
-    cell: dict[str, Any] = {
-        "size": base.size,
-        "mixture": base.mixture,
-        "benchmark": base.benchmark,
-        "greedy": base.greedy,
-        "seed": base.counts[0].seed,
-    }
-    listed = run.query(_PROBLEMS, cell | {"arm": base.arm, "step": base.steps[0]})["problem_id"].to_pylist()
+    drawn = {"greedy": base.greedy, "seed": base.counts[0].seed}
+    first_step = of_cell(base.cell) | drawn | {"step": base.steps[0]}
+    listed = run.query(_PROBLEMS, first_step)["problem_id"].to_pylist()
     count = min(num_problems, len(listed))
     problems = [listed[i * len(listed) // count] for i in range(count)]
-    found = {t.arm: _texts(run, t, cell, problems) for t in group.members}
+    found = {t.model: _texts(run, t, drawn, problems) for t in group.members}
     shown = []
     for problem in problems:
-        first = found[base.arm][problem]
+        first = found[base.model][problem]
         written = tuple(
-            _completion(t, found[t.arm][problem]) for t in group.members if problem in found[t.arm]
+            _completion(t, found[t.model][problem]) for t in group.members if problem in found[t.model]
         )
         question, gold = shortened(first["question"], MAX_TEXT), shortened(first["gold"], MAX_ANSWER)
         shown.append(ShownProblem(question, gold, first["level"], written))
     return shown
 
 
-def _texts(run: Run, t: Trajectory, cell: dict[str, Any], problems: list[str]) -> dict[str, dict[str, Any]]:
-    table = run.query(_TEXTS, cell | {"arm": t.arm, "step": t.steps[-1], "problems": problems})
+def _texts(run: Run, t: Trajectory, drawn: dict[str, Any], problems: list[str]) -> dict[str, dict[str, Any]]:
+    wanted = of_cell(t.cell) | drawn | {"step": t.steps[-1], "problems": problems}
+    table = run.query(_TEXTS, wanted)
     return {row["problem_id"]: row for row in table.to_pylist()}
 
 
@@ -135,4 +131,4 @@ def _completion(t: Trajectory, row: dict[str, Any]) -> ShownCompletion:
     step = 0 if t.is_base else t.steps[-1]
     answer = None if row["answer"] is None else shortened(row["answer"], MAX_ANSWER)
     text = shortened(row["completion"], MAX_TEXT)
-    return ShownCompletion(t.arm, step, row["format"], row["outcome"].replace("_", " "), answer, text)
+    return ShownCompletion(t.name, step, row["format"], row["outcome"].replace("_", " "), answer, text)

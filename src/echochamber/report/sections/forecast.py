@@ -11,10 +11,9 @@ from echochamber.analysis import (
     Run,
     compare_forecast,
     forecast,
-    kl_coefficients,
+    kl_coefficient,
     percent,
     rules_of_thumb,
-    unrewarded_arms,
 )
 from echochamber.report.figures import Figure
 from echochamber.report.material import Group, Material
@@ -55,10 +54,8 @@ class Theory:
 
     def __init__(self, run: Run, group: Group) -> None:
         self.group = group
-        without = unrewarded_arms(run)
-        self.arms = [t for t in group.arms if t.arm not in without and not t.greedy]
-        stated = kl_coefficients(run)
-        betas = sorted({0.0} | {stated.get(t.arm.partition("[")[0], 0.0) for t in self.arms})
+        self.arms = [t for t in group.arms if not run.arm(t.cell).is_control and not t.greedy]
+        betas = sorted({0.0} | {kl_coefficient(run, t) for t in self.arms})
         self.forecasts = forecast(group.base, betas) if self.arms else []
 
     def figure(self) -> Figure:
@@ -72,7 +69,7 @@ class Theory:
                 series.append(bar(f"expected: {label(expected)}", formats, found, _COLORS[expected.theory]))
         for t in self.arms:
             found = [t.share.at((-1, f)) for f in range(len(formats))]
-            series.append(bar(f"measured: {t.arm}", formats, found, self.group.styles[t.arm][0]))
+            series.append(bar(f"measured: {t.name}", formats, found, self.group.styles[t.model][0]))
         return Figure(
             f"forecast-{self.group.slug}",
             f"Forecast from the base model alone: {self.group.title}",

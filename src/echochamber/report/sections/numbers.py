@@ -43,14 +43,14 @@ def numbers(material: Material) -> Iterator[Block]:
 
 def accuracies(run: Run, group: Group) -> Table:
     """pass@k and maj@k, the greedy accuracy after the first of them, and how often a vote is a tie."""
-    found = {t.arm: final_metrics(run, t) for t in group.members}
-    first, *others = found[group.base.arm]
+    found = {t.model: final_metrics(run, t) for t in group.members}
+    first, *others = found[group.base.model]
     rows: list[tuple[Value, ...]] = []
     for t in group.members:
-        metrics, greedy = found[t.arm], group.greedy.get(t.arm)
+        metrics, greedy = found[t.model], group.greedy.get(t.model)
         rows.append(
             (
-                t.arm,
+                t.name,
                 t.steps[-1],
                 metrics[first],
                 greedy.pass_at_1.at(-1) if greedy else None,
@@ -71,10 +71,10 @@ def changes(group: Group) -> Table:
     """The paired difference of each arm from the base model, sampled and greedy."""
     rows = []
     for t in group.arms:
-        gain, greedy = t.gain(), group.greedy.get(t.arm)
+        gain, greedy = t.gain(), group.greedy.get(t.model)
         rows.append(
             (
-                t.arm,
+                t.name,
                 change_text(gain.difference),
                 difference_badge(gain),
                 p_text(gain.p_value),
@@ -94,10 +94,10 @@ def by_format(group: Group) -> Table:
         columns += [swatch] if name in NOT_A_FORMAT else [swatch, f"{name} accuracy"]
     rows: list[tuple[Value, ...]] = []
     for t in group.members:
-        rows.append((t.arm, *_shares_and_accuracies(t)))
-        if t.arm in group.greedy:
-            label: Markup = marked('<span class="quiet">{}, greedy</span>', t.arm)
-            rows.append((label, *_shares_and_accuracies(group.greedy[t.arm])))
+        rows.append((t.name, *_shares_and_accuracies(t)))
+        if t.model in group.greedy:
+            label: Markup = marked('<span class="quiet">{}, greedy</span>', t.name)
+            rows.append((label, *_shares_and_accuracies(group.greedy[t.model])))
     return Table("", columns, rows)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from echochamber.analysis import learning_curves
+from echochamber.evaluation import Cell
 from echochamber.report.figures import Figure, Panel
 from echochamber.report.material import Material
 from echochamber.report.palette import format_colors
@@ -19,17 +20,17 @@ _BATCHES = "#9AA0A8"
 )
 def pretraining(material: Material) -> Iterator[Figure]:
     """One panel per model."""
-    models: dict[tuple[str, str], dict[str, dict[int, list[float]]]] = {}
+    models: dict[Cell, dict[str, dict[int, list[float]]]] = {}
     for row in learning_curves(material.run).to_pylist():
         position = row["tokens"] if row["tokens"] is not None else row["step"]
-        curves = models.setdefault((row["size"], row["mixture"]), {})
+        curves = models.setdefault(Cell.of(row).over_seeds(), {})
         curves.setdefault(row["source"], {}).setdefault(position, []).append(row["loss"])
     if not models:
         return
     sources = list(dict.fromkeys(s for curves in models.values() for s in curves if s != "train"))
     colors = format_colors(sources)
     panels = []
-    for (size, mixture), curves in models.items():
+    for model, curves in models.items():
         series = []
         for source, losses in curves.items():
             positions = thinned(sorted(losses))
@@ -38,7 +39,7 @@ def pretraining(material: Material) -> Iterator[Figure]:
                 series.append(over_seeds("training batches", x, measured, _BATCHES, width=1.3))
             else:
                 series.append(over_seeds(source, x, measured, colors[source]))
-        title = f"{size} on {mixture}"
+        title = f"{model.size} on {model.mixture}" + (f", {model.sweep}" if model.sweep else "")
         panels.append(Panel(title, tuple(series), "million tokens", "nats per token", log_y=True))
     yield Figure(
         "pretraining",

@@ -9,6 +9,7 @@ from typing import Any
 from markupsafe import Markup
 
 from echochamber.analysis import Run, percent
+from echochamber.evaluation import Cell
 from echochamber.report.figures import Figure, step_position
 from echochamber.report.material import Group, Material
 from echochamber.report.section import ARMS, PROBABILITIES, Block, Fragment, Table, register_section
@@ -44,15 +45,15 @@ def probabilities(material: Material) -> Iterator[Block]:
 
 def openings(run: Run, group: Group) -> Iterator[Figure]:
     """Probability of each format's opening over steps beside its sampled share; one panel per arm."""
-    found: dict[str, dict[str, dict[int, list[float]]]] = defaultdict(lambda: defaultdict(dict))
-    where = (group.size, group.mixture, group.benchmark)
+    found: dict[Cell, dict[str, dict[int, list[float]]]] = defaultdict(lambda: defaultdict(dict))
     for row in run.format_probabilities:
-        if (row["size"], row["mixture"], row["benchmark"]) == where and row["opening_mass"] is not None:
-            found[row["arm"]][row["format"]].setdefault(row["step"], []).append(row["opening_mass"])
+        if row["opening_mass"] is not None:
+            of_format = found[Cell.of(row).over_seeds()][row["format"]]
+            of_format.setdefault(row["step"], []).append(row["opening_mass"])
     panels = []
     for t in group.arms:
         series = []
-        for name, by_step in found.get(t.arm, {}).items():
+        for name, by_step in found.get(t.cell, {}).items():
             steps = sorted(by_step)
             color = group.colors.get(name, "#888888")
             label, measured = f"{name}: probability of its opening", [by_step[step] for step in steps]
@@ -62,7 +63,7 @@ def openings(run: Run, group: Group) -> Iterator[Figure]:
                 label = f"{name}: share of samples"
                 series.append(banded(label, t.steps, t.share, f, color=color, dash="dot"))
         if series:
-            panels.append(step_panel(t.arm, series, "probability", t.steps))
+            panels.append(step_panel(t.name, series, "probability", t.steps))
     if panels:
         yield Figure(
             f"teacher-forced-{group.slug}",
@@ -76,17 +77,22 @@ def openings(run: Run, group: Group) -> Iterator[Figure]:
 
 def whole_solutions(run: Run) -> Table:
     """Rows of base models and of the last step of each arm."""
-    last: dict[str, int] = {}
-    for row in run.format_probabilities:
-        last[row["arm"]] = max(last.get(row["arm"], 0), row["step"])
-    rows = [_row(row) for row in run.format_probabilities if row["step"] == last[row["arm"]]]
+    last: dict[Cell, int] = {}
+    cells = [Cell.of(row) for row in run.format_probabilities]
+    for cell, row in zip(cells, run.format_probabilities, strict=True):
+        last[cell] = max(last.get(cell, 0), row["step"])
+    rows = [
+        _row(cell, row)
+        for cell, row in zip(cells, run.format_probabilities, strict=True)
+        if row["step"] == last[cell]
+    ]
     return Table("", _COLUMNS, rows, summary="Base model and last step, whole solutions included")
 
 
-def _row(row: dict[str, Any]) -> tuple[str | int | Markup | None, ...]:
+def _row(cell: Cell, row: dict[str, Any]) -> tuple[str | int | Markup | None, ...]:
     mass = row["opening_mass"]
     return (
-        row["arm"],
+        cell.name,
         row["step"],
         row["format"],
         marked("<code>{}</code>", row["opening"] or "–"),

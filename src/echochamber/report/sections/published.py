@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from echochamber.analysis import percent
+from echochamber.evaluation import Cell
 from echochamber.report.material import Material
 from echochamber.report.section import SECOND_OPINION, Block, Fragment, Table, register_section
 from echochamber.report.texts import marked
@@ -52,7 +53,7 @@ def _row(row: Mapping[str, Any]) -> tuple[Any, ...]:
     theirs, ours = row["published"], row["measured"]
     pairs = [marked("{} / <b>{}</b>", percent(theirs[name]), percent(ours[name])) for name in _SCORES]
     measured = {name: value for name, value in ours["share"].items() if value > 0}
-    return (row["arm"], row["step"], row["seed"], *pairs, _listed(theirs["share"]), _listed(measured))
+    return (Cell.of(row).name, row["step"], row["seed"], *pairs, _listed(theirs["share"]), _listed(measured))
 
 
 def _listed(shares: Mapping[str, float]) -> str:

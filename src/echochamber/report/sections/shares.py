@@ -28,7 +28,7 @@ def share_areas(group: Group) -> Figure:
             Series(name, x, values(t.share.estimate[:, f]), group.colors[name], kind="area")
             for f, name in enumerate(t.formats)
         ]
-        panels.append(step_panel(t.arm, series, "share of samples", t.steps))
+        panels.append(step_panel(t.name, series, "share of samples", t.steps))
     return Figure(
         f"shares-{group.slug}",
         f"Share of each format: {group.title}",
@@ -45,7 +45,7 @@ def share_lines(group: Group) -> Figure:
         series = [
             banded(name, t.steps, t.share, f, color=group.colors[name]) for f, name in enumerate(t.formats)
         ]
-        panels.append(step_panel(t.arm, series, "share of samples", t.steps))
+        panels.append(step_panel(t.name, series, "share of samples", t.steps))
     return Figure(
         f"share-intervals-{group.slug}",
         f"The same shares with their intervals: {group.title}",

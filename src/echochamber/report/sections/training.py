@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from echochamber.analysis import Run, rl_curves, training_shares
+from echochamber.evaluation import Cell
 from echochamber.report.figures import Figure, Panel, Series
 from echochamber.report.material import Group, Material
 from echochamber.report.palette import format_colors
@@ -26,9 +27,9 @@ _METRICS = (
 )
 _ALARMS = """
 <h3>Alarms</h3>
-<ul>{% for row in alarms %}<li><b>{{ row.arm }}</b>
-  {%- if row.size %} ({{ row.size }} on {{ row.mixture }}, seed {{ row.seed }}){% endif %},
-  step {{ row.step }}: {{ row.alarm }}</li>{% endfor %}</ul>
+<ul>{% for cell, row in alarms %}<li><b>{{ cell.name }}</b>
+  ({{ cell.size }} on {{ cell.mixture }}, seed {{ cell.seed }}), step {{ row.step }}: {{ row.alarm }}</li>
+{%- endfor %}</ul>
 """
 
 
@@ -39,15 +40,15 @@ def training(material: Material) -> Iterator[Block]:
         yield from curves(run, group)
         yield from rollout_shares(run, group)
     if run.alarms:
-        yield Fragment(_ALARMS, {"alarms": run.alarms})
+        yield Fragment(_ALARMS, {"alarms": [(Cell.of(row), row) for row in run.alarms]})
 
 
 def curves(run: Run, group: Group) -> Iterator[Figure]:
     """One panel per recorded metric, one line per arm."""
-    found: dict[str, dict[str, dict[int, list[float]]]] = defaultdict(lambda: defaultdict(dict))
+    found: dict[str, dict[Cell, dict[int, list[float]]]] = defaultdict(lambda: defaultdict(dict))
     for row in rl_curves(run).to_pylist():
-        if (row["size"], row["mixture"]) == (group.size, group.mixture) and row["arm"] in group.styles:
-            found[row["metric"]][row["arm"]].setdefault(row["step"], []).append(row["value"])
+        if (arm := Cell.of(row).over_seeds()) in group.styles:
+            found[row["metric"]][arm].setdefault(row["step"], []).append(row["value"])
     panels = []
     for metric, title in _METRICS:
         lines = []
@@ -55,13 +56,13 @@ def curves(run: Run, group: Group) -> Iterator[Figure]:
             steps = thinned(sorted(by_step))
             color, dash = group.styles[arm]
             measured = [by_step[step] for step in steps]
-            lines.append(over_seeds(arm, map(float, steps), measured, color, dash=dash, width=1.6))
+            lines.append(over_seeds(arm.name, map(float, steps), measured, color, dash=dash, width=1.6))
         if lines:
             panels.append(Panel(title, tuple(lines), "RL step"))
     if panels:
         yield Figure(
             f"dynamics-{group.slug}",
-            f"What training recorded: {group.size} on {group.mixture}",
+            f"What training recorded: {group.model}",
             "Measured at every step on the completions sampled for training, by the policy that wrote them. "
             "With several seeds, lines are their mean and bands run from the lowest to the highest.",
             tuple(panels),
@@ -70,10 +71,10 @@ def curves(run: Run, group: Group) -> Iterator[Figure]:
 
 def rollout_shares(run: Run, group: Group) -> Iterator[Figure]:
     """Stacked share of each format among the training completions, at every step; one panel per arm."""
-    found: dict[str, dict[int, dict[str, list[float]]]] = defaultdict(lambda: defaultdict(dict))
+    found: dict[Cell, dict[int, dict[str, list[float]]]] = defaultdict(lambda: defaultdict(dict))
     for row in training_shares(run).to_pylist():
-        if (row["size"], row["mixture"]) == (group.size, group.mixture) and row["arm"] in group.styles:
-            found[row["arm"]][row["step"]].setdefault(row["format"], []).append(row["share"])
+        if (arm := Cell.of(row).over_seeds()) in group.styles:
+            found[arm][row["step"]].setdefault(row["format"], []).append(row["share"])
     if not found:
         return
     written = {name for by_step in found.values() for share in by_step.values() for name in share}
@@ -95,10 +96,10 @@ def rollout_shares(run: Run, group: Group) -> Iterator[Figure]:
             )
             for name in formats
         ]
-        panels.append(share_panel(arm, areas, "RL step", "share of training samples"))
+        panels.append(share_panel(arm.name, areas, "RL step", "share of training samples"))
     yield Figure(
         f"training-shares-{group.slug}",
-        f"Shares while training, at every step: {group.size} on {group.mixture}",
+        f"Shares while training, at every step: {group.model}",
         "Completions sampled for training, on training questions; the mean over seeds. The evaluated "
         "shares above, on held-out questions, are the ones to quote.",
         tuple(panels),

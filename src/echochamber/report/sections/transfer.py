@@ -24,7 +24,7 @@ def transfer(material: Material) -> Iterator[Figure]:
     for model, groups in by_model.items():
         if len(groups) < 2:
             continue
-        panels.append(_across(model, groups, {g.benchmark: {t.arm: t for t in g.members} for g in groups}))
+        panels.append(_across(model, groups, {g.benchmark: {t.model: t for t in g.members} for g in groups}))
         if all(group.greedy for group in groups):
             panels.append(_across(f"{model}, greedy", groups, {g.benchmark: g.greedy for g in groups}))
     if panels:
@@ -41,9 +41,10 @@ def _across(title: str, groups: Sequence[Group], found: Mapping[str, Mapping[str
     """Accuracy at the last step of each arm, benchmark by benchmark."""
     series = []
     for t in groups[0].members:
-        name = t.arm if t.is_base else f"{t.arm}, step {t.steps[-1]}"
+        name = t.name if t.is_base else f"{t.name}, step {t.steps[-1]}"
         measured = [
-            by_arm[t.arm].pass_at_1.at(-1) if t.arm in by_arm else _NOT_MEASURED for by_arm in found.values()
+            models[t.model].pass_at_1.at(-1) if t.model in models else _NOT_MEASURED
+            for models in found.values()
         ]
-        series.append(bar(name, tuple(found), measured, groups[0].styles[t.arm][0]))
+        series.append(bar(name, tuple(found), measured, groups[0].styles[t.model][0]))
     return share_panel(title, series, y_label="pass@1")
