@@ -23,7 +23,7 @@ from echochamber.analysis import (
     trajectories,
 )
 from echochamber.base import EchoError, InputError
-from synthetic import make_run
+from synthetic import cell_of, make_run
 
 
 def sampled_rows(run: Run) -> list[dict[str, object]]:
@@ -172,7 +172,7 @@ def test_cost_leaves_evaluation_out(run: Run, tmp_path: Path) -> None:
     folder = tmp_path / "timed"
     shutil.copytree(run.folder, folder)
     with (folder / "timing.jsonl").open("a") as stream:
-        row = {"stage": "rl", "arm": "grpo", "size": "pico", "mixture": "three", "seed": 0, "step": 3}
+        row = {"stage": "rl", **cell_of("grpo", "pico", "three", 0).columns, "step": 3}
         stream.write(json.dumps({**row, "what": "evaluation", "seconds": 500.0}) + "\n")
     assert cost(Run(folder), t).seconds == spent.seconds
 
@@ -202,21 +202,28 @@ def test_unknown_benchmark_lists_the_known(run: Run) -> None:
 def test_sweep_points_keep_their_own_base(tmp_path: Path) -> None:
     make_run(tmp_path / "swept", arms=("grpo",), num_points=2, num_problems=10)
     text = (tmp_path / "swept" / "summary.json").read_text()
-    (tmp_path / "swept" / "summary.json").write_text(
-        text.replace('"arm": "base"', '"arm": "base[lr=1]"').replace('"arm": "grpo"', '"arm": "grpo[lr=1]"')
-    )
+    (tmp_path / "swept" / "summary.json").write_text(text.replace('"sweep": ""', '"sweep": "lr=1"'))
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     for part in (tmp_path / "swept" / "completions").iterdir():
         table = pq.read_table(part)
-        names = pa.array([f"{name}[lr=1]" for name in table["arm"].to_pylist()])
-        pq.write_table(table.set_column(0, "arm", names), part)
+        place = table.schema.get_field_index("sweep")
+        pq.write_table(table.set_column(place, "sweep", pa.array(["lr=1"] * table.num_rows)), part)
     found = select(trajectories(Run(tmp_path / "swept")))
-    assert [(t.name, t.base, t.is_base) for t in found] == [
-        ("base[lr=1]", "base[lr=1]", True),
-        ("grpo[lr=1]", "base[lr=1]", False),
+    assert [(t.name, t.base.name, t.is_base) for t in found] == [
+        ("base [lr=1]", "base [lr=1]", True),
+        ("grpo [lr=1]", "base [lr=1]", False),
     ]
+
+
+def test_records_of_an_older_schema_are_refused_in_one_sentence(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "old", arms=(), num_points=2, num_problems=3)
+    summary = json.loads((folder / "summary.json").read_text())
+    del summary["schema"]
+    (folder / "summary.json").write_text(json.dumps(summary))
+    with pytest.raises(InputError, match="records of schema 1.* reads schema 2: run the study again"):
+        Run(folder)
 
 
 def test_a_damaged_line_is_named(run: Run, tmp_path: Path) -> None:

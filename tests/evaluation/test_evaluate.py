@@ -7,11 +7,12 @@ import pytest
 from echochamber.base import Problem
 from echochamber.evaluation import (
     COMPLETION_SCHEMA,
+    Cell,
     EvaluationConfig,
-    Labels,
     evaluate,
     evaluate_batches,
     summarise,
+    with_cell,
     write_completions,
 )
 from echochamber.model import Transformer, build, size_config
@@ -26,7 +27,7 @@ TEXTS = (
     "The total is 8.\n#### 8",
 )
 PROBLEMS = [Problem(f"p{i}", f"What is 3 + 4, time {i}?", "7", level=1) for i in range(5)]
-LABELS = Labels("base", "pico", "m", 0)
+CELL = Cell("base", "base", "pico", "m", 0, benchmark="test")
 
 
 class Letters:
@@ -82,9 +83,7 @@ def config(**changes: object) -> EvaluationConfig:
 
 
 def test_rows_hold_what_was_written_and_how_it_was_graded(grader: Grader) -> None:
-    table = evaluate(
-        Script(), PROBLEMS, Letters(), grader, config(), benchmark="test", step=4, seed=1, labels=LABELS
-    )
+    table = evaluate(Script(), PROBLEMS, Letters(), grader, config(), benchmark="test", step=4, seed=1)
     assert table.schema.equals(COMPLETION_SCHEMA)
     rows = table.to_pylist()
     assert len(rows) == 5 + 15
@@ -102,15 +101,13 @@ def test_rows_hold_what_was_written_and_how_it_was_graded(grader: Grader) -> Non
         assert row["logprob"] == pytest.approx(-0.5 * row["num_tokens"])
         assert row["step"] == 4
     assert {row["completion"] for row in rows} == set(TEXTS)
-    sampled = next(row for row in summarise(table, config()) if not row["greedy"])
+    sampled = next(row for row in summarise(with_cell(table, CELL), config()) if not row["greedy"])
     paid = sum(row["reward"] for row in rows if not row["greedy"])
     assert sampled["pass_at"]["1"] == pytest.approx(paid / 15)
 
 
 def test_batches_are_bounded_and_change_nothing(grader: Grader, tmp_path: Path) -> None:
-    whole = evaluate(
-        Script(), PROBLEMS, Letters(), grader, config(), benchmark="test", step=0, seed=1, labels=LABELS
-    )
+    whole = evaluate(Script(), PROBLEMS, Letters(), grader, config(), benchmark="test", step=0, seed=1)
     engine = Script()
     small = evaluate_batches(
         engine,
@@ -121,7 +118,6 @@ def test_batches_are_bounded_and_change_nothing(grader: Grader, tmp_path: Path) 
         benchmark="test",
         step=0,
         seed=1,
-        labels=LABELS,
     )
     assert write_completions(tmp_path / "part.parquet", small) == len(whole)
     assert max(engine.calls) <= 6
@@ -134,14 +130,12 @@ def test_batches_are_bounded_and_change_nothing(grader: Grader, tmp_path: Path) 
         benchmark="test",
         step=0,
         seed=1,
-        labels=LABELS,
     )
     assert again.to_pylist() == whole.to_pylist()
 
 
-def test_arms_and_steps_share_random_numbers_but_benchmarks_and_seeds_do_not(grader: Grader) -> None:
-    def texts(benchmark: str = "test", step: int = 0, seed: int = 1, arm: str = "base") -> list[str]:
-        labels = Labels(arm, "pico", "m", 0)
+def test_models_and_steps_share_random_numbers_but_benchmarks_and_seeds_do_not(grader: Grader) -> None:
+    def texts(benchmark: str = "test", step: int = 0, seed: int = 1) -> list[str]:
         table = evaluate(
             Script(),
             PROBLEMS,
@@ -151,11 +145,10 @@ def test_arms_and_steps_share_random_numbers_but_benchmarks_and_seeds_do_not(gra
             benchmark=benchmark,
             step=step,
             seed=seed,
-            labels=labels,
         )
         return list(table["completion"].to_pylist())
 
-    assert texts() == texts(step=9, arm="grpo")
+    assert texts() == texts(step=9)
     assert texts() != texts(seed=2) or texts() != texts(seed=3)
     assert texts() != texts(benchmark="other") or texts() != texts(benchmark="third")
 
@@ -170,7 +163,6 @@ def test_num_problems_takes_the_first(grader: Grader) -> None:
         benchmark="test",
         step=0,
         seed=1,
-        labels=LABELS,
     )
     assert table["problem_id"].unique().to_pylist() == ["p0", "p1"]
 
@@ -180,9 +172,7 @@ def test_with_a_real_model_and_engine(grader: Grader) -> None:
     engine = NativeEngine(model, eos_id=0, pad_id=1)
     settings = config(max_new_tokens=8)
     first, second = (
-        evaluate(
-            engine, PROBLEMS, Letters(), grader, settings, benchmark="test", step=0, seed=1, labels=LABELS
-        )
+        evaluate(engine, PROBLEMS, Letters(), grader, settings, benchmark="test", step=0, seed=1)
         for _ in range(2)
     )
     assert first.equals(second)

@@ -6,11 +6,15 @@ import pytest
 from echochamber.base import EchoError
 from echochamber.evaluation import (
     COMPLETION_SCHEMA,
+    RECORD_SCHEMA,
+    SCHEMA,
     SUMMARY_COLUMNS,
+    Cell,
     EvaluationConfig,
     majority_ties,
     read_completions,
     summarise,
+    with_cell,
     write_completions,
 )
 from echochamber.formats import ALL_LABELS
@@ -19,11 +23,13 @@ from echochamber.formats import ALL_LABELS
 def row(problem: str, sample: int, name: str, outcome: str, answer: str | None) -> dict[str, object]:
     return {
         "arm": "base",
+        "algorithm": "base",
         "size": "pico",
         "mixture": "m",
         "seed": 0,
-        "step": 0,
+        "sweep": "",
         "benchmark": "test",
+        "step": 0,
         "problem_id": problem,
         "level": 1,
         "sample": sample,
@@ -49,13 +55,13 @@ ROWS = [
     row("b", 1, "none", "no_answer", None),
 ]
 KEYS = {
-    "arm", "size", "mixture", "seed", "step", "benchmark", "num_problems", "num_samples", "temperature",
-    "greedy", "pass_at", "maj_at", "share", "accuracy", "mean_tokens",
+    "arm", "algorithm", "size", "mixture", "seed", "sweep", "benchmark", "step", "num_problems",
+    "num_samples", "temperature", "greedy", "pass_at", "maj_at", "share", "accuracy", "mean_tokens",
 }  # fmt: skip
 
 
 def table(rows: list[dict[str, object]]) -> pa.Table:
-    return pa.Table.from_pylist(rows, schema=COMPLETION_SCHEMA)
+    return pa.Table.from_pylist(rows, schema=RECORD_SCHEMA)
 
 
 def test_row_by_hand() -> None:
@@ -88,11 +94,22 @@ def test_lost_rows_are_noticed() -> None:
 
 def test_parquet_round_trip_is_streamed_and_repeatable(tmp_path: Path) -> None:
     batches = table(ROWS).to_batches(max_chunksize=1)
-    assert write_completions(tmp_path / "a.parquet", iter(batches)) == 4
-    write_completions(tmp_path / "b.parquet", iter(batches))
+    assert write_completions(tmp_path / "a.parquet", iter(batches), RECORD_SCHEMA) == 4
+    write_completions(tmp_path / "b.parquet", iter(batches), RECORD_SCHEMA)
     assert read_completions(tmp_path / "a.parquet").equals(table(ROWS))
     assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.parquet", "b.parquet"]
+
+
+def test_the_cell_stands_in_front_of_what_a_stage_wrote() -> None:
+    cell = Cell("grpo", "grpo", "pico", "m", 3, "kl=0.1", "test")
+    written = table(ROWS).select(COMPLETION_SCHEMA.names)
+    found = with_cell(written, cell)
+    assert found.schema.equals(RECORD_SCHEMA, check_metadata=True)
+    assert found.schema.metadata == {b"echochamber.schema": str(SCHEMA).encode()}
+    assert found.column_names[:8] == [*cell.columns, "step"]
+    assert {Cell.of(row) for row in found.to_pylist()} == {cell}
+    assert found.select(COMPLETION_SCHEMA.names).to_pylist() == written.to_pylist()
 
 
 def test_damaged_parquet_is_named(tmp_path: Path) -> None:

@@ -16,9 +16,6 @@ REFERENCES = {
 
 
 class Tokenizer(Letters):
-    def encode_prompts(self, questions: Sequence[str]) -> list[list[int]]:
-        return [self.encode_prompt(question) for question in questions]
-
     def encode_solution(self, text: str) -> list[int]:
         return [ord(c) for c in text]
 
@@ -28,7 +25,7 @@ class Tokenizer(Letters):
 
 def by_hand(model: torch.nn.Module, question: str, solution: str) -> list[float]:
     """One token at a time, one sequence at a time."""
-    prompt = Tokenizer().encode_prompt(question)
+    prompt = Tokenizer().encode_prompts([question])[0]
     ids = [ord(c) for c in solution] + [0]
     found = []
     with torch.no_grad():

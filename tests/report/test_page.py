@@ -10,7 +10,7 @@ import pytest
 
 from echochamber.base import EchoError, InputError
 from echochamber.report import render
-from synthetic import make_run
+from synthetic import cell_of, make_run
 
 
 @pytest.fixture(scope="module")

@@ -31,8 +31,17 @@ def test_sweep_shares_what_it_does_not_change(tiny_file: Path, tmp_path: Path) -
     path.write_text(tiny_file.read_text() + "sweep:\n  arms.grpo.kl_coefficient: [0, 1e-2]\n")
     plan = make_plan(load_study(path))
     assert sum(stage.kind == "pretrain" for stage in plan.stages) == 1
-    assert {item.labels.arm for item in plan.measured} == {
-        "base", "grpo[kl_coefficient=0]", "grpo[kl_coefficient=0.01]",
+    assert {item.cell.name for item in plan.measured} == {
+        "base", "grpo [kl_coefficient=0]", "grpo [kl_coefficient=0.01]",
+    }  # fmt: skip
+
+
+def test_a_sweep_over_the_algorithm_tells_its_points_apart(tiny_file: Path, tmp_path: Path) -> None:
+    path = tmp_path / "sweep.yaml"
+    path.write_text(tiny_file.read_text() + "sweep:\n  arms.grpo.algorithm: [grpo, rloo]\n")
+    cells = {item.cell for item in make_plan(load_study(path)).measured if not item.cell.is_base}
+    assert {(cell.arm, cell.algorithm, cell.sweep) for cell in cells} == {
+        ("grpo", "grpo", "algorithm=grpo"), ("grpo", "rloo", "algorithm=rloo"),
     }  # fmt: skip
 
 

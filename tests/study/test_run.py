@@ -14,9 +14,8 @@ from echochamber.study import Study, open_study, run_study, status_rows
 from echochamber.verify import grade_file
 
 ROW_KEYS = {
-    "arm", "size", "mixture", "seed", "step", "benchmark", "num_problems", "num_samples", "temperature",
-    "greedy",
-    "pass_at", "maj_at", "share", "accuracy", "mean_tokens",
+    "arm", "algorithm", "size", "mixture", "seed", "sweep", "benchmark", "step", "num_problems",
+    "num_samples", "temperature", "greedy", "pass_at", "maj_at", "share", "accuracy", "mean_tokens",
 }  # fmt: skip
 
 
@@ -32,7 +31,7 @@ def test_run_folder_explains_itself(finished: Study) -> None:
 
 def test_summary_rows(finished: Study) -> None:
     summary = read_json(finished.folder / "summary.json")
-    assert set(summary) == {"study", "questions", "rows", "seconds", "endpoints", "findings"}
+    assert set(summary) == {"schema", "study", "questions", "rows", "seconds", "endpoints", "findings"}
     assert summary["study"] == "tiny"
     for row in summary["rows"]:
         assert set(row) >= ROW_KEYS

@@ -74,7 +74,7 @@ def test_everything_downstream_knows_the_model_by_its_name(started: Study) -> No
     assert {(row["arm"], row["size"], row["mixture"], row["step"]) for row in rows} == {
         (arm, "mine", "its own data", step) for arm, step in [("base", 0), ("grpo", 0), ("grpo", 2)]
     }  # fmt: skip
-    assert {t.arm for t in select(trajectories(Run(started.folder)))} == {"base", "grpo"}
+    assert {t.name for t in select(trajectories(Run(started.folder)))} == {"base", "grpo"}
     report = (started.folder / "report.html").read_text()
     assert "mine" in report and "mine on imported" not in report
     assert (
@@ -172,7 +172,7 @@ def test_an_arm_from_an_earlier_step_of_pretraining(
         assert all(torch.equal(t, ended.state_dict()[name]) for name, t in start.state_dict().items())
 
     # The snapshot's measurement is step 0 of its arm, and the base model's that of the other.
-    found = {t.arm: t for t in select(trajectories(Run(study.folder)))}
+    found = {t.name: t for t in select(trajectories(Run(study.folder)))}
     assert set(found) == {"base", "grpo", "early"}
     tables = {
         arm: pq.read_table(
@@ -190,8 +190,8 @@ def test_start_steps_can_be_swept(with_snapshots: Path, tmp_path: Path) -> None:
     data = yaml.safe_load(with_snapshots.read_text())
     path.write_text(yaml.safe_dump({**data, "sweep": {"arms.early.start_step": [5, 20]}}))
     plan = open_study(path).plan
-    assert {item.labels.arm for item in plan.measured} == {
-        "base", "grpo", "early[start_step=5]", "early[start_step=20]",
+    assert {item.cell.name for item in plan.measured} == {
+        "base", "grpo", "early [start_step=5]", "early [start_step=20]",
     }  # fmt: skip
 
 
