@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 from echochamber.analysis import Interval, Trajectory
+from echochamber.evaluation import Cell
 from echochamber.report.figures import Figure, Panel
 from echochamber.report.material import Group, Material
 from echochamber.report.section import SEVERAL_BENCHMARKS, register_figure
@@ -37,7 +38,7 @@ def transfer(material: Material) -> Iterator[Figure]:
         )
 
 
-def _across(title: str, groups: Sequence[Group], found: Mapping[str, Mapping[str, Trajectory]]) -> Panel:
+def _across(title: str, groups: Sequence[Group], found: Mapping[str, Mapping[Cell, Trajectory]]) -> Panel:
     """Accuracy at the last step of each arm, benchmark by benchmark."""
     series = []
     for t in groups[0].members:
