@@ -7,16 +7,17 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from echochamber.report.material import Material
+from synthetic import cell_of
 
 ALARM = {
-    "arm": "grpo", "size": "pico", "mixture": "three", "seed": 0, "step": 7,
+    **cell_of("grpo", "pico", "three", 0).columns, "step": 7,
     "alarm": "the entropy fell to 0.01 nats",
 }  # fmt: skip
 _SCORES = {"reward": 0.25, "pass_at_n": 0.5, "majority": 0.75}
 OPINION = {
     "rows": [
         {
-            "arm": "grpo", "step": 40, "seed": 0,
+            **cell_of("grpo", "pico", "three", 0, "test").columns, "step": 40,
             "published": {**_SCORES, "share": {"llm-code": 0.625, "text": 0.375}},
             "measured": {**_SCORES, "reward": 0.125, "share": {"llm_code": 0.5, "boxed": 0.5, "none": 0.0}},
         }
@@ -29,7 +30,7 @@ def probabilities() -> list[dict[str, Any]]:
     """Teacher-forced rows: the opening of tinygsm at 0.25, then at 0.5; prose has no opening."""
     return [
         {
-            "arm": arm, "size": "pico", "mixture": "three", "seed": 0, "benchmark": "test", "step": step,
+            **cell_of(arm, "pico", "three", 0, "test").columns, "step": step,
             "format": name, "opening": opening, "opening_mass": mass, "reference_logprob": -9.0,
             "reference_logprob_per_token": -0.4567, "reference_share": 0.125, "num_problems": 16,
         }

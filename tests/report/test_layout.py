@@ -11,7 +11,7 @@ import pytest
 from browser import measure, needs_browser
 
 from echochamber.report import render
-from synthetic import make_run
+from synthetic import cell_of, make_run
 
 ENDPOINTS = (
     {"name": "RL makes the model better", "arm": "grpo"},
@@ -88,7 +88,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
             table = table.set_column(place, table.schema.field(place), pa.array(texts, pa.string()))
         pq.write_table(table, part)
     alarm = {
-        "arm": "grpo", "size": "pico", "mixture": "three", "seed": 0, "step": 1,
+        **cell_of("grpo", "pico", "three", 0).columns, "step": 1,
         "alarm": "\x1b[2J\ud83d\u202e</li><script>window.pwned = 3",
     }  # fmt: skip
     (run / "alarms.jsonl").write_text(json.dumps(alarm) + "\n")

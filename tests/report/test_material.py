@@ -24,12 +24,12 @@ def test_groups_share_a_base_model_and_a_benchmark(tmp_path: Path) -> None:
     assert [group.title for group in material.primary] == ["pico on three, zeta", "nano on three, zeta"]
     for group in material.groups:
         assert group.members[0] is group.base and group.base.is_base
-        assert [t.arm for t in group.arms] == ["grpo", "random"]
-        assert set(group.greedy) == {t.arm for t in group.members}
+        assert [t.name for t in group.arms] == ["grpo", "random"]
+        assert set(group.greedy) == {t.model for t in group.members}
         assert all(
             twin.greedy and not t.greedy for t, twin in zip(group.members, group.greedy.values(), strict=True)
         )
-        assert group.styles[group.base.arm][0] == INK
+        assert group.styles[group.base.model][0] == INK
         assert group.slug == f"{group.size}-three-{group.benchmark}"
 
 

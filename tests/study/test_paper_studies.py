@@ -53,8 +53,9 @@ def test_the_mini_study_runs_on_stand_ins(tmp_path: Path, monkeypatch: pytest.Mo
     steps = [f"arms.{arm}.steps=1" for arm in ("ppo", "grpo", "random")]
     study = open_study(STUDIES / "paper-mini.yaml", [*shorter, *steps], runs=tmp_path / "runs")
     rows = run_study(study)
-    arms = {"base", "grpo", "ei", "random", *(f"ppo[kl_coefficient={kl}]" for kl in ("0", "0.001", "0.01"))}
-    assert {row["arm"] for row in rows} == arms
+    swept = {("ppo", f"kl_coefficient={kl}") for kl in ("0", "0.001", "0.01")}
+    shared = {(arm, "") for arm in ("base", "grpo", "ei", "random")}
+    assert {(row["arm"], row["sweep"]) for row in rows} == swept | shared
     assert {row["benchmark"] for row in rows} == {"gsm8k-test", "math-500", "aime"}
     assert {row["mixture"] for row in rows} == {"2xtinygsm", "controlled-even"}
     assert (study.folder / "report.html").is_file()

@@ -15,7 +15,7 @@ import pytest
 
 from echochamber.base import EchoError, InputError, listening
 from echochamber.study import Study, open_study, run_study
-from echochamber.study.stages import TABLES, table_paths
+from echochamber.study.stages import measured_paths
 
 STUDY = """
 study: checked
@@ -237,10 +237,11 @@ def test_a_grammar_too_small_is_refused_while_planning(tiny_file: Path) -> None:
 
 def test_tables_come_benchmark_by_benchmark_in_the_study_s_order(tmp_path: Path) -> None:
     names = ["aime-00000000", "aime-00000010", "math-500-00000000", "zeta-00000000", "zeta-00000010"]
-    (tmp_path / TABLES).mkdir()
     for name in names:
-        (tmp_path / TABLES / f"{name}.parquet").touch()
-    found = [path.stem for path in table_paths(tmp_path, ["zeta", "math-500", "aime"])]
+        (tmp_path / f"{name}.parquet").touch()
+    measured = measured_paths(tmp_path, ["zeta", "math-500", "aime"])
+    assert [benchmark for benchmark, _ in measured] == ["zeta", "zeta", "math-500", "aime", "aime"]
+    found = [path.stem for _, path in measured]
     assert found == [
         "zeta-00000000", "zeta-00000010", "math-500-00000000", "aime-00000000", "aime-00000010",
     ]  # fmt: skip
