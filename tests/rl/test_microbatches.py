@@ -46,7 +46,7 @@ def test_trainer_and_engine_agree_on_log_probs(sampling: Sampling, sharpness: fl
         )
         for index, item in enumerate(completions)
     ]
-    assert all((item.nucleus is None) == (not sampling.truncated) for item in completions)
+    assert all((item.nucleus is None) == (not sampling.has_nucleus) for item in completions)
     plan = plan_microbatches(
         prompts, samples, range(len(samples)), budget_tokens=200, device=torch.device("cpu"), width=16
     )

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pytest
 
-from echochamber.base import InputError, Problem
-from echochamber.rollout import SampledTokens, Sampling, ask, check_fit, grade, sample
+from echochamber.base import Problem
+from echochamber.rollout import SampledTokens, Sampling, ask, grade, sample
 from echochamber.verify import Outcome, Verdict
 
 # Rules alternate, so that grading by rules must put everything back in its place.
@@ -120,24 +119,3 @@ def test_nothing_asked_is_nothing_answered() -> None:
     tokenizer: Any = Letters()
     grader: Any = Noting()
     assert grade([], tokenizer, grader) == []
-
-
-def test_prompts_that_leave_too_little_room_are_refused_in_one_sentence() -> None:
-    prompts = [[1] * 20, [1] * 70, []]
-    assert check_fit(prompts, max_new_tokens=58, context_length=128) == 70
-    with pytest.raises(InputError) as refused:
-        check_fit(prompts, max_new_tokens=59, context_length=128, what="task 'train'")
-    assert str(refused.value) == (
-        "the longest prompt of task 'train' has 70 tokens; with max_new_tokens 59 it exceeds the model's "
-        "context of 128. Lower max_new_tokens to at most 58, or use a model with a context_length of at "
-        "least 129"
-    )
-    with pytest.raises(InputError, match="has 70 tokens.*Ask shorter questions, or use a model with"):
-        check_fit(prompts, max_new_tokens=59, context_length=70)
-    assert check_fit([], max_new_tokens=59, context_length=70) == 0
-
-
-def test_where_the_context_may_end_a_completion_one_token_must_fit() -> None:
-    assert check_fit([[1] * 69], max_new_tokens=59, context_length=70, whole=False) == 69
-    with pytest.raises(InputError, match="the longest prompt has 70 tokens"):
-        check_fit([[1] * 70], max_new_tokens=59, context_length=70, whole=False)

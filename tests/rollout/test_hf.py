@@ -5,9 +5,8 @@ import numpy as np
 import pytest
 from contract import EOS, PAD, PROMPTS, SETTINGS, same, sharp_model
 
-from echochamber.base import InputError
 from echochamber.model import Transformer
-from echochamber.rollout import Engine, HFEngine, NativeEngine, Sampling, make_engine
+from echochamber.rollout import Engine, HFEngine, NativeEngine, Sampling
 
 pytest.importorskip("transformers")
 
@@ -50,9 +49,3 @@ def test_both_engines_draw_the_same_samples() -> None:
         for a, b in zip(group, other, strict=True):
             assert np.abs(a.logprobs - b.logprobs).max() < 1e-4
             assert a.finish_reason == b.finish_reason
-
-
-def test_engines_by_name() -> None:
-    assert isinstance(make_engine("native", sharp_model(), eos_id=EOS, pad_id=PAD), NativeEngine)
-    with pytest.raises(InputError, match="unknown rollout engine 'nativ'.*Did you mean 'native'"):
-        make_engine("nativ", sharp_model(), eos_id=EOS, pad_id=PAD)

@@ -6,12 +6,9 @@ import pytest
 import torch
 from contract import CONFIG, EOS, PAD, PROMPTS, SETTINGS, same, sharp_model
 
-from echochamber.base import InputError
 from echochamber.model import Transformer, build
-from echochamber.rollout import NativeEngine, Sampling, static
-from echochamber.rollout.native import _rows_to_go_on_with
-from echochamber.rollout.weights import Matrix
-from echochamber.rollout.work import split_work
+from echochamber.rollout import NativeEngine, Sampling
+from echochamber.rollout.native import _rows_to_keep
 
 SPLIT = [Sampling(max_new_tokens=30), Sampling(max_new_tokens=30, top_p=0.9)]
 
@@ -59,48 +56,6 @@ def test_how_the_work_is_split_does_not_matter(sampling: Sampling) -> None:
                     assert np.array_equal(a.nucleus.offsets, b.nucleus.offsets)
 
 
-def fixed(model: Transformer) -> NativeEngine:
-    """The steps that a GPU replays as graphs, here one kernel after another."""
-    return NativeEngine(model, eos_id=EOS, pad_id=PAD, static=True)
-
-
-@pytest.mark.parametrize("sampling", [SETTINGS[0], SETTINGS[4]], ids=str)
-def test_steps_of_fixed_shapes_keep_the_contract(sampling: Sampling) -> None:
-    contract.check_logprobs(fixed, sampling)
-
-
-def test_steps_of_fixed_shapes_end_and_load_weights_as_the_others() -> None:
-    contract.check_greedy(fixed)
-    contract.check_ends(fixed)
-    contract.check_versions(fixed)
-    contract.check_streams(fixed)
-
-
-@pytest.mark.parametrize("fraction", [0.0, 0.3, 2.0])
-def test_steps_of_fixed_shapes_draw_the_same_samples(fraction: float) -> None:
-    """Double precision; rows leave the batch at different times, and one engine serves several batches."""
-    model, sampling = sharp_model().double(), Sampling(max_new_tokens=40)
-    eager = make(model)
-    steps = NativeEngine(model, eos_id=EOS, pad_id=PAD, static=True, compact_fraction=fraction, max_rows=11)
-    for seed, prompts in ((5, PROMPTS), (6, PROMPTS[1:2]), (7, [*PROMPTS, [7] * 30])):
-        expected = eager.generate(prompts, sampling, num_samples=7, seed=seed, step=6)
-        found = steps.generate(prompts, sampling, num_samples=7, seed=seed, step=6)
-        assert same(expected, found)
-        for group, other in zip(expected, found, strict=True):
-            for a, b in zip(group, other, strict=True):
-                assert np.abs(a.logprobs - b.logprobs).max() < 1e-6
-
-
-def test_memory_is_bounded_by_splitting() -> None:
-    columns = [len(p) + 8 for p in PROMPTS]
-    batches = list(split_work(columns, 12, max_rows=10**6, max_columns=80))
-    for units in batches:
-        longest = max(columns[unit.prompt] for unit in units)
-        assert sum(unit.count for unit in units) * longest <= 80
-    samples = [(u.prompt, s) for units in batches for u in units for s in range(u.first, u.first + u.count)]
-    assert sorted(samples) == [(p, s) for p in range(len(PROMPTS)) for s in range(12)]
-
-
 def test_samples_follow_the_models_distribution() -> None:
     model = sharp_model()
     samples = make(model).generate(
@@ -114,15 +69,6 @@ def test_samples_follow_the_models_distribution() -> None:
     assert np.abs(z).max() < 4.5
 
 
-def test_bad_prompts_are_the_users_mistake() -> None:
-    engine = make(sharp_model())
-    with pytest.raises(InputError, match="longest prompt has 64 tokens.*context of 64. Ask shorter"):
-        engine.generate([[1], [1] * 64], Sampling(), num_samples=1, seed=0, step=0)
-    with pytest.raises(InputError, match="prompt 0 is empty"):
-        engine.generate([[]], Sampling(), num_samples=1, seed=0, step=0)
-    assert engine.generate([], Sampling(), num_samples=3, seed=0, step=0) == []
-
-
 def test_generating_leaves_global_randomness_alone() -> None:
     before = torch.random.get_rng_state()
     make(sharp_model()).generate(PROMPTS, Sampling(max_new_tokens=3), num_samples=2, seed=0, step=0)
@@ -131,19 +77,6 @@ def test_generating_leaves_global_randomness_alone() -> None:
 
 def test_half_precision_weights_are_sampled_from_with_full_precision_angles() -> None:
     check_half(make(sharp_model().to(torch.bfloat16)))
-
-
-def test_fixed_shapes_stay_within_the_memory_given() -> None:
-    """Rounding rows and columns up must not round the cache up too."""
-    assert [static.rows_within(n) for n in (0, 1, 7, 8, 15, 16, 100)] == [1, 1, 7, 8, 8, 16, 64]
-    column_bytes = 2 * CONFIG.num_layers * CONFIG.d_model * 8
-    cache_bytes = 20 * 128 * column_bytes
-    model, sampling = sharp_model().double(), Sampling(max_new_tokens=30)
-    engine = NativeEngine(model, eos_id=EOS, pad_id=PAD, static=True, cache_bytes=cache_bytes)
-    found = engine.generate([*PROMPTS, [7] * 40], sampling, num_samples=9, seed=1, step=2)
-    assert engine._steps is not None
-    assert engine._steps._cache.shape[2:5:2] == (16, 128)
-    assert same(found, make(model).generate([*PROMPTS, [7] * 40], sampling, num_samples=9, seed=1, step=2))
 
 
 @pytest.mark.parametrize("fixed_shapes", [False, True])
@@ -182,20 +115,8 @@ def test_one_long_completion_outlives_many_growths_of_the_cache() -> None:
     assert (logits.max(-1).values - chosen).max() < 1e-4
 
 
-@pytest.mark.parametrize(("columns", "rows"), [(768, 256), (256, 1024), (384, 128)])
-def test_a_matrix_multiplies_as_torch_does_packed_or_not(columns: int, rows: int) -> None:
-    generator = torch.Generator().manual_seed(0)
-    weight_NK = torch.randn(columns, rows, generator=generator)
-    x_RK = torch.randn(33, rows, generator=generator)
-    matrix = Matrix(weight_NK)
-    if torch.backends.mkldnn.is_available():
-        assert (matrix.packed is not None) == (columns > rows >= 256)
-    exact = x_RK.double() @ weight_NK.double().T
-    assert (matrix(x_RK) - exact).abs().max() < 1e-5 * exact.abs().max()
-
-
 def test_a_batch_shrinks_to_few_sizes_and_never_below_its_unfinished_rows() -> None:
-    sizes = [_rows_to_go_on_with(n) for n in range(1, 65)]
+    sizes = [_rows_to_keep(n) for n in range(1, 65)]
     assert all(size >= n for n, size in enumerate(sizes, 1))
     assert sizes[:10] == [1, 2, 3, 4, 8, 8, 8, 8, 16, 16]
     assert len(set(sizes)) == 12

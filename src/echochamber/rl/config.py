@@ -342,7 +342,7 @@ class PolicyGradientConfig(RewardConfig):
     def check(self, context: Context) -> None:
         """Refuse also an engine that would hide what it sampled from, and more questions than there are."""
         super().check(context)
-        if self.sampling.truncated and not getattr(context.engine, "records_nuclei", True):
+        if self.sampling.has_nucleus and not getattr(context.engine, "records_nuclei", True):
             raise InputError(
                 f"top_p {self.top_p} and top_k {self.top_k}: this engine does not tell which tokens it left, "
                 "so updates could not see the distribution that was sampled; set top_p: 1 and top_k: 0, or "

@@ -1,4 +1,4 @@
-"""From problems to graded completions: encode, generate, decode, grade. Whoever asks a model asks here.
+"""From problems to graded completions: encode, generate, decode, grade. All that ask a model ask here.
 
 The steps are `sample`, where the engine works, and `grade`, where programs run; `ask` is one after the other.
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from echochamber.model import ModelConfig, num_parameters
 from echochamber.train import cache_bytes_per_token
 
-# Most memory for keys and values of one batch.
+# The most memory for keys and values of one batch.
 CPU_CACHE_BYTES, GPU_CACHE_BYTES = 2**30, 2**34
 
 

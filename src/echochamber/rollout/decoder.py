@@ -181,7 +181,7 @@ class Decoder:
             self._grow(live, rows)
         longest = live.prompt.shape[4]
         span = max(column + 1, self.least_columns)
-        # A finished row that is still among them may be beyond the context; what it computes is not kept.
+        # A finished row that is still here may be beyond the context; what it computes is dropped.
         position_R = (live.position_R + column).clamp_(max=self.config.context_length - 1)
         cis = self.cis[position_R].unsqueeze(1)
         own = live.own[:, :, :rows]

@@ -24,8 +24,8 @@ class Sampling(Config):
 
     Attributes:
         temperature: 0 takes the most likely token.
-        top_p: 1 keeps everything (Holtzman et al. 2020, arXiv:1904.09751).
-        top_k: 0 keeps everything.
+        top_p: 1 excludes nothing (Holtzman et al. 2020, arXiv:1904.09751).
+        top_k: 0 excludes nothing.
         max_new_tokens: a completion ends here, or where the model's context does, if not at eos.
     """
 
@@ -36,21 +36,21 @@ class Sampling(Config):
 
     @property
     def greedy(self) -> bool:
-        """No randomness at all."""
+        """Whether no randomness is involved."""
         return self.temperature == 0
 
     @property
-    def truncated(self) -> bool:
-        """Some tokens are excluded, so a nucleus is recorded."""
+    def has_nucleus(self) -> bool:
+        """Whether some tokens are excluded, so that the nucleus of the others is recorded."""
         return not self.greedy and (self.top_p < 1 or self.top_k > 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Nucleus:
-    """The tokens that could be sampled at each position of one completion, in CSR form.
+    """The tokens that top-p or top-k left at each position of one completion, in compressed rows.
 
     Attributes:
-        offsets: int32, one more than positions; position t may draw `ids[offsets[t]:offsets[t + 1]]`.
+        offsets: int32, one more than positions; position t may draw any of `ids[offsets[t]:offsets[t + 1]]`.
         ids: int32 token ids, most likely first.
     """
 
@@ -94,11 +94,11 @@ class Engine(Protocol):
         """`num_samples` continuations of every prompt: `result[prompt][sample]`.
 
         The random number behind a token is a function of (seed, step, prompt id, sample, position) and
-        of nothing else: neither of the other prompts nor of how the work is split into batches.
+        of nothing else, neither the other prompts nor how the work is split into batches.
 
         Args:
-            prompts: token ids of each, of any length below the model's context.
-            prompt_ids: names of the prompts as far as randomness goes; 0, 1, 2, ... when None.
+            prompts: token ids of each, which is shorter than the model's context.
+            prompt_ids: what stands for each prompt in the random numbers; None is 0, 1, 2, ...
 
         Raises:
             InputError: a prompt is empty, or leaves no room for a token in the context.
@@ -119,7 +119,7 @@ def check_fit(
     """The length of the longest prompt, in tokens, if the model's context holds it and its completion.
 
     Args:
-        what: the prompts are of, e.g. `"task 'train'"`.
+        what: what the prompts belong to, e.g. `"task 'train'"`.
         whole: every completion may need `max_new_tokens`; otherwise the context may end it, and only the
             first token must fit.
 

@@ -159,7 +159,7 @@ class NativeEngine:
         limit: NDArray[np.int64],
         sampling: Sampling,
     ) -> Draws:
-        """Draw a token for every row, append it, and go on with the rows that are not finished."""
+        """Draw a token for every row and append it, until all rows are finished."""
         device = self._decoder.device
         rows = torch.arange(len(keys), device=device)
         draws = Draws(len(keys))
@@ -184,7 +184,7 @@ class NativeEngine:
                 num_finished = int(finished.sum())
                 if num_finished == len(rows):
                     break
-                size = _rows_to_go_on_with(len(rows) - num_finished)
+                size = _rows_to_keep(len(rows) - num_finished)
                 if len(rows) - size >= max(1.0, self.compact_fraction * len(rows)):
                     staying = ~finished
                     staying[finished.nonzero()[: size - len(rows) + num_finished, 0]] = True
@@ -202,8 +202,8 @@ def _ours(model: Policy) -> Transformer:
     return model
 
 
-def _rows_to_go_on_with(num_rows: int) -> int:
-    """How many rows go on when so many are unfinished: one of a few sizes.
+def _rows_to_keep(num_rows: int) -> int:
+    """How many rows to keep when this many are unfinished: one of a few sizes.
 
     The first matrix product of each size costs a millisecond of preparation. What finished rows go on to
     draw is dropped.

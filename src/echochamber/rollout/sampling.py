@@ -52,7 +52,7 @@ def draw(logits_RV: Tensor, uniform_R: Tensor, sampling: Sampling) -> Drawn:
     if sampling.temperature != 1.0:
         logits_RV = logits_RV.mul_(1.0 / sampling.temperature)
     p_RV = logits_RV.softmax(-1)
-    if not sampling.truncated:
+    if not sampling.has_nucleus:
         tokens_R1 = _invert(p_RV, uniform_R)
         return Drawn(tokens_R1[:, 0], p_RV.gather(1, tokens_R1)[:, 0].log_())
     p_RK, ids_RK = truncate(p_RV, sampling.top_k, sampling.top_p)

@@ -77,7 +77,7 @@ class StaticSteps:
             own.copy_(live.prompt[index].transpose(1, 2).index_select(1, live.prompt_R.to(device)))
 
     def _reserve(self, rows: int, columns: int) -> None:
-        """Memory for that many rows and columns; graphs that point into smaller memory are forgotten."""
+        """Provide memory for these rows and columns, and forget graphs that point into smaller memory."""
         config, device = self._decoder.config, self._decoder.device
         if self._cache.numel() and rows <= self._cache.shape[2] and columns <= self._cache.shape[4]:
             return
@@ -149,7 +149,7 @@ class StaticSteps:
         column_C = self._column_C[:columns]
         seen_RC = (column_C >= self._start_R[:rows, None]) & (column_C <= self._column)
         mask = seen_RC[:, None, None, :]
-        # A finished row that is still there may be beyond the context; what it computes is not kept.
+        # A finished row that is still here may be beyond the context; what it computes is dropped.
         position_R = self._position_R[:rows].clamp(max=decoder.config.context_length - 1)
         cis = decoder.cis[position_R].unsqueeze(1)
         x_RD = decoder.embedding.index_select(0, self._token_R[:rows])

@@ -50,8 +50,8 @@ class VLLMEngine:
 
     Each completion is a request with a seed of its own, a function of (seed, step, prompt id, sample); the
     prompts' prefill is shared through vLLM's prefix cache. vLLM draws from its own generators, so the same
-    seeds give other samples than the native engine's. It does not tell which tokens a truncated
-    distribution had left: `records_nuclei` is False, and policy gradients need `top_p: 1, top_k: 0`.
+    seeds give other samples than the native engine's. It does not tell the nuclei of a truncated
+    distribution: `records_nuclei` is False, and policy gradients need `top_p: 1, top_k: 0`.
 
     Args:
         model: ours, which vLLM reads as an `OlmoForCausalLM`, or another architecture that vLLM knows.
