@@ -63,10 +63,10 @@ def formats(
     """
     from echochamber.cli.terminal import print_rows
     from echochamber.formats import quality
-    from echochamber.study.sampling import labelled_examples
+    from echochamber.study.sampling import labeled_examples
 
     groups = {
-        "rendered documents": labelled_examples(study, overrides or [], num),
+        "rendered documents": labeled_examples(study, overrides or [], num),
         "texts made to mislead": None,
     }
     for title, examples in groups.items():

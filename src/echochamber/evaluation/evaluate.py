@@ -12,10 +12,10 @@ import pyarrow as pa
 from echochamber.base import Problem, Progress, derive_seed, progress
 from echochamber.evaluation.config import EvaluationConfig
 from echochamber.evaluation.records import COMPLETION_SCHEMA
+from echochamber.rollout import Completion, Engine, Sampling, ask
 
 if TYPE_CHECKING:
     from echochamber.corpora import Tokenizer
-    from echochamber.rollout import Completion, Engine
     from echochamber.verify import Grader
 
 Show = Callable[[str, int], AbstractContextManager[Progress]]
@@ -62,18 +62,15 @@ def evaluate_batches(
 ) -> Iterator[pa.RecordBatch]:
     """Yield graded completions: first the greedy ones, then the samples; problem by problem, in order.
 
-    The random numbers depend on (seed, benchmark, problem, sample) but not on
-    `step` nor on the arm, so that two models are compared on the same draws:
-    a difference between them is then less noisy than either number, and paired
-    tests gain power.
+    The random numbers depend on (seed, benchmark, problem, sample), but neither on `step` nor on the arm, so
+    that two models are compared on the same draws: a difference between them is then less noisy than either
+    number, and paired tests gain power.
 
     Args:
         benchmark: name of the problem set, part of the random stream.
-        step: RL step the weights come from, recorded in the rows.
+        step: RL step that the weights come from, recorded in the rows.
         seed: root seed of the study.
     """
-    from echochamber.rollout import Sampling, ask
-
     chosen = list(problems[: config.num_problems])
     protocols: list[tuple[Sampling, int]] = []
     if config.greedy:

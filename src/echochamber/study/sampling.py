@@ -28,7 +28,7 @@ def first_examples(study: Study, num: int, *, local_only: bool = False) -> dict[
     }
 
 
-def labelled_examples(path: Path | None, overrides: Sequence[str], num: int) -> list[tuple[str, str]]:
+def labeled_examples(path: Path | None, overrides: Sequence[str], num: int) -> list[tuple[str, str]]:
     """(format, solution) pairs: `num` word problems per format and wording, `num` documents per source.
 
     Args:
