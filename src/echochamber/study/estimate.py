@@ -13,7 +13,7 @@ from echochamber.study.importing import describe_folder
 from echochamber.study.run import Study
 from echochamber.study.sampling import first_examples
 from echochamber.study.store import Stage
-from echochamber.train import GIB, matmul_flops_per_second, pretraining_bytes, start_world
+from echochamber.train import GIB, cpu_flops_per_second, pretraining_bytes, start_world
 
 # Shares of the measured matrix-product rate that each kind of work reached on a 2-core CPU, by width:
 # (pretraining, post-training with its sampling and evaluation). Small matrices keep the cores less busy.
@@ -116,7 +116,7 @@ def estimate(study: Study) -> Estimate:
     Raises:
         InputError: a mixture or source cannot be planned.
     """
-    rate = matmul_flops_per_second()
+    rate = cpu_flops_per_second()
     mixtures: list[dict[str, Any]] = []
     models: dict[str, dict[str, Any]] = {}
     costs: dict[str, tuple[float, float, float]] = {}

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-
 from echochamber import corpora, model
 from echochamber.base import InputError, atomic_folder
+from echochamber.base.lazy import torch
 from echochamber.study.plan import Measured
 from echochamber.study.run import Study
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+DTYPES = ("float32", "bfloat16", "float16")
 # Stages that leave a trained model; evaluations belong to the same cells.
 _TRAINED = ("pretrain", "import", "arm")
 
@@ -100,7 +99,7 @@ def export_model(
     """Write the one model described as a folder that `transformers` loads; returns which it was.
 
     Args:
-        dtype: of the weights written, a key of `DTYPES`; as trained if None.
+        dtype: of the weights written, one of `DTYPES`; as trained if None.
 
     Raises:
         InputError: none or several models fit, it is not trained yet, or something is in the way.
@@ -111,7 +110,7 @@ def export_model(
     with atomic_folder(target) as folder:
         policy, tokenizer = load_trained(study, found)
         if dtype is not None:
-            policy = policy.to(DTYPES[dtype])
+            policy = policy.to(getattr(torch, dtype))
         policy.export(folder, eos_id=tokenizer.eos_id, pad_id=tokenizer.pad_id)
         tokenizer.export(folder)
     return found

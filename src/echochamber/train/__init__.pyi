@@ -1,6 +1,6 @@
 from .checkpoints import Retention
 from .config import OptimizerConfig, ParallelConfig, Precision, PretrainConfig, snapshot_folder
-from .hardware import keep_freed_memory, matmul_flops_per_second
+from .hardware import cpu_flops_per_second, keep_freed_memory
 from .losses import LossSum, linear_cross_entropy, token_logprobs
 from .memory import (
     GIB,
@@ -45,6 +45,7 @@ __all__ = [
     "autocast",
     "best_device",
     "cache_bytes_per_token",
+    "cpu_flops_per_second",
     "ends_first",
     "fit",
     "give_way_when_busy",
@@ -53,7 +54,6 @@ __all__ = [
     "leave_world",
     "linear_cross_entropy",
     "make_optimizer",
-    "matmul_flops_per_second",
     "microbatch_that_fits",
     "next_token_loss",
     "optimizer_step",

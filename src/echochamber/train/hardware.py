@@ -7,6 +7,8 @@ import functools
 import platform
 import time
 
+import numpy as np
+
 from echochamber.base.lazy import torch
 from echochamber.model import ModelConfig, flops_per_token
 from echochamber.train.precision import synchronize
@@ -56,6 +58,16 @@ def matmul_flops_per_second(
         synchronize(device)
         count += 1
     return 2.0 * width**3 * count / (time.perf_counter() - start)
+
+
+def cpu_flops_per_second(seconds: float = 0.3) -> float:
+    """The CPU's rate in float32 as `matmul_flops_per_second` means it, measured with NumPy alone."""
+    a = np.ones((512, 512), dtype=np.float32)
+    start, count = time.perf_counter(), 0
+    while time.perf_counter() - start < seconds:
+        np.matmul(a, a)
+        count += 1
+    return 2.0 * len(a) ** 3 * count / (time.perf_counter() - start)
 
 
 @functools.cache
