@@ -1,6 +1,7 @@
-"""From problems to graded completions: encode, generate, decode, grade. All that ask a model ask here.
+"""From problems to graded completions: encode, generate, decode, grade.
 
-The steps are `sample`, where the engine works, and `grade`, where programs run; `ask` is one after the other.
+Training, evaluation and the command `sample` all ask a model here, in two steps: `sample`, in which the
+engine works, and `grade`, in which programs run. `ask` does one after the other.
 """
 
 from __future__ import annotations
