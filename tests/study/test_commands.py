@@ -88,7 +88,7 @@ COMPLETIONS = [
 def test_sample_shows_value_and_verdict(
     tiny_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("echochamber.study.sampling.sample_completions", lambda *_, **__: COMPLETIONS)
+    monkeypatch.setattr("echochamber.study.sample_completions", lambda *_, **__: COMPLETIONS)
     _, plain = answer(capsys, "sample", str(tiny_file), "3 x 4?")
     assert re.findall("--- .*", plain) == [
         "--- tinygsm: answer 12",

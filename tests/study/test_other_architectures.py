@@ -20,8 +20,8 @@ from echochamber.study import (
     load_trained,
     open_study,
     run_study,
+    sample_completions,
 )  # fmt: skip
-from echochamber.study.sampling import sample_completions
 
 transformers = pytest.importorskip("transformers")
 

@@ -23,8 +23,8 @@ from echochamber.study import (
     load_trained,
     open_study,
     run_study,
+    sample_completions,
 )  # fmt: skip
-from echochamber.study.sampling import sample_completions
 from echochamber.train import snapshot_folder
 
 

@@ -20,10 +20,9 @@ def show(
     overrides: Annotated[list[str] | None, SET] = None,
 ) -> None:
     """Print the first training documents of each source of a study."""
-    from echochamber.study import open_study
-    from echochamber.study.sampling import first_examples
+    from echochamber.study import first_examples, open_study
 
-    for name, examples in first_examples(open_study(study, overrides or []), num).items():
+    for name, examples in first_examples(open_study(study, overrides or []).config, num).items():
         for example in examples:
             mark = "" if example.correct else "  (wrong on purpose)"
             question = f"{example.question}\n\n" if example.question is not None else ""

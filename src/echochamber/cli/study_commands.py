@@ -296,8 +296,7 @@ def sample(
     \b
     echochamber sample studies/demo.yaml "What is 3 plus 4?" --gold 7
     """
-    from echochamber.study import open_study
-    from echochamber.study.sampling import sample_completions
+    from echochamber.study import open_study, sample_completions
 
     sampled = sample_completions(
         open_study(study, overrides or [], runs), question, arm=arm, num_samples=num_samples,

@@ -1,17 +1,16 @@
 from .config import ModelChoice, StartingModel, StudyConfig, VerifyConfig
-from .estimate import Estimate, estimate
-from .evaluating import evaluate_model
+from .costs import Estimate, estimate
 from .executors import EXECUTORS, ExecutorOptions
-from .exporting import export_model, find_models, load_trained
 from .importing import import_model
 from .plan import Measured, Plan, make_plan
-from .reading import load_study
+from .reading import first_examples, labeled_examples, load_study
 from .results import Result, Results, load
 from .run import Study, check_run, open_study, run_study
 from .run_folder import find_run, redraw
 from .status import status_rows
 from .store import Stage, Store
 from .tracking import TensorBoard, TrackedRun, Tracker, Trackio, WandB, register_tracker
+from .trained import evaluate_model, export_model, find_models, load_trained, sample_completions
 
 __all__ = [
     "EXECUTORS",
@@ -39,7 +38,9 @@ __all__ = [
     "export_model",
     "find_models",
     "find_run",
+    "first_examples",
     "import_model",
+    "labeled_examples",
     "load",
     "load_study",
     "load_trained",
@@ -48,5 +49,6 @@ __all__ = [
     "redraw",
     "register_tracker",
     "run_study",
+    "sample_completions",
     "status_rows",
 ]

@@ -13,10 +13,12 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+from echochamber import corpora, formats
 from echochamber.base import (
     Document,
     InputError,
     assign,
+    derive_seed,
     digest,
     digest_file,
     parse_yaml,
@@ -170,3 +172,40 @@ def import_modules(paths: Sequence[str]) -> None:
 def module_digests(paths: Sequence[str]) -> list[str]:
     """Content digests of the files, which enter the keys of the stages they can influence."""
     return [digest_file(Path(path)) for path in paths]
+
+
+def first_examples(
+    config: StudyConfig, num: int, *, local_only: bool = False
+) -> dict[str, list[corpora.Example]]:
+    """The first `num` documents of each source; problem sets are not yet excluded.
+
+    Args:
+        local_only: leave out sources that need a connection.
+    """
+    seed = derive_seed(config.shared_data_seed, "sources")
+    return {
+        name: list(itertools.islice(corpora.open_source(source, seed=seed), num))
+        for name, source in config.sources.items()
+        if source.is_local or not local_only
+    }
+
+
+def labeled_examples(path: Path | None, overrides: Sequence[str], num: int) -> list[tuple[str, str]]:
+    """(format, solution) pairs: `num` word problems per format and wording, `num` documents per source.
+
+    Args:
+        path: a study whose sources are read too.
+    """
+    sources: list[corpora.BaseSource] = [
+        corpora.WordProblemsSource(format=name, style=style, levels=(1, 2, 3, 4))
+        for name in formats.format_names()
+        for style in ("terse", "rich")
+    ]
+    if path is not None:
+        sources += [source for _, config in load_study(path, overrides) for source in config.sources.values()]
+    return [
+        (example.format, example.solution)
+        for source in sources
+        for example in itertools.islice(corpora.open_source(source, seed=0), num)
+        if example.format is not None
+    ]

@@ -10,8 +10,8 @@ from echochamber.corpora import plan_mixture
 from echochamber.rollout import rollout_bytes
 from echochamber.study.config import StudyConfig
 from echochamber.study.importing import describe_folder
+from echochamber.study.reading import first_examples
 from echochamber.study.run import Study
-from echochamber.study.sampling import first_examples
 from echochamber.study.store import Stage
 from echochamber.train import GIB, cpu_flops_per_second, pretraining_bytes, start_world
 
@@ -52,7 +52,9 @@ class _Costs:
     def __init__(self, study: Study, config: StudyConfig) -> None:
         self.config = config
         examples = [
-            example for group in first_examples(study, 200, local_only=True).values() for example in group
+            example
+            for group in first_examples(study.config, 200, local_only=True).values()
+            for example in group
         ]
         solved = [example for example in examples if example.question is not None]
         self.prompt_tokens, self.solution_tokens = _USUAL_TOKENS

@@ -1,0 +1,250 @@
+"""Trained models of a study: found, loaded, exported, evaluated again, asked a question."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from echochamber import corpora, evaluation, model, rollout, verify
+from echochamber.base import InputError, Problem, atomic_folder, derive_seed, did_you_mean
+from echochamber.base.lazy import torch
+from echochamber.study.plan import Measured
+from echochamber.study.reading import import_modules
+from echochamber.study.run import Study
+
+DTYPES = ("float32", "bfloat16", "float16")
+# Stages that leave a trained model; evaluations belong to the same cells.
+_TRAINED = ("pretrain", "import", "arm")
+# Reads as a gold answer under all rules: where none is known, only the answers count.
+_ANY_GOLD = "0"
+# Below, logits over the temperature leave the range of float32.
+_LOWEST_TEMPERATURE = 1e-6
+
+
+def find_models(
+    study: Study,
+    *,
+    arm: str,
+    size: str | None = None,
+    mixture: str | None = None,
+    seed: int | None = None,
+    sweep: str | None = None,
+) -> list[Measured]:
+    """The trained models of a study that fit the description, in plan order; at least one.
+
+    Raises:
+        InputError: there is none.
+    """
+    trained = [item for item in study.plan.measured if item.stage.kind in _TRAINED]
+    asked = {"arm": arm, "size": size, "mixture": mixture, "seed": seed, "sweep": sweep}
+    wanted = {name: value for name, value in asked.items() if value is not None}
+    for name, value in wanted.items():
+        known = [
+            value for value in dict.fromkeys(getattr(item.cell, name) for item in trained) if value != ""
+        ]
+        if value not in known:
+            listed = f"expected one of {', '.join(map(str, known))}" if known else "nothing is swept over"
+            raise InputError(f"study '{study.name}' has no {name} '{value}': {listed}")
+    # What all points of a sweep share has no label, and is the model of each of them.
+    found = [
+        item for item in trained if all(getattr(item.cell, name) in (v, "") for name, v in wanted.items())
+    ]
+    if not found:
+        described = ", ".join(f"{name} {value}" for name, value in wanted.items())
+        raise InputError(f"study '{study.name}' has no model with {described} together")
+    return found
+
+
+def find_model(
+    study: Study,
+    *,
+    arm: str,
+    size: str | None = None,
+    mixture: str | None = None,
+    seed: int | None = None,
+    sweep: str | None = None,
+) -> Measured:
+    """The one trained model that fits the description.
+
+    Raises:
+        InputError: there is none, or several.
+    """
+    found = find_models(study, arm=arm, size=size, mixture=mixture, seed=seed, sweep=sweep)
+    if len(found) > 1:
+        each = "; ".join(
+            f"--size {i.cell.size} --mixture {i.cell.mixture} --seed {i.cell.seed}"
+            + (f" --sweep {i.cell.sweep}" if i.cell.sweep else "")
+            for i in found
+        )
+        raise InputError(f"study '{study.name}' has {len(found)} models of arm '{arm}'; choose one: {each}")
+    return found[0]
+
+
+def load_trained(study: Study, item: Measured) -> tuple[model.Policy, corpora.Tokenizer]:
+    """The model of a finished stage with its tokenizer.
+
+    Raises:
+        InputError: it is not trained yet, or its files have changed since.
+    """
+    trained = study.store.require(item.stage)
+    home = study.store.require(item.stage.inputs.get("tokenizer", item.stage))
+    return model.load_policy(trained / "model"), corpora.Tokenizer.load(home / "tokenizer")
+
+
+def export_model(
+    study: Study,
+    target: Path,
+    *,
+    arm: str,
+    size: str | None = None,
+    mixture: str | None = None,
+    seed: int | None = None,
+    sweep: str | None = None,
+    dtype: str | None = None,
+) -> Measured:
+    """Write the one model described as a folder that `transformers` loads; returns which it was.
+
+    Args:
+        dtype: of the weights written, one of `DTYPES`; as trained if None.
+
+    Raises:
+        InputError: none or several models fit, it is not trained yet, or something is in the way.
+    """
+    if dtype is not None and dtype not in DTYPES:
+        raise InputError(f"unknown dtype '{dtype}': expected one of {', '.join(DTYPES)}")
+    found = find_model(study, arm=arm, size=size, mixture=mixture, seed=seed, sweep=sweep)
+    with atomic_folder(target) as folder:
+        policy, tokenizer = load_trained(study, found)
+        if dtype is not None:
+            policy = policy.to(getattr(torch, dtype))
+        policy.export(folder, eos_id=tokenizer.eos_id, pad_id=tokenizer.pad_id)
+        tokenizer.export(folder)
+    return found
+
+
+def evaluate_model(
+    study: Study,
+    *,
+    arm: str,
+    size: str | None = None,
+    mixture: str | None = None,
+    seed: int | None = None,
+    sweep: str | None = None,
+    settings: Mapping[str, Any],
+    out: Path | None = None,
+) -> list[dict[str, Any]]:
+    """Evaluate the final weights of one model; the run folder stays as it is.
+
+    The random numbers are those of the study's own evaluation, so that the
+    study's settings give the study's completions.
+
+    Args:
+        settings: fields of `EvaluationConfig` that differ from the study's.
+        out: Parquet file for one row per completion; the first existing folder above it must be writable.
+
+    Returns:
+        Rows of pass@k, maj@k, format shares and accuracies, as in `summary.json`.
+
+    Raises:
+        InputError: no such model or problem set, settings that contradict each other, or prompts that
+            leave no room for their completions.
+    """
+    item = find_model(study, arm=arm, size=size, mixture=mixture, seed=seed, sweep=sweep)
+    asked = {**study.config.evaluation.model_dump(), **settings}
+    if "num_samples" in settings and "pass_at" not in settings:
+        asked["pass_at"] = None
+    try:
+        config = evaluation.EvaluationConfig.model_validate(asked)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        message = first["msg"].removeprefix("Value error, ")
+        raise InputError(f"{where}: {message}" if where else message) from error
+    problem_sets = next(stage for stage in study.plan.stages if stage.kind == "problems")
+    for name in config.benchmarks:
+        if name not in study.config.tasks:
+            raise InputError(
+                f"study '{study.name}' has no task '{name}': expected one of "
+                f"{', '.join(study.config.tasks)}.{did_you_mean(name, study.config.tasks)}"
+            )
+    policy, tokenizer = load_trained(study, item)
+    problems_folder = study.store.require(problem_sets)
+    import_modules(study.config.modules)
+    rules = study.config.verify
+    tables = []
+    with verify.Grader(
+        tiers=rules.tiers, reward_stated=rules.reward_stated, unsafe_unconfined=rules.unsafe_unconfined
+    ) as grader:
+        for name in config.benchmarks:
+            problems = corpora.read_problems(problems_folder / f"{name}.jsonl")
+            if (settings.get("num_problems") or 0) > len(problems):
+                raise InputError(
+                    f"task '{name}' has {len(problems)} problems; set num-problems to at most {len(problems)}"
+                )
+            rollout.check_fit(
+                tokenizer.encode_prompts([problem.question for problem in problems]),
+                max_new_tokens=config.max_new_tokens,
+                context_length=policy.config.context_length,
+                what=f"task '{name}'",
+            )
+            table = evaluation.evaluate(
+                rollout.make_engine(
+                    study.config.engine, policy, eos_id=tokenizer.eos_id, pad_id=tokenizer.pad_id
+                ),
+                problems,
+                tokenizer,
+                grader,
+                config,
+                benchmark=name,
+                step=0,
+                seed=derive_seed(item.seed, "evaluate"),
+            )
+            tables.append(evaluation.with_cell(table, item.cell.on(name)))
+    if out is not None:
+        batches = (batch for table in tables for batch in table.to_batches())
+        evaluation.write_completions(out, batches, evaluation.RECORD_SCHEMA)
+    return [row for table in tables for row in evaluation.summarise(table, config)]
+
+
+def sample_completions(
+    study: Study,
+    question: str,
+    *,
+    arm: str,
+    num_samples: int,
+    temperature: float,
+    seed: int,
+    gold: str | None = None,
+    rules: str = "gsm8k",
+) -> list[rollout.Completion]:
+    """Graded completions of `question` by the first model of the study whose arm has that name.
+
+    Args:
+        gold: the correct answer, if it is known; without it, whether an answer is right says nothing.
+        rules: by which answers are compared with it.
+
+    Raises:
+        InputError: no such arm, it is not trained yet, the question leaves no room in the context, or the
+            rules cannot read the gold answer.
+    """
+    problem = Problem("asked", question, _ANY_GOLD if gold is None else gold, rules=rules)
+    verify.get_rules(rules).check_gold(problem.gold)
+    if temperature != 0 and not (math.isfinite(temperature) and temperature >= _LOWEST_TEMPERATURE):
+        raise InputError(
+            f"temperature {temperature:g}: expected 0 (greedy) or a number from {_LOWEST_TEMPERATURE:g} up"
+        )
+    policy, tokenizer = load_trained(study, find_models(study, arm=arm)[0])
+    name = study.config.engine
+    engine = rollout.make_engine(name, policy, eos_id=tokenizer.eos_id, pad_id=tokenizer.pad_id)
+    sampling = rollout.Sampling(
+        temperature=temperature, max_new_tokens=study.config.evaluation.max_new_tokens
+    )
+    sandbox = study.config.verify
+    with verify.Grader(
+        tiers=sandbox.tiers, reward_stated=sandbox.reward_stated, unsafe_unconfined=sandbox.unsafe_unconfined
+    ) as grader:
+        return rollout.ask([problem], engine, tokenizer, grader, sampling, num_samples=num_samples, seed=seed)
