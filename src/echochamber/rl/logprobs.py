@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from echochamber.train.losses import row_chunks
+from echochamber.train import row_chunks
 
 # A chunk of this many logits stays in a core's second-level cache.
 _CPU_CHUNK_ELEMENTS = 2**17

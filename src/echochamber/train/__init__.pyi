@@ -1,7 +1,7 @@
 from .checkpoints import Retention
 from .config import OptimizerConfig, ParallelConfig, Precision, PretrainConfig, snapshot_folder
 from .hardware import cpu_flops_per_second, keep_freed_memory
-from .losses import LossSum, linear_cross_entropy, token_logprobs
+from .losses import LossSum, linear_cross_entropy, row_chunks, token_logprobs
 from .memory import (
     GIB,
     WORKSPACE_BYTES,
@@ -58,6 +58,7 @@ __all__ = [
     "next_token_loss",
     "optimizer_step",
     "pretraining_bytes",
+    "row_chunks",
     "snapshot_folder",
     "start_world",
     "step_bytes",
