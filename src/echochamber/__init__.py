@@ -4,9 +4,9 @@
 `echochamber.load("runs/demo")` opens a finished one, or several side by side;
 the rooms (`echochamber.formats`, `echochamber.rl`, ...) hold the parts. To
 extend a study without touching the package, name a Python file under
-`modules:` in it and call `register_algorithm`, `register_figure`,
-`register_format`, `register_reward`, `register_section`, `register_source` or
-`register_task` there.
+`modules:` in it and call `register_algorithm`, `register_claim`,
+`register_figure`, `register_format`, `register_reward`, `register_section`,
+`register_source` or `register_task` there.
 """
 
 import lazy_loader

@@ -1,3 +1,4 @@
+from .analysis.findings import register_claim
 from .corpora import register_source, register_task
 from .formats import classify, register_format
 from .report import register_figure, register_section
@@ -14,6 +15,7 @@ __all__ = [
     "grade",
     "load",
     "register_algorithm",
+    "register_claim",
     "register_figure",
     "register_format",
     "register_reward",

@@ -7,7 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from echochamber.analysis.findings import CLAIMS, Evidence, judge
+from echochamber.analysis import Run
+from echochamber.analysis.contrasts import Statement, beyond
+from echochamber.analysis.findings import (
+    CLAIMS,
+    Evidence,
+    Lacking,
+    claims_in_order,
+    findings,
+    judge,
+    register_claim,
+)
 from echochamber.analysis.findings.claim import ONE_SEED, OURS, ZHAO
 from echochamber.analysis.recorded import RecordedMixture, RecordedSource
 from echochamber.bench.finding_nulls import NULLS, false_positive_rate
@@ -166,7 +176,7 @@ def _verdicts(make: Make, key: str, *, num_seeds: int = 4) -> list[str]:
 
 
 def test_every_claim_has_cases_and_a_null() -> None:
-    assert list(CLAIMS) == list(CASES)
+    assert [claim.key for claim in claims_in_order()] == list(CASES)
     assert set(NULLS) == set(CASES)
     assert {CLAIMS.get(key).source for key in CLAIMS} == {ZHAO, OURS}
 
@@ -254,8 +264,29 @@ def test_a_format_that_no_source_has_says_nothing_about_nothing() -> None:
 
 def test_the_page_of_claims_says_what_the_code_does() -> None:
     path = Path(__file__).parents[2] / "docs" / "findings.md"
-    text = " ".join(path.read_text(encoding="utf-8").split())
-    for key in CLAIMS:
-        claimed = CLAIMS.get(key)
-        for part in (claimed.statement, claimed.source, claimed.needs, claimed.null, claimed.method):
-            assert part in text, (key, part)
+    written = path.read_text(encoding="utf-8")
+    assert re.findall("^## `(.+)`$", written, re.MULTILINE) == [claim.key for claim in claims_in_order()]
+    text = " ".join(written.split())
+    for claim in claims_in_order():
+        for part in (claim.statement, claim.source, claim.needs, claim.null, claim.method):
+            assert part in text, (claim.key, part)
+
+
+def test_a_claim_of_the_user_s_own_is_one_function(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CLAIMS, "_entries", dict(CLAIMS._entries) if len(CLAIMS) else {})
+
+    @register_claim(
+        "first-arm-gains",
+        "The first arm gains.",
+        source="me",
+        needs="an arm",
+        null="It does not.",
+        method="t",
+    )
+    def first_arm_gains(e: Evidence) -> Statement | Lacking:
+        return beyond(e.arms[0].gain(), +1) if e.arms else Lacking("arms: none")
+
+    found = findings(run)
+    assert [f.key for f in found] == [*CASES, "first-arm-gains"]
+    assert found[-1].statement == "The first arm gains."
+    assert judge(CLAIMS.get("first-arm-gains"), invented_evidence([])).reason == "arms: none"

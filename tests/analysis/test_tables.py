@@ -152,7 +152,7 @@ def test_verdicts_about_arms_need_seeds(run: Run, seeds_run: Run) -> None:
     ):
         pairs = compare_arms([t for t in select(trajectories(r)) if not t.is_base])
         assert {p.about for p in pairs} == {about}
-        assert {p.verdict for p in pairs} <= words
+        assert {p.distinction for p in pairs} <= words
 
 
 def test_arms_against_each_other(run: Run) -> None:

@@ -26,11 +26,14 @@ def test_the_summary_holds_what_the_command_prints(
     assert any("statement of Zhao et al." in line for line in lines)
 
 
-def test_a_run_from_before_outcomes_were_kept_still_opens(copy: Study) -> None:
+def test_a_run_of_an_older_schema_is_refused_with_what_to_do(
+    copy: Study, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = copy.folder / "summary.json"
     old = {key: value for key, value in read_json(path).items() if key in ("study", "rows", "seconds")}
     path.write_text(json.dumps(old))
-    assert run_cli(["findings", str(copy.folder)]) == 0
+    assert run_cli(["findings", str(copy.folder)]) == 2
+    assert "reads schema 2: run the study again" in capsys.readouterr().err
 
 
 def test_no_run_is_the_users_mistake(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-from .comparison import ArmComparison, compare_arms, verdict
+from .comparison import ArmComparison, compare_arms, distinction
 from .controls import Control, controls
 from .distributions import count_interval
 from .endpoint_results import (
@@ -85,6 +85,7 @@ __all__ = [
     "corrected",
     "cost",
     "count_interval",
+    "distinction",
     "endpoint_results",
     "endpoints_of",
     "findings",
@@ -116,7 +117,6 @@ __all__ = [
     "tilted",
     "training_shares",
     "trajectories",
-    "verdict",
     "verdicts",
     "write_second_opinion",
 ]

@@ -41,12 +41,12 @@ class ArmComparison:
         return self.test.about
 
     @property
-    def verdict(self) -> Verdict:
-        """The outcome in words that claim no more than the number of seeds allows."""
-        return verdict(self.about, inside_noise=self.inside_noise)
+    def distinction(self) -> Distinction:
+        """Whether the two differ, in words that claim no more than the number of seeds allows."""
+        return distinction(self.about, inside_noise=self.inside_noise)
 
 
-Verdict = Literal[
+Distinction = Literal[
     "different",
     "cannot tell",
     "these two runs differ on these problems",
@@ -54,7 +54,7 @@ Verdict = Literal[
 ]
 
 
-def verdict(about: About, *, inside_noise: bool) -> Verdict:
+def distinction(about: About, *, inside_noise: bool) -> Distinction:
     """The outcome of a comparison in words: about trainings with several seeds, about two runs with one."""
     if about == "trainings":
         return "cannot tell" if inside_noise else "different"

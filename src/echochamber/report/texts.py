@@ -6,7 +6,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from echochamber.analysis import Interval, PairedTest, Trajectory, percent, points, verdict
+from echochamber.analysis import Interval, PairedTest, Trajectory, distinction, percent, points
 from echochamber.base import printable
 
 ABOUT_TRAININGS = {"confirmed": "yes", "reproduced": "yes", "refuted": "no", "contradicted": "no"}
@@ -26,7 +26,7 @@ def difference_badge(test: PairedTest, *, inside_noise: bool | None = None) -> M
     """
     noise = test.inside_noise if inside_noise is None else inside_noise
     color = "open" if noise else "yes" if test.about == "trainings" else "run"
-    return marked('<span class="verdict {}">{}</span>', color, verdict(test.about, inside_noise=noise))
+    return marked('<span class="verdict {}">{}</span>', color, distinction(test.about, inside_noise=noise))
 
 
 def end_text(value: float) -> str:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 from echochamber.analysis.contrasts import Statement
+from echochamber.analysis.findings import claims
 from echochamber.analysis.findings.evidence import Evidence, Lacking
 from echochamber.base import Registry
 
-Verdict = Literal["reproduced", "contradicted", "inconclusive", "not testable"]
+Ruling = Literal["reproduced", "contradicted", "inconclusive", "not testable"]
 
 ZHAO = "Zhao et al. 2025 (arXiv:2504.07912)"
 OURS = "this project"
@@ -30,6 +32,7 @@ class Claim:
         null: what is true if the claim is not.
         method: how the two are told apart.
         test: does it; says what is lacking where the run cannot.
+        order: its place among the claims, smallest first; the paper's order, then what a user registers.
     """
 
     key: str
@@ -39,6 +42,7 @@ class Claim:
     null: str
     method: str
     test: Test
+    order: float = 1000.0
 
 
 @dataclass(frozen=True)
@@ -59,16 +63,17 @@ class Finding:
     statement: str
     source: str
     null: str
-    verdict: Verdict
+    verdict: Ruling
     evidence: str
     reason: str = ""
     p_value: float | None = None
     num_seeds: int = 0
 
 
-CLAIMS: Registry[Claim] = Registry("claim")
+_MODULES = tuple(f"{claims.__name__}.{module.name}" for module in pkgutil.iter_modules(claims.__path__))
+CLAIMS: Registry[Claim] = Registry("claim", _MODULES)
 
-_VERDICTS: dict[str, Verdict] = {
+_RULINGS: dict[str, Ruling] = {
     "supported": "reproduced",
     "contradicted": "contradicted",
     "open": "inconclusive",
@@ -76,16 +81,25 @@ _VERDICTS: dict[str, Verdict] = {
 ONE_SEED = "seeds: one seed says nothing about algorithms or mixtures"
 
 
-def claim(
-    key: str, statement: str, *, source: str, needs: str, null: str, method: str
+def register_claim(
+    key: str, statement: str, *, source: str, needs: str, null: str, method: str, order: float = 1000.0
 ) -> Callable[[Test], Test]:
-    """Register the function below as the test of a claim."""
+    """Decorator: add a claim to every page, tested by the function below. Arguments as of `Claim`.
+
+    Raises:
+        InputError: the key is taken.
+    """
 
     def register(test: Test) -> Test:
-        CLAIMS.register(key, Claim(key, statement, source, needs, null, method, test))
+        CLAIMS.register(key, Claim(key, statement, source, needs, null, method, test, order))
         return test
 
     return register
+
+
+def claims_in_order() -> list[Claim]:
+    """Every registered claim, those of the paper first."""
+    return sorted(map(CLAIMS.get, CLAIMS), key=lambda claim: claim.order)
 
 
 def judge(claimed: Claim, evidence: Evidence) -> Finding:
@@ -100,7 +114,7 @@ def judge(claimed: Claim, evidence: Evidence) -> Finding:
         )
     return Finding(
         *about,
-        _VERDICTS[found.outcome],
+        _RULINGS[found.outcome],
         found.evidence,
         p_value=min(found.support, found.against),
         num_seeds=found.num_seeds,

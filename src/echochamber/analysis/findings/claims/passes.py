@@ -11,7 +11,7 @@ import numpy as np
 
 from echochamber.analysis.contrasts import Statement, aligned, all_of, beyond, weighted
 from echochamber.analysis.findings.certainty import difference, real_formats
-from echochamber.analysis.findings.claim import ZHAO, claim
+from echochamber.analysis.findings.claim import ZHAO, register_claim
 from echochamber.analysis.findings.evidence import Evidence, Lacking
 from echochamber.analysis.headline import points
 from echochamber.analysis.trajectories import Trajectory
@@ -21,10 +21,11 @@ ONE_FORMAT = 0.8
 """Least share, of completions in any format, of the format that a mixture is said to have alone."""
 
 
-@claim(
+@register_claim(
     "more-data-more-gain",
     "Within one format, more passes over its pretraining data give more gain from RL.",
     source=ZHAO,
+    order=60,
     needs="mixtures that differ only in the passes over one source, of which one format holds nearly all "
     "completions; "
     "two seeds",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from echochamber.analysis.contrasts import Statement, all_of, beyond
 from echochamber.analysis.findings.certainty import difference
-from echochamber.analysis.findings.claim import OURS, claim
+from echochamber.analysis.findings.claim import OURS, register_claim
 from echochamber.analysis.findings.evidence import Evidence, Lacking
 from echochamber.analysis.headline import percent
 from echochamber.analysis.recorded import RecordedSource
@@ -18,10 +18,11 @@ NO_GAIN = 0.05
 """Gain of pass@1 under which a control counts as not having gained."""
 
 
-@claim(
+@register_claim(
     "nothing-from-nothing",
     f"RL does not bring out a format that the mixture lacks: it stays under {100 * STILL_NOTHING:.0f} %.",
     source=OURS,
+    order=110,
     needs="a mixture without a format that another source of the study has, and whose base model never "
     "writes it; "
     "two seeds",
@@ -66,10 +67,11 @@ def _stays_away(e: Evidence, t: Trajectory, name: str) -> Statement:
     return beyond(test, -1, evidence=said)
 
 
-@claim(
+@register_claim(
     "no-signal-no-gain",
     f"A reward without signal does not raise pass@1 by {100 * NO_GAIN:.0f} points or more.",
     source=OURS,
+    order=120,
     needs="an arm whose reward says nothing about correctness; two seeds",
     null=f"pass@1 rises by {100 * NO_GAIN:.0f} points or more.",
     method="The gain (last step minus base) lies below the margin with certainty, in every control. A gain "

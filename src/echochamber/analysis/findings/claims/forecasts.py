@@ -7,7 +7,7 @@ from collections import defaultdict
 
 from echochamber.analysis.contrasts import Statement, all_of
 from echochamber.analysis.findings.certainty import Versus, leader, leads, real_formats
-from echochamber.analysis.findings.claim import OURS, claim
+from echochamber.analysis.findings.claim import OURS, register_claim
 from echochamber.analysis.findings.evidence import Evidence, Lacking
 from echochamber.analysis.forecast import rules_of_thumb, tilt_per_problem
 from echochamber.analysis.statistics import LEVEL, PairedTest, paired_test
@@ -15,10 +15,11 @@ from echochamber.analysis.trajectories import Trajectory
 from echochamber.evaluation import Cell
 
 
-@claim(
+@register_claim(
     "tilt-names-winner",
     "Tilting the base model by exp(r / beta) names the winner in advance.",
     source=OURS,
+    order=100,
     needs="policy-gradient arms with certain winners in enough sizes and mixtures to beat chance; two seeds",
     null="The tilt names winners no more often than a random choice among the formats.",
     method="Of the sizes and mixtures whose winner is certain and equal in all arms, how many does the "

@@ -9,16 +9,17 @@ import numpy as np
 
 from echochamber.analysis.contrasts import Statement, aligned, all_of, beyond, weighted
 from echochamber.analysis.findings.certainty import difference, mean, real_formats
-from echochamber.analysis.findings.claim import ZHAO, claim
+from echochamber.analysis.findings.claim import ZHAO, register_claim
 from echochamber.analysis.findings.evidence import Evidence, Lacking
 from echochamber.analysis.trajectories import Trajectory
 from echochamber.evaluation import Cell
 
 
-@claim(
+@register_claim(
     "kl-keeps-minorities",
     "A larger KL coefficient keeps more of the minority formats.",
     source=ZHAO,
+    order=20,
     needs="arms that differ in their KL coefficient alone; two seeds",
     null="At the last step the share of the most frequent format does not depend on the coefficient.",
     method="A linear trend of that share over the ranks of all coefficients. Which format it is, is read "

@@ -15,7 +15,7 @@ from echochamber.analysis.findings.certainty import (
     real_formats,
     share_versus,
 )
-from echochamber.analysis.findings.claim import ZHAO, claim
+from echochamber.analysis.findings.claim import ZHAO, register_claim
 from echochamber.analysis.findings.evidence import Evidence, Lacking
 from echochamber.analysis.trajectories import Trajectory
 from echochamber.evaluation import Cell
@@ -23,12 +23,13 @@ from echochamber.evaluation import Cell
 _TOO_FEW_FORMATS = Lacking("mixtures: no arm writes two formats or more")
 
 
-@claim(
+@register_claim(
     "no-simple-rule",
     "The winner is neither simply the most frequent format of the base model nor simply the most accurate "
     "one: each "
     "rule fails in at least one mixture.",
     source=ZHAO,
+    order=30,
     needs="policy-gradient arms whose base models write two formats or more; two seeds",
     null="One of the two rules names the winner in every mixture.",
     method="For each rule and each size and mixture: in all arms the last step's leader leads every other "
@@ -72,10 +73,11 @@ def _sure(found: Statement) -> str:
     return "(p < 0.001)" if found.support < 0.001 else f"(p = {found.support:.2g})"
 
 
-@claim(
+@register_claim(
     "scale",
     "The size of the model changes which format wins on the same mixture.",
     source=ZHAO,
+    order=40,
     needs="a policy-gradient arm on one mixture at two sizes; two seeds",
     null="The same format wins at every size.",
     method="For each arm, mixture and pair of sizes: the leader of each size leads every other format "
@@ -94,10 +96,11 @@ def scale_changes_winner(e: Evidence) -> Statement | Lacking:
     return any_of([opposite(p) for p in parts]) if parts else _TOO_FEW_FORMATS
 
 
-@claim(
+@register_claim(
     "same-winner",
     "GRPO converges to the same format as PPO.",
     source=ZHAO,
+    order=50,
     needs="GRPO and PPO at the same size and mixture; two seeds",
     null="The two converge to different formats.",
     method="In both arms the leader of the last step leads every other format, and it is the same; in every "

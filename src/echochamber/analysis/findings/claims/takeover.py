@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from echochamber.analysis.contrasts import Statement, all_of, any_of, beyond, weighted
 from echochamber.analysis.findings.certainty import difference, mean, real_formats
-from echochamber.analysis.findings.claim import ZHAO, claim
+from echochamber.analysis.findings.claim import ZHAO, register_claim
 from echochamber.analysis.findings.evidence import Evidence, Lacking, step_near
 from echochamber.analysis.headline import percent
 from echochamber.analysis.statistics import paired_test
@@ -15,11 +15,12 @@ EARLY = 0.1
 _NO_ARMS = Lacking("arms: none follows a policy gradient towards correct answers")
 
 
-@claim(
+@register_claim(
     "takeover",
     "One format takes over within the first pass over the RL questions, together with most of the rise of "
     "pass@1.",
     source=ZHAO,
+    order=10,
     needs="policy-gradient arms that go on for more than one pass, evaluated near its end; two seeds",
     null="At the end of the first pass no format that grew holds more than half of the completions, or "
     "pass@1 is "
@@ -67,10 +68,11 @@ def _early_index(t: Trajectory) -> int | Lacking:
     return step_near(t, [step / last if last else 0.0 for step in t.steps], EARLY, "a tenth of its steps")
 
 
-@claim(
+@register_claim(
     "majority-vote",
     "The majority vote over all samples improves.",
     source=ZHAO,
+    order=11,
     needs="policy-gradient arms with two or more samples per problem; two seeds",
     null="maj@k at the last step is that of the base model, in some arm.",
     method="Paired contrast of maj@k, k all samples, last step minus base; every arm must show it.",
@@ -85,10 +87,11 @@ def majority_improves(e: Evidence) -> Statement | Lacking:
     return all_of(parts) if parts else Lacking("arms: none has two or more samples per problem")
 
 
-@claim(
+@register_claim(
     "coverage",
     "pass@k over all samples rises early and declines late.",
     source=ZHAO,
+    order=12,
     needs="policy-gradient arms with two or more samples per problem, evaluated near a tenth of their "
     "steps; two seeds",
     null="pass@k does not rise in the first tenth of training, or does not fall from there to the end, in "

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from echochamber.analysis.contrasts import Statement, all_of, beyond
 from echochamber.analysis.findings.certainty import difference
-from echochamber.analysis.findings.claim import ZHAO, claim
+from echochamber.analysis.findings.claim import ZHAO, register_claim
 from echochamber.analysis.findings.evidence import Evidence, Lacking
 
 
-@claim(
+@register_claim(
     "transfer",
     "RL on one set of questions raises pass@1 on the study's other benchmarks as well.",
     source=ZHAO,
+    order=90,
     needs="paid arms measured on a second benchmark; two seeds",
     null="On some other benchmark pass@1 stays where it was.",
     method="Paired contrast of pass@1, last step minus base; every arm must show it on every benchmark but "

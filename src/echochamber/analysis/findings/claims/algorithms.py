@@ -8,16 +8,17 @@ import numpy as np
 
 from echochamber.analysis.contrasts import Statement, aligned, all_of, beyond, halves, over_seeds
 from echochamber.analysis.findings.certainty import difference
-from echochamber.analysis.findings.claim import ZHAO, claim
+from echochamber.analysis.findings.claim import ZHAO, register_claim
 from echochamber.analysis.findings.evidence import Evidence, Lacking
 from echochamber.analysis.statistics import Array, paired_test
 from echochamber.analysis.trajectories import Counts, Trajectory
 
 
-@claim(
+@register_claim(
     "grpo-less-stable",
     "GRPO is less stable than PPO.",
     source=ZHAO,
+    order=70,
     needs="GRPO and PPO at one size and mixture, evaluated at the same steps, four or more; two seeds",
     null="The largest fall of pass@1 below an earlier evaluation is as deep in PPO as in GRPO.",
     method="The largest fall is located on one half of the problems and measured on the other, both ways "
@@ -61,10 +62,11 @@ def largest_fall(count: Counts) -> float:
     return float(np.mean(found))
 
 
-@claim(
+@register_claim(
     "expert-iteration-lags",
     "Expert Iteration lags behind PPO at the same number of samples, with a milder shift of the formats.",
     source=ZHAO,
+    order=80,
     needs="Expert Iteration and PPO (GRPO where there is no PPO) at one size and mixture, with samples "
     "counted and "
     "budgets that overlap; two seeds",
