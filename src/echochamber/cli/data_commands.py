@@ -62,7 +62,7 @@ def formats(
     """
     from echochamber.cli.terminal import print_rows
     from echochamber.formats import quality
-    from echochamber.study.sampling import labeled_examples
+    from echochamber.study import labeled_examples
 
     groups = {
         "rendered documents": labeled_examples(study, overrides or [], num),
