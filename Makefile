@@ -56,6 +56,7 @@ test: $(VENV)/.installed-dev check smoke
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell src tests docs studies
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 

@@ -19,7 +19,7 @@ from echochamber.evaluation import (
     Cell,
     EvaluationConfig,
     evaluation_steps,
-    summarise,
+    summarize,
     with_cell,
 )
 
@@ -174,7 +174,7 @@ def make_run(
                             table = with_cell(table, cell.on(benchmark))
                             pq.write_table(table, folder / "completions" / f"part-{part:05d}.parquet")
                             part += 1
-                            rows += summarise(table, config)
+                            rows += summarize(table, config)
                     metrics += _pretrain(cell) if arm == "base" else _rl(cell, total_steps, strength)
                     timing += _timing(cell, total_steps)
     study = _study(folder.name, arms, seeds, sizes, mixtures, benchmarks, config, total_steps, endpoints)

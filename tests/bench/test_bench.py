@@ -82,7 +82,7 @@ def test_operators_have_a_kind() -> None:
     assert kind_of("mkldnn::_linear_pointwise") == "matrix products"
     assert kind_of("aten::baddbmm_") == "attention"
     assert kind_of("aten::_softmax") == "softmax, loss and sampling"
-    assert kind_of("aten::_fused_adamw_") == "optimiser and clipping"
+    assert kind_of("aten::_fused_adamw_") == "optimizer and clipping"
     assert kind_of("aten::sin") == "other"
 
 

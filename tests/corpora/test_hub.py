@@ -28,9 +28,9 @@ from echochamber.corpora import (
     plan_mixture,
     refuse_evaluation_files,
     reserve_problems,
-    tokenising,
+    tokenizing,
 )
-from echochamber.corpora.catalogue import Corpus
+from echochamber.corpora.catalog import Corpus
 from echochamber.corpora.stand_in import FILES, write_rows, write_stand_ins
 from echochamber.corpora.tokenizer import train_bpe
 from echochamber.formats import classify
@@ -67,7 +67,7 @@ def test_every_corpus_is_read_from_a_mirror(tmp_path: Path, name: str) -> None:
     late = [e for chunk in source.chunks(seed=0, excluded=frozenset(), start=1) for e in chunk]
     assert late == examples[1000:]
     notes = source.notes()
-    assert notes["revision"] == "unrecorded" and notes["licence"] == card.licence
+    assert notes["revision"] == "unrecorded" and notes["license"] == card.license
     assert len(str(notes[f"sha256 {FILES[name]}"])) == 64
     assert source.estimated_tokens() and next(iter(source.fingerprint())).startswith(
         f"{card.repo}@unrecorded/"
@@ -204,8 +204,8 @@ def test_a_disk_too_small_is_refused_before_any_work(tmp_path: Path, monkeypatch
         )  # fmt: skip
 
 
-def test_tokenising_a_mirror_goes_on_after_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tokenising, "_CHUNKS_PER_SAVE", 1)
+def test_tokenizing_a_mirror_goes_on_after_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokenizing, "_CHUNKS_PER_SAVE", 1)
     monkeypatch.setenv("TOKENIZERS_PARALLELISM", "false")
     sources = {}
     for suffix in ("parquet", "jsonl.zst"):

@@ -28,7 +28,7 @@ from echochamber.corpora import (
     build_mixture,
     plan_mixture,
     shards,
-    tokenising,
+    tokenizing,
     train_tokenizer,
     word_problems,
 )
@@ -198,7 +198,7 @@ def test_one_epoch_reads_every_token_once_and_batches_depend_on_step_and_seed_al
     for step in (steps - 1, 0, 3, steps + 2):
         first = data.batch(step, batch_size=4, sequence_length=32, seed=1)
         assert np.array_equal(first, again.batch(step, batch_size=4, sequence_length=32, seed=1))
-    assert np.array_equal(batches[0][0, -1:], batches[0][1, :1]), "neighbours overlap by one token"
+    assert np.array_equal(batches[0][0, -1:], batches[0][1, :1]), "neighbors overlap by one token"
     other_seed = data.batch(0, batch_size=4, sequence_length=32, seed=2)
     second_epoch = data.batch(steps, batch_size=4, sequence_length=32, seed=1)
     assert not np.array_equal(other_seed, batches[0]) and not np.array_equal(second_epoch, batches[0])
@@ -314,7 +314,7 @@ def test_a_build_killed_at_any_point_ends_with_the_same_bytes(
 ) -> None:
     """Small shards and frequent saves, so that kills fall into every kind of moment."""
     monkeypatch.setattr(shards, "SHARD_TOKENS", 3000)
-    monkeypatch.setattr(tokenising, "_CHUNKS_PER_SAVE", 1)
+    monkeypatch.setattr(tokenizing, "_CHUNKS_PER_SAVE", 1)
     monkeypatch.setattr(word_problems, "CHUNK_DOCUMENTS", 150)
     monkeypatch.setattr(arithmetic, "CHUNK_DOCUMENTS", 150)
     monkeypatch.setenv("TOKENIZERS_PARALLELISM", "false")

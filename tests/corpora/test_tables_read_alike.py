@@ -87,7 +87,7 @@ READ: dict[str, tuple[str, bytes, list[tuple[str, str]]]] = {
     "a line end in a csv field": ("a.csv", b'c,g\n"a\nb, ""c""",7\n\n', [('a\nb, "c"', "7")]),
     "a long whole number": ("a.jsonl", _row(DIGITS), [("\\boxed{7}", DIGITS)]),
     "a very long whole number": ("a.jsonl", _row("1" * 5000), [("\\boxed{7}", "1" * 5000)]),
-    "a number as it is spelt": ("a.jsonl", _row(DECIMAL), [("\\boxed{7}", DECIMAL)]),
+    "a number as it is spelled": ("a.jsonl", _row(DECIMAL), [("\\boxed{7}", DECIMAL)]),
     "a number in an array": ("a.json", b"[" + _row("-7.50") + b"]", [("\\boxed{7}", "-7.50")]),
     "a field that nobody reads": ("a.jsonl", b'{"c": "x", "g": "7", "other": [null, NaN]}\n', [("x", "7")]),
     "text beyond ASCII": ("a.jsonl", '{"c": "\\ud83d\\ude00 é", "g": "7"}'.encode(), [("😀 é", "7")]),

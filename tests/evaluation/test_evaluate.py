@@ -11,7 +11,7 @@ from echochamber.evaluation import (
     EvaluationConfig,
     evaluate,
     evaluate_batches,
-    summarise,
+    summarize,
     with_cell,
     write_completions,
 )
@@ -101,7 +101,7 @@ def test_rows_hold_what_was_written_and_how_it_was_graded(grader: Grader) -> Non
         assert row["logprob"] == pytest.approx(-0.5 * row["num_tokens"])
         assert row["step"] == 4
     assert {row["completion"] for row in rows} == set(TEXTS)
-    sampled = next(row for row in summarise(with_cell(table, CELL), config()) if not row["greedy"])
+    sampled = next(row for row in summarize(with_cell(table, CELL), config()) if not row["greedy"])
     paid = sum(row["reward"] for row in rows if not row["greedy"])
     assert sampled["pass_at"]["1"] == pytest.approx(paid / 15)
 

@@ -13,7 +13,7 @@ from echochamber.evaluation import (
     EvaluationConfig,
     majority_ties,
     read_completions,
-    summarise,
+    summarize,
     with_cell,
     write_completions,
 )
@@ -65,7 +65,7 @@ def table(rows: list[dict[str, object]]) -> pa.Table:
 
 
 def test_row_by_hand() -> None:
-    (found,) = summarise(table(ROWS), EvaluationConfig(benchmarks=("test",), num_samples=2, pass_at=(1, 2)))
+    (found,) = summarize(table(ROWS), EvaluationConfig(benchmarks=("test",), num_samples=2, pass_at=(1, 2)))
     assert set(found) == KEYS
     assert found["num_problems"] == 2
     assert found["num_samples"] == 2
@@ -83,13 +83,13 @@ def test_row_by_hand() -> None:
 
 
 def test_order_of_rows_and_other_columns_do_not_matter() -> None:
-    first = summarise(table(ROWS))
-    assert summarise(table(ROWS[::-1]).select(list(SUMMARY_COLUMNS))) == first
+    first = summarize(table(ROWS))
+    assert summarize(table(ROWS[::-1]).select(list(SUMMARY_COLUMNS))) == first
 
 
 def test_lost_rows_are_noticed() -> None:
     with pytest.raises(EchoError, match="rows were lost or written twice"):
-        summarise(table(ROWS[:3]))
+        summarize(table(ROWS[:3]))
 
 
 def test_parquet_round_trip_is_streamed_and_repeatable(tmp_path: Path) -> None:

@@ -154,7 +154,7 @@ def _wait(child: int, events: list[list[Any]], output: int) -> Outcome:
 
 def serve() -> None:
     """Answer requests from stdin until it closes."""
-    import torch._dynamo  # noqa: F401 - optimisers import it at their first step
+    import torch._dynamo  # noqa: F401 - optimizers import it at their first step
     import workloads  # noqa: F401 - the point of the server: imported once
 
     for line in sys.stdin:

@@ -36,7 +36,7 @@ RENDERED = {
 
 
 @pytest.mark.parametrize("name", RENDERED)
-def test_rendering_is_exact_and_recognised(name: str) -> None:
+def test_rendering_is_exact_and_recognized(name: str) -> None:
     assert get_format(name).render(WORKED) == RENDERED[name]
     assert classify(RENDERED[name]) == name
 

@@ -27,7 +27,7 @@ def test_no_text_made_to_mislead_does() -> None:
     }
 
 
-def test_every_rendering_is_recognised() -> None:
+def test_every_rendering_is_recognized() -> None:
     examples = []
     for left in range(2, 60):
         steps = (
@@ -57,7 +57,7 @@ def data() -> Path:
     return root
 
 
-def test_real_solutions_are_recognised() -> None:
+def test_real_solutions_are_recognized() -> None:
     rows = [json.loads(line) for line in (data() / "gsm8k" / "train.jsonl").open()]
     assert all(classify(row["answer"]) == "gsm8k" for row in rows)
     assert all(classify(row["question"]) == "none" for row in rows)

@@ -261,7 +261,7 @@ def test_slurm_gets_what_the_study_asks_for_and_ready_stages_as_one_array(
 
 
 def test_what_only_a_failed_stage_would_use_is_not_made(study_file: Path, tmp_path: Path) -> None:
-    """Prompts that do not fit the context are found out before anything is tokenised or trained."""
+    """Prompts that do not fit the context are found out before anything is tokenized or trained."""
     lines: list[str] = []
     study = open_study(study_file, ["evaluation.max_new_tokens=90"], tmp_path / "runs")
     with (
@@ -269,7 +269,7 @@ def test_what_only_a_failed_stage_would_use_is_not_made(study_file: Path, tmp_pa
         pytest.raises(InputError, match=r"exceeds the model's context of 96.*stages that need it were not"),
     ):
         run_study(study)
-    assert not any("tokenise" in line or "pretrain" in line for line in lines)
+    assert not any("tokenize" in line or "pretrain" in line for line in lines)
     assert not list(tmp_path.iterdir())
 
 

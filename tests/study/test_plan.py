@@ -20,7 +20,7 @@ def test_plan_is_in_an_order_in_which_inputs_exist(tiny_file: Path) -> None:
 
 def test_seeds_share_the_data(tiny_file: Path) -> None:
     found = titles(tiny_file, "seed=[3, 4]")
-    assert found.count("tokenise the mixture even") == 1
+    assert found.count("tokenize the mixture even") == 1
     assert [t for t in found if t.startswith("pretrain")] == [
         "pretrain pico on even, seed 3", "pretrain pico on even, seed 4",
     ]  # fmt: skip

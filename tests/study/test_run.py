@@ -98,7 +98,7 @@ def test_status_shows_done_waiting_and_unused(finished: Study, tiny_file: Path) 
     assert {row["state"] for row in status_rows(finished)} == {"done"}
     changed = open_study(tiny_file, ["pretrain.optimizer.learning_rate=1e-3"], finished.folder.parent)
     rows = {row["stage"]: row for row in status_rows(changed)}
-    assert rows["draw the problem sets"]["state"] == rows["tokenise the mixture even"]["state"] == "done"
+    assert rows["draw the problem sets"]["state"] == rows["tokenize the mixture even"]["state"] == "done"
     assert rows["pretrain pico on even, seed 3"]["state"] == "waiting"
     older = rows["older version of 'pretrain pico on even, seed 3'"]
     assert older["state"] == "unused"

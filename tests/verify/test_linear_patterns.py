@@ -39,7 +39,7 @@ COMMON = (
     "<llm-code>", "words, and more words; ", "dollars in total every single day at the farmers' market ",
 )  # fmt: skip
 REPEATS = (constants.MAX_REPEAT, constants.MIN_REPEAT, constants.POSSESSIVE_REPEAT)
-FAVOURED = (" ", "a", "0", "-", "")
+FAVORED = (" ", "a", "0", "-", "")
 
 
 @dataclass(frozen=True)
@@ -134,11 +134,11 @@ def inline_patterns() -> list[Found]:
 ALL = [*module_patterns(), *inline_patterns()]
 
 
-def member(items: Any, favoured: str) -> str:
-    """A character of a class, the favoured one if it belongs to it."""
+def member(items: Any, favored: str) -> str:
+    """A character of a class, the favored one if it belongs to it."""
     compiled = parser.SubPattern(parser.State(), [(constants.IN, items)])
     matches = compiler.compile(compiled).match
-    for sign in (favoured, *" a0A-_.,:;=+*/()[]{}<>\\\"'$%#|~^!?&@`\n\tézЖ½√²×\u200f"):
+    for sign in (favored, *" a0A-_.,:;=+*/()[]{}<>\\\"'$%#|~^!?&@`\n\tézЖ½√²×\u200f"):
         if sign and matches(sign):
             return sign
     return chr(next((value for op, value in items if op is constants.LITERAL), 97))
@@ -174,50 +174,50 @@ class Enough(Exception):
     """The pumped repetition is written: the text may end here."""
 
 
-def written(tree: Any, pumped: int, times: int, favoured: str, *, cut: bool = False) -> str:
+def written(tree: Any, pumped: int, times: int, favored: str, *, cut: bool = False) -> str:
     """A text near to what the tree matches, with one repetition many times; `cut` ends it there."""
     parts: list[str] = []
     with contextlib.suppress(Enough):
-        write(tree, pumped, times, favoured, cut, parts)
+        write(tree, pumped, times, favored, cut, parts)
     return "".join(parts)
 
 
-def write(tree: Any, pumped: int, times: int, favoured: str, cut: bool, parts: list[str]) -> None:
+def write(tree: Any, pumped: int, times: int, favored: str, cut: bool, parts: list[str]) -> None:
     for op, value in tree:
         if op is constants.LITERAL:
             parts.append(chr(value))
         elif op in (constants.NOT_LITERAL, constants.ANY):
-            parts.append(favoured or "a")
+            parts.append(favored or "a")
         elif op is constants.IN:
-            parts.append(member(value, favoured))
+            parts.append(member(value, favored))
         elif op is constants.BRANCH:
             options = [option for option in value[1] if contains(option, pumped)] or value[1]
-            write(options[0], pumped, times, favoured, cut, parts)
+            write(options[0], pumped, times, favored, cut, parts)
         elif op in REPEATS and id(value) == pumped:
-            one = written(value[2], 0, 1, favoured)
+            one = written(value[2], 0, 1, favored)
             parts.append(one * (times // max(1, len(one))))
             if cut:
                 raise Enough
         elif op in REPEATS:
             for _ in range(max(1, int(value[0]))):
-                write(value[2], pumped, times, favoured, cut, parts)
+                write(value[2], pumped, times, favored, cut, parts)
         elif op is not constants.ASSERT:
             for child in children(op, value):
-                write(child, pumped, times, favoured, cut, parts)
+                write(child, pumped, times, favored, cut, parts)
 
 
 def near_misses(pattern: re.Pattern[str]) -> Iterator[Callable[[int], str]]:
     """Texts by their length: what the pattern almost matches, and runs of common signs."""
     tree = parser.parse(pattern.pattern, pattern.flags)
     pumps = [id(value) for _, value in repetitions(tree)]
-    for favoured in FAVOURED:
+    for favored in FAVORED:
         for pumped in pumps:
             for tail, cut in itertools.product(TAILS, (False, True)):
-                text = functools.partial(written, tree, pumped, favoured=favoured, cut=cut)
+                text = functools.partial(written, tree, pumped, favored=favored, cut=cut)
                 yield lambda n, text=text, tail=tail: text(n) + tail  # type: ignore[misc]
         # The whole many times, and each of its beginnings: an end that never comes is searched from each.
-        begun = [written(tree, pumped, 3, favoured, cut=True) for pumped in pumps]
-        for piece in {written(tree, 0, 1, favoured), *begun} - {""}:
+        begun = [written(tree, pumped, 3, favored, cut=True) for pumped in pumps]
+        for piece in {written(tree, 0, 1, favored), *begun} - {""}:
             yield lambda n, piece=piece: (piece * (n // len(piece) + 1))[:n] + "\x00"  # type: ignore[misc]
     for sign in COMMON:
         yield lambda n, s=sign: s * (n // len(s)) + "\x00"  # type: ignore[misc]

@@ -44,7 +44,7 @@ def _t_table() -> tuple[Array, Array]:
 
 
 def incomplete_beta(a: npt.ArrayLike, b: npt.ArrayLike, x: npt.ArrayLike) -> Array:
-    """Regularised incomplete beta function I_x(a, b), by its continued fraction (DLMF 8.17.22)."""
+    """Regularized incomplete beta function I_x(a, b), by its continued fraction (DLMF 8.17.22)."""
     a, b, x = np.broadcast_arrays(*(np.asarray(value, float) for value in (a, b, x)))
     mirrored = x > (a + 1.0) / (a + b + 2.0)
     p, q, y = np.where(mirrored, b, a), np.where(mirrored, a, b), np.where(mirrored, 1.0 - x, x)

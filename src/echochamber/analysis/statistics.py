@@ -203,10 +203,10 @@ def ratio_bands(measured: Ratio, *, crossed: bool) -> Bands:
     n = np.where(known, samples, np.maximum(_problems(measured, crossed), 1.0))
     t = t_quantile(np.where(known, found.degrees_of_freedom, np.inf))
     shrunk = 1.0 + t**2 / n
-    centre = (p + t**2 / (2.0 * n)) / shrunk
+    center = (p + t**2 / (2.0 * n)) / shrunk
     half = t / shrunk * np.sqrt(np.maximum(p * (1.0 - p), 0.0) / n + (t / (2.0 * n)) ** 2)
     # The estimate is inside by algebra, but not always by floating point.
-    low, high = np.minimum(centre - half, p), np.maximum(centre + half, p)
+    low, high = np.minimum(center - half, p), np.maximum(center + half, p)
     return Bands(p, np.clip(low, 0.0, 1.0), np.clip(high, 0.0, 1.0))
 
 

@@ -140,7 +140,7 @@ def _column(path: Path, before: int, name: str, column: Any) -> list[Any]:
     import pyarrow as pa
 
     if pa.types.is_floating(column.type):
-        # numpy knows how few digits tell a float32 or float16 from its neighbours; Python only knows float64.
+        # numpy knows how few digits tell a float32 or float16 from its neighbors; Python only knows float64.
         numbers = column.to_numpy(zero_copy_only=False)
         return [
             None if not valid else Numeral(str(number)) if math.isfinite(number) else float(number)

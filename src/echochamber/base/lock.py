@@ -67,7 +67,7 @@ class RunLock:
     """Exclusive use of a folder, as a context manager around a file that names the holder.
 
     The kernel holds the lock for as long as the process lives, so one that was killed leaves a stale
-    file and nothing else: the next process recognises it by taking the lock. A forked child does not
+    file and nothing else: the next process recognizes it by taking the lock. A forked child does not
     inherit it. Where the file system has no record locks (some cluster file systems), the process id,
     its start time and the host in the file decide.
 

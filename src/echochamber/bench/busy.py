@@ -17,7 +17,7 @@ from echochamber.bench.measure import Settings, comparison, describe_machine, ta
 SIZE = "pico"
 # Processes that compute beside the run, and the share of its idle speed that a run must then keep.
 # Fair shares of two cores would be 67 and 40 %.
-NEIGHBOURS = {0: None, 1: 0.5, 3: 0.25}
+NEIGHBORS = {0: None, 1: 0.5, 3: 0.25}
 IDLE_LOSS = 0.95
 # Trained before the clock starts: whoever watches the machine has seen by then what it is like.
 SETTLE_SECONDS = 2.5
@@ -77,7 +77,7 @@ def serve(giving_way: bool) -> None:
 
 
 @contextmanager
-def _neighbours(count: int) -> Iterator[None]:
+def _neighbors(count: int) -> Iterator[None]:
     processes = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
     try:
         time.sleep(0.2 if processes else 0.0)
@@ -95,13 +95,13 @@ def bench_busy(settings: Settings) -> dict[str, Any]:
     threads wait for each other.
     """
     settle, seconds = (0.1, 0.1) if settings.quick else (SETTLE_SECONDS, SECONDS)
-    times: dict[int, tuple[list[float], list[float]]] = {count: ([], []) for count in NEIGHBOURS}
+    times: dict[int, tuple[list[float], list[float]]] = {count: ([], []) for count in NEIGHBORS}
     trainers = _TrainingProcess(giving_way=True), _TrainingProcess(giving_way=False)
     try:
         with settings.show("busy machine", settings.repeats) as bar:
             for repeat in range(settings.repeats):
                 for count, sides in times.items():
-                    with _neighbours(count):
+                    with _neighbors(count):
                         for trainer, side in zip(trainers, sides, strict=True):
                             trainer.seconds_per_step(settle)
                             side.append(trainer.seconds_per_step(seconds))
@@ -113,7 +113,7 @@ def bench_busy(settings: Settings) -> dict[str, Any]:
     idle = statistics.median(times[0][1])  # with OpenMP's own waiting, which is at its best there
     for count, (ours, theirs) in times.items():
         row = comparison(ours, theirs, peer="OpenMP's own waiting", version=torch.__version__)
-        wanted = NEIGHBOURS[count]
+        wanted = NEIGHBORS[count]
         if wanted is None:
             promised = target(row["ratio"], "of the speed of OpenMP's own waiting", at_least=IDLE_LOSS)
         else:

@@ -8,7 +8,7 @@ from typing import Any
 
 from echochamber.bench.measure import Row
 
-COLOURS = ("#4477aa", "#66ccee", "#228833", "#ccbb44", "#ee6677", "#aa3377", "#bbbbbb", "#dddddd")
+COLORS = ("#4477aa", "#66ccee", "#228833", "#ccbb44", "#ee6677", "#aa3377", "#bbbbbb", "#dddddd")
 
 
 def _figure(width: float, height: float, panels: int) -> tuple[Any, Any]:
@@ -34,9 +34,9 @@ def draw_profile(rows: Sequence[Row], kinds: Sequence[str], path: Path) -> None:
     panel = axes[0, 0]
     for y, row in enumerate(reversed(rows)):
         left = 0.0
-        for kind, colour in zip(kinds, COLOURS, strict=True):
+        for kind, color in zip(kinds, COLORS, strict=True):
             share = row["parts"].get(kind, 0.0)
-            panel.barh(y, share, left=left, color=colour, label=kind if y == 0 else None, height=0.7)
+            panel.barh(y, share, left=left, color=color, label=kind if y == 0 else None, height=0.7)
             left += share
         floor = row["floor_fraction"]
         panel.plot([floor, floor], [y - 0.42, y + 0.42], color="black", linewidth=2)
@@ -60,11 +60,11 @@ def draw_scaling(rows: Sequence[Row], path: Path) -> None:
         numeric = all(isinstance(row["x"], int) for row in chosen)
         xs = [row["x"] if numeric else row["parameters"] for row in chosen]
         seconds = [row["ours"]["median_seconds"] for row in chosen]
-        panel.loglog(xs, seconds, "o-", color=COLOURS[0], label="seconds")
+        panel.loglog(xs, seconds, "o-", color=COLORS[0], label="seconds")
         proportional = [seconds[-1] * x / xs[-1] for x in xs]
         panel.loglog(xs, proportional, ":", color="#888888", label="proportional")
         if "peak_mib" in chosen[0]:
-            panel.loglog(xs, [row["peak_mib"] for row in chosen], "s-", color=COLOURS[4], label="peak MiB")
+            panel.loglog(xs, [row["peak_mib"] for row in chosen], "s-", color=COLORS[4], label="peak MiB")
         panel.set_xlabel(name if numeric else "parameters of the model")
         panel.minorticks_off()
         labels = [str(row["x"]) for row in chosen]

@@ -48,7 +48,7 @@ SHAPES = {
 
 
 def bench_pretrain(settings: Settings) -> dict[str, Any]:
-    """Seconds per optimiser step (forward, backward, clipping, AdamW) on the same batch and weights.
+    """Seconds per optimizer step (forward, backward, clipping, AdamW) on the same batch and weights.
 
     The floor is the arithmetic of the matrix products, the embedding's look-up not counted and causal
     attention counted for the positions it can see, at the measured rate of a matrix product.
@@ -103,7 +103,7 @@ def _compare(size: str, settings: Settings) -> dict[str, Any]:
 
 
 def step_flops(config: ModelConfig, batch: int, length: int) -> float:
-    """Arithmetic of one optimiser step's matrix products and attention."""
+    """Arithmetic of one optimizer step's matrix products and attention."""
     products = 6.0 * product_parameters(config) * batch * length
     # Forward: scores and weighted sum; backward: twice that.
     attention = 3 * 4.0 * config.num_layers * config.d_model * batch * length * (length + 1) / 2
@@ -111,7 +111,7 @@ def step_flops(config: ModelConfig, batch: int, length: int) -> float:
 
 
 def training_steps(model: Transformer, tokens: torch.Tensor, steps: int, machine: Machine) -> Any:
-    """Work of so many optimiser steps on the same tokens; called with the number of the repetition."""
+    """Work of so many optimizer steps on the same tokens; called with the number of the repetition."""
     config = OptimizerConfig(learning_rate=1e-4)
     optimizer = make_optimizer(model, config)
 
@@ -133,7 +133,7 @@ def training_steps(model: Transformer, tokens: torch.Tensor, steps: int, machine
 def pretraining_step(
     size: str, batch: int, length: int, machine: Machine
 ) -> tuple[Transformer, Callable[[int], object]]:
-    """A model of that size and one optimiser step of it on random tokens."""
+    """A model of that size and one optimizer step of it on random tokens."""
     config = size_config(size, vocab_size=vocabulary_of(size), context_length=length)
     model = build(config, seed=0).to(machine.device)
     tokens = torch.randint(

@@ -23,7 +23,7 @@ KINDS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("matrix products", ("::mm", "addmm", "linear_pointwise", "::linear", "mkldnn")),
     ("softmax, loss and sampling", ("softmax", "logsumexp", "::exp", "::log", "amax", "cumsum", "scatter",
                                     "searchsorted", "gather", "LinearCrossEntropy", "Logprobs")),
-    ("optimiser and clipping", ("adam", "vector_norm", "Optimizer", "foreach")),
+    ("optimizer and clipping", ("adam", "vector_norm", "Optimizer", "foreach")),
     ("norm and activation", ("layer_norm", "silu", "SwiGLU")),
     ("moving data", ("index", "copy", "::cat", "clone", "fill", "zero", "empty", "select", "slice", "view",
                      "as_strided", "transpose", "reshape", "contiguous", "unbind", "chunk")),

@@ -31,7 +31,7 @@ class SimulatedDesign:
     """How one share or accuracy comes about.
 
     Attributes:
-        centre: mean of the problems' logits.
+        center: mean of the problems' logits.
         ease: standard deviation of the problems' logits.
         model: standard deviation of what a problem is to one training.
         arm: standard deviation of what a problem is to one arm, in all its trainings.
@@ -40,7 +40,7 @@ class SimulatedDesign:
         num_problems, num_samples: of the measurement.
     """
 
-    centre: float = 1.5
+    center: float = 1.5
     ease: float = 1.5
     model: float = 0.7
     arm: float = 0.35
@@ -52,13 +52,13 @@ class SimulatedDesign:
     @property
     def truth(self) -> float:
         """The share, expected over trainings and problems."""
-        return _mean_share(self.centre, math.hypot(self.ease, self.model, self.arm, self.base, self.run))
+        return _mean_share(self.center, math.hypot(self.ease, self.model, self.arm, self.base, self.run))
 
     @property
     def spread_of_runs(self) -> float:
         """Standard deviation over trainings of the share of all problems."""
         deviation = math.hypot(self.ease, self.model, self.arm, self.base)
-        shares = np.array([_mean_share(self.centre + self.run * z, deviation) for z in _Z[::8]])
+        shares = np.array([_mean_share(self.center + self.run * z, deviation) for z in _Z[::8]])
         weight = _WEIGHT[::8] / _WEIGHT[::8].sum()
         return math.sqrt(max(float(weight @ shares**2 - (weight @ shares) ** 2), 0.0))
 
@@ -76,7 +76,7 @@ class SimulatedDesign:
     ) -> list[Measurement]:
         """The chances behind the shares of `arms`."""
         shape = (self.num_problems, repetitions)
-        ease = rng.normal(self.centre, self.ease, shape)
+        ease = rng.normal(self.center, self.ease, shape)
         own = [ease + rng.normal(0.0, self.arm, shape) for _ in range(num_arms)]
         found: list[Measurement] = [[] for _ in range(num_arms)]
         for _ in range(num_seeds):
@@ -91,19 +91,19 @@ def design_with(share: float, run_points: float = 0.0, **deviations: Any) -> Sim
     low, high = 0.0, 8.0 if run_points else 0.0
     design = replace(SimulatedDesign(), **deviations)
     for _ in range(30):
-        design = _centred(replace(design, run=(low + high) / 2.0), share)
+        design = _centered(replace(design, run=(low + high) / 2.0), share)
         low, high = (design.run, high) if 100.0 * design.spread_of_runs < run_points else (low, design.run)
     return design
 
 
-def _centred(design: SimulatedDesign, share: float) -> SimulatedDesign:
-    """The same design with another centre, at which the share is as wanted."""
+def _centered(design: SimulatedDesign, share: float) -> SimulatedDesign:
+    """The same design with another center, at which the share is as wanted."""
     low, high = -20.0, 20.0
     for _ in range(40):
         middle = (low + high) / 2.0
-        below = replace(design, centre=middle).truth < share
+        below = replace(design, center=middle).truth < share
         low, high = (middle, high) if below else (low, middle)
-    return replace(design, centre=(low + high) / 2.0)
+    return replace(design, center=(low + high) / 2.0)
 
 
 def bimodal(
@@ -139,9 +139,9 @@ def logistic(x: Array) -> Array:
     return result
 
 
-def _mean_share(centre: float, deviation: float) -> float:
+def _mean_share(center: float, deviation: float) -> float:
     """Expectation of the logistic function of a normal variable."""
-    return float(_WEIGHT @ logistic(centre + _Z * deviation))
+    return float(_WEIGHT @ logistic(center + _Z * deviation))
 
 
 def _logit(p: float) -> float:

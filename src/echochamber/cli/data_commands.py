@@ -73,7 +73,7 @@ def formats(
         rows = [
             {"expected": expected, **given} for expected, given in found.counts.items() if any(given.values())
         ]
-        print_rows(rows, title=f"{title}: {found.correct} of {found.total} recognised")
+        print_rows(rows, title=f"{title}: {found.correct} of {found.total} recognized")
         for expected, given, text in found.mistakes:
             say(f"expected {expected}, found {given}: {text[:200]!r}")
 

@@ -1,6 +1,6 @@
 from .arithmetic import ArithmeticSource
 from .build import build_mixture
-from .catalogue import BENCHMARKS, CORPORA
+from .catalog import BENCHMARKS, CORPORA
 from .copies import refuse_evaluation_files
 from .gsm8k_corpus import Conversion, Gsm8kSource, Gsm8kTask, conversion_report
 from .hub import HubSource, HubTask

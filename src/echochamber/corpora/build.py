@@ -24,8 +24,8 @@ from echochamber.corpora.mixtures import ControlledMixture, Mixture, Quota, chec
 from echochamber.corpora.overlap import LEAKED_SHARE, OverlapIndex
 from echochamber.corpora.shards import LAYOUT_VERSION, MANIFEST, describe_shards, read_manifest, token_dtype
 from echochamber.corpora.sources import BaseSource
-from echochamber.corpora.tokenising import SourceBuilder
 from echochamber.corpora.tokenizer import Tokenizer, source_seed
+from echochamber.corpora.tokenizing import SourceBuilder
 
 Show = Callable[[str, int], AbstractContextManager[Progress]]
 
@@ -45,7 +45,7 @@ def build_mixture(
     max_leaked_share: float = LEAKED_SHARE,
     show: Show = progress,
 ) -> dict[str, Any]:
-    """Tokenise a mixture into shards under `folder`; the manifest is written last.
+    """Tokenize a mixture into shards under `folder`; the manifest is written last.
 
     A folder left by a kill is continued, and ends with the same bytes as an
     undisturbed build. A finished one is returned as it is.
@@ -125,7 +125,7 @@ def _run(
     known = [quota.amount for quota in quotas.values() if quota.amount is not None and quota.unit == "tokens"]
     guesses = [builder.source.estimated_tokens() or 0 for builder in builders.values()]
     total = sum(known) if len(known) == len(quotas) else max(1, sum(guesses))
-    with show("tokenise", total) as bar:
+    with show("tokenize", total) as bar:
         for name, builder in builders.items():
             before = sum(b.state.written.tokens for other, b in builders.items() if other != name)
 

@@ -13,7 +13,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from echochamber.base import InputError, Row, did_you_mean, read_files
-from echochamber.corpora.catalogue import BENCHMARKS, CORPORA, Benchmark, Corpus
+from echochamber.corpora.catalog import BENCHMARKS, CORPORA, Benchmark, Corpus
 from echochamber.corpora.hub_repo import MIRROR_VARIABLE, HubRepo, check_content, open_repo
 from echochamber.corpora.local_files import FILE_CHUNK_ROWS, ProblemFields, RowTask, document_of
 from echochamber.corpora.sources import BaseSource, Example, register_source
@@ -82,12 +82,12 @@ def _known(name: str, table: Mapping[str, object], kind: str) -> None:
 
 @register_source
 class HubSource(BaseSource):
-    """A corpus of the hub: one of the catalogue, or any repository with its files and fields.
+    """A corpus of the hub: one of the catalog, or any repository with its files and fields.
 
     Attributes:
-        corpus: name in the catalogue; the fields below override its entries.
+        corpus: name in the catalog; the fields below override its entries.
         repo: `owner/name` of a dataset.
-        revision: commit to read; the catalogue's, or the newest one, which is then pinned.
+        revision: commit to read; the catalog's, or the newest one, which is then pinned.
         files: patterns of file names; the first that matches any counts.
         question: field of the question; an empty string for raw text.
         solution: field of the solution or of the raw text.
@@ -115,7 +115,7 @@ class HubSource(BaseSource):
 
     @property
     def card(self) -> Corpus:
-        """The catalogue's entry with this config's changes."""
+        """The catalog's entry with this config's changes."""
         base = CORPORA[self.corpus] if self.corpus is not None else None
         question = self.question if self.question is not None else (base.question if base else None)
         return Corpus(
@@ -124,7 +124,7 @@ class HubSource(BaseSource):
             question=question or None,
             solution=self.solution or (base.solution if base else ""),
             format=self.format or (base.format if base else None),
-            licence=base.licence if base else "",
+            license=base.license if base else "",
             tokens=base.tokens if base else 0,
             revision=self.revision or (base.revision if base and self.repo in (None, base.repo) else None),
         )
@@ -162,7 +162,7 @@ class HubSource(BaseSource):
 
     def notes(self) -> dict[str, int | str]:
         """See `BaseSource.notes`."""
-        return {**_described(self._open(), self.card.files), "licence": self.card.licence}
+        return {**_described(self._open(), self.card.files), "license": self.card.license}
 
     @property
     def is_local(self) -> bool:
@@ -170,7 +170,7 @@ class HubSource(BaseSource):
         return self.mirror is not None or bool(os.environ.get(MIRROR_VARIABLE))
 
     def estimated_tokens(self) -> int | None:
-        """See `BaseSource.estimated_tokens`: the catalogue's figure, or by the size of the mirrored files.
+        """See `BaseSource.estimated_tokens`: the catalog's figure, or by the size of the mirrored files.
 
         Never asks the hub: a plan is made without a connection.
         """
@@ -190,10 +190,10 @@ def _inflation(name: str) -> float:
 
 @register_task
 class HubTask(RowTask):
-    """Problems from the hub: one of the catalogue's benchmarks, or any repository.
+    """Problems from the hub: one of the catalog's benchmarks, or any repository.
 
     Attributes:
-        problems: name in the catalogue; the fields below override its entries.
+        problems: name in the catalog; the fields below override its entries.
         repo, revision, files, mirror: as for a source.
         question, answer, answer_pattern, rules, level, family: as for a file.
     """
@@ -221,7 +221,7 @@ class HubTask(RowTask):
 
     @property
     def card(self) -> Benchmark:
-        """The catalogue's entry with this config's changes."""
+        """The catalog's entry with this config's changes."""
         base = BENCHMARKS[self.problems] if self.problems is not None else None
         return Benchmark(
             repo=self.repo or (base.repo if base else ""),
@@ -230,7 +230,7 @@ class HubTask(RowTask):
             answer=self.answer or (base.answer if base else ""),
             answer_pattern=self.answer_pattern or (base.answer_pattern if base else None),
             rules=self.rules or (base.rules if base else "gsm8k"),
-            licence=base.licence if base else "",
+            license=base.license if base else "",
             level=self.level or (base.level if base else None),
             family=self.family or (base.family if base else None),
             revision=self.revision or (base.revision if base else None),

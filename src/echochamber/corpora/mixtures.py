@@ -162,7 +162,7 @@ class PlannedSource:
     """What a mixture takes from one source.
 
     Attributes:
-        tokens: training tokens; None where only tokenising can tell.
+        tokens: training tokens; None where only tokenizing can tell.
         share: of the mixture's tokens; None likewise.
         passes: times the source is read, estimated for a controlled quota; None where nothing tells.
         estimated: whether the tokens are an estimate.
@@ -191,7 +191,7 @@ class MixturePlan:
 
     @property
     def tokens(self) -> int | None:
-        """Training tokens in total; None where only tokenising can tell."""
+        """Training tokens in total; None where only tokenizing can tell."""
         counts = [source.tokens for source in self.sources]
         known = [count for count in counts if count is not None]
         return sum(known) if len(known) == len(counts) else None

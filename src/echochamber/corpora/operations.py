@@ -188,7 +188,7 @@ def evaluate(operations: Sequence[Operation]) -> dict[str, int] | None:
 
 
 def structure_of(operations: Sequence[Operation]) -> str:
-    """The tree with its numbers, fully parenthesised: identity of a problem whatever its story.
+    """The tree with its numbers, fully parenthesized: identity of a problem whatever its story.
 
     >>> structure_of([Operation("a", "+", 12, 5), Operation("b", "-", "a", 3)])
     '((5+12)-3)'

@@ -15,7 +15,7 @@ from echochamber.corpora.identity import NOTHING_RESERVED, Reserved, text_key
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One training document before tokenisation.
+    """One training document before tokenization.
 
     Attributes:
         key: identity of the question, or of the raw text: its structure where a generator made it up,

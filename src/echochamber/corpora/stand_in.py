@@ -16,7 +16,7 @@ from pathlib import Path
 
 from echochamber.base import InputError, Problem, explained_write, publish_folder, write_file
 from echochamber.corpora.arithmetic import ArithmeticSource
-from echochamber.corpora.catalogue import BENCHMARKS, CORPORA
+from echochamber.corpora.catalog import BENCHMARKS, CORPORA
 from echochamber.corpora.identity import Reserved
 from echochamber.corpora.sources import BaseSource, Example, open_source
 from echochamber.corpora.tasks import reserve_problems
@@ -72,7 +72,7 @@ def write_rows(path: Path, rows: Sequence[Mapping[str, object]]) -> Path:
 
 
 def write_stand_ins(folder: Path, *, documents: int = 2000, problems: int = 100, seed: int = 0) -> list[Path]:
-    """Write every corpus and benchmark of the catalogue below `folder`, in the layout of a local mirror.
+    """Write every corpus and benchmark of the catalog below `folder`, in the layout of a local mirror.
 
     Args:
         documents: of each corpus.

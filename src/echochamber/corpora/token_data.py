@@ -105,7 +105,7 @@ class TokenData:
         return steps
 
     def batch(self, step: int, *, batch_size: int, sequence_length: int, seed: int) -> NDArray[np.int64]:
-        """Tokens (batch_size, sequence_length + 1) of one step; neighbours overlap by one token.
+        """Tokens (batch_size, sequence_length + 1) of one step; neighbors overlap by one token.
 
         Steps beyond one epoch go on with the next epoch's order.
         """

@@ -3,7 +3,7 @@
 Digits stand alone, the blank line is one token, and by default words are not
 split apart first: a template that always reads the same becomes few tokens,
 which is what lets a small model learn from few of them. Prompt and solution
-are always tokenised separately and questions right-stripped, whatever the
+are always tokenized separately and questions right-stripped, whatever the
 tokenizer: a prompt that ends inside a merged token ruins sampling.
 """
 
@@ -129,7 +129,7 @@ class Tokenizer:
         return int(self._bpe.get_vocab_size(with_added_tokens=True))
 
     def fingerprint(self) -> str:
-        """Digest of everything that decides how text is tokenised."""
+        """Digest of everything that decides how text is tokenized."""
         return digest({"bpe": json.loads(self._bpe.to_str()), "vocab_size": self.vocab_size, "eos": self.eos})
 
     def save(self, folder: Path) -> None:

@@ -10,7 +10,7 @@ from .records import (
     with_cell,
     write_completions,
 )
-from .summary import majority_ties, summarise
+from .summary import majority_ties, summarize
 from .teacher_forced import FormatProbability, format_probabilities
 
 __all__ = [
@@ -33,7 +33,7 @@ __all__ = [
     "majority_ties",
     "pass_at_k",
     "read_completions",
-    "summarise",
+    "summarize",
     "with_cell",
     "write_completions",
 ]

@@ -57,7 +57,7 @@ SUMMARY_COLUMNS = (
     *CELL_SCHEMA.names, "step", "problem_id", "sample", "greedy", "temperature",
     "format", "outcome", "answer", "reward", "num_tokens",
 )  # fmt: skip
-"""What `summarise` reads; the texts, most of the bytes, are not among them."""
+"""What `summarize` reads; the texts, most of the bytes, are not among them."""
 
 
 def with_cell(table: pa.Table, cell: Cell) -> pa.Table:

@@ -29,7 +29,7 @@ class _Samples:
     num_tokens: int = 0
 
 
-def summarise(table: pa.Table, config: EvaluationConfig | None = None) -> list[dict[str, Any]]:
+def summarize(table: pa.Table, config: EvaluationConfig | None = None) -> list[dict[str, Any]]:
     """One row per cell, step and protocol, in order of first appearance.
 
     `pass_at` and `maj_at` are means over problems; `share` and `accuracy` are
@@ -49,7 +49,7 @@ def summarise(table: pa.Table, config: EvaluationConfig | None = None) -> list[d
 
 
 def majority_ties(table: pa.Table, k: int) -> list[dict[str, Any]]:
-    """How often a vote of k samples ends in a tie, by the groups of `summarise` with at least k samples."""
+    """How often a vote of k samples ends in a tie, by the groups of `summarize` with at least k samples."""
     rows = []
     for key, problems in group_samples(table):
         if all(len(samples.answers) >= k for samples in problems.values()):

@@ -1,4 +1,4 @@
-"""How well the labels are recognised: a confusion matrix, and texts made to mislead."""
+"""How well the labels are recognized: a confusion matrix, and texts made to mislead."""
 
 from __future__ import annotations
 

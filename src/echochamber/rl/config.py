@@ -330,7 +330,7 @@ class PolicyGradientConfig(RewardConfig):
 
     @property
     def updates_per_step(self) -> int:
-        """Optimiser steps on each rollout."""
+        """Optimizer steps on each rollout."""
         size = self.prompts_per_update or self.prompts_per_step
         return self.epochs * (self.prompts_per_step // size)
 

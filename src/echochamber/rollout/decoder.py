@@ -280,5 +280,5 @@ class Decoder:
 
 
 def _pairs(x: Tensor) -> Tensor:
-    """The last axis as complex numbers of its neighbouring entries; a view."""
+    """The last axis as complex numbers of its neighboring entries; a view."""
     return torch.view_as_complex(x.view(*x.shape[:-1], x.shape[-1] // 2, 2))

@@ -190,7 +190,7 @@ def estimate(study: Study) -> Estimate:
 
 
 def _pretrain_tokens(config: StudyConfig, mixture_tokens: int | None) -> float | None:
-    """Tokens that one pretraining run reads; None where only tokenising can tell."""
+    """Tokens that one pretraining run reads; None where only tokenizing can tell."""
     _, pretrain = config.trained
     if pretrain.steps is not None:
         return float(pretrain.steps * pretrain.batch_size * pretrain.sequence_length)

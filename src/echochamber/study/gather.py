@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from echochamber.base import explained_write, publish_folder, read_json, write_file, write_json
-from echochamber.evaluation import SCHEMA, Cell, EvaluationConfig, summarise, with_cell
+from echochamber.evaluation import SCHEMA, Cell, EvaluationConfig, summarize, with_cell
 from echochamber.study.plan import Plan
 from echochamber.study.stages import PROBABILITIES, TABLES, measured_paths
 from echochamber.study.store import Stage, Store, read_seconds
@@ -43,7 +43,7 @@ def gather(
             with explained_write(temporary):
                 pq.write_table(table, temporary / f"part-{part:05d}.parquet", compression="zstd")
             part += 1
-            rows += summarise(table, evaluation)
+            rows += summarize(table, evaluation)
         kind = "pretrain" if item.stage.kind == "pretrain" else "rl"
         metrics += _lines(source / "metrics.jsonl", kind, item.cell)
         timing += _lines(source / "timing.jsonl", kind, item.cell)

@@ -222,12 +222,12 @@ class _Builder:
         )
 
     def mixture(self, name: str, tokenizer: Stage) -> Stage:
-        """The stage that tokenises one mixture."""
+        """The stage that tokenizes one mixture."""
         config = self.study.mixtures[name]
         sources = {source: self.study.sources[source] for source in config.source_names}
         return self.stage(
             "mixture",
-            f"tokenise the mixture {name}",
+            f"tokenize the mixture {name}",
             {
                 "mixture": _plain(config),
                 "sources": {source: _plain(value) for source, value in sources.items()},

@@ -169,7 +169,7 @@ def run_check(context: StageContext) -> None:
 
 
 def run_mixture(context: StageContext) -> None:
-    """Tokenise the mixture into shards."""
+    """Tokenize the mixture into shards."""
     corpora.build_mixture(
         TypeAdapter(corpora.MixtureConfig).validate_python(context.config["mixture"]),
         _sources(context.config["sources"]),

@@ -207,7 +207,7 @@ def evaluate_model(
     if out is not None:
         batches = (batch for table in tables for batch in table.to_batches())
         evaluation.write_completions(out, batches, evaluation.RECORD_SCHEMA)
-    return [row for table in tables for row in evaluation.summarise(table, config)]
+    return [row for table in tables for row in evaluation.summarize(table, config)]
 
 
 def sample_completions(

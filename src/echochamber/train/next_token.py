@@ -1,4 +1,4 @@
-"""What pretraining minimises, and its measurement on documents that no batch contains.
+"""What pretraining minimizes, and its measurement on documents that no batch contains.
 
 Shapes: B sequences, T tokens, D width.
 """

@@ -146,7 +146,7 @@ def _cleaned(text: str) -> str:
         text = _DEGREES.sub(" degrees", text)
         text = _TEXT.sub(r" \1 ", text)
         text = _FRACTION.sub(_as_ratio, text)
-    text = unwrapped(_unlabelled(unwrapped(" ".join(text.split()))))
+    text = unwrapped(_unlabeled(unwrapped(" ".join(text.split()))))
     if text[:1] == "(" and text[-1:] == ")" and text.count("(") == 1:
         text = text[1:-1].strip()
     if sign := _SPACED_SIGN.match(text):
@@ -154,7 +154,7 @@ def _cleaned(text: str) -> str:
     return _SPACE_RUN.sub(_by_spaces, joined_thousands(text))
 
 
-def _unlabelled(text: str) -> str:
+def _unlabeled(text: str) -> str:
     """What stands behind `x =`, `Total =`, `Answer:` or `The answer is`; the whole text if nothing does."""
     for sign in ("=", ":", " is ", " are "):
         label, found, value = text.partition(sign)

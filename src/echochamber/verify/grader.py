@@ -160,7 +160,7 @@ class Grader(Shared):
         if truncated is None:
             return verdicts
         return [
-            _relabelled(verdict) if cut else verdict for verdict, cut in zip(verdicts, truncated, strict=True)
+            _relabeled(verdict) if cut else verdict for verdict, cut in zip(verdicts, truncated, strict=True)
         ]
 
     def _verdicts(self, completions: Sequence[str], golds: Sequence[str], rules: Rules) -> list[Verdict]:
@@ -347,7 +347,7 @@ def _judged(label: str, failure: Outcome, answer: str | None, correct: bool, **b
     return Verdict(label, Outcome.correct if correct else Outcome.wrong, answer, float(correct), **beside)
 
 
-def _relabelled(verdict: Verdict) -> Verdict:
+def _relabeled(verdict: Verdict) -> Verdict:
     if verdict.outcome not in _CUT_OFF:
         return verdict
     return replace(verdict, outcome=Outcome.truncated)

@@ -112,12 +112,12 @@ def _without_unit(text: str) -> str:
 
 
 def tight(text: str) -> str:
-    """A normalised text without the spaces that mean nothing; one between two digits stays."""
+    """A normalized text without the spaces that mean nothing; one between two digits stays."""
     return _SPACE.sub("", text)
 
 
 def same_value(answer: str, gold: str) -> bool | None:
-    """Whether two single values, normalised, are equal by rule; None if only algebra can tell."""
+    """Whether two single values, normalized, are equal by rule; None if only algebra can tell."""
     if tight(answer) == tight(gold):
         return True
     if ":" in answer + gold:

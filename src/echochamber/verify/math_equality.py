@@ -64,7 +64,7 @@ def equal_answers(answer: str, gold: str, algebra: Algebra) -> bool | None:
 
 
 def vote_key(answer: str) -> str:
-    """What an answer votes for: its number, exactly, or else its normalised text, entries of a list sorted.
+    """What an answer votes for: its number, exactly, or else its normalized text, entries of a list sorted.
 
     The last digits of a printed float are no part of its value (`8.000000000000002` is 8). Algebra is not
     asked: `x+1` and `1+x` are two answers unless the grader has accepted both.

@@ -37,7 +37,7 @@ class Form:
     Attributes:
         kind: `value`, `list`, `set`, `tuple` (an interval is one too), `union`, `row`, `matrix`, `ratio`,
             `named` (a name and what it is), `record` (names and values of a tuple), `relation`, `chain`.
-        source: its text, normalised.
+        source: its text, normalized.
         parts: what it is made of.
         sign: brackets of a tuple, name of a `named`, relation of a `relation`, relations of a `chain`.
     """
@@ -49,7 +49,7 @@ class Form:
 
 
 def read(text: str, depth: int = 0) -> Form:
-    """The form of a normalised answer."""
+    """The form of a normalized answer."""
     text = text.strip()
     if depth > _MAX_DEPTH:
         return Form("value", text)

@@ -133,7 +133,7 @@ class Pool(Shared):
     """Runs tier 1 programs on a fixed number of worker processes.
 
     Workers start with the first program and stay until `close`. A program's
-    result does not depend on the number of workers nor on its neighbours:
+    result does not depend on the number of workers nor on its neighbors:
     each runs in a fresh session, and one that takes its worker down costs
     only itself.
     """

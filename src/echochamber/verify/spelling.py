@@ -13,7 +13,7 @@ import unicodedata
 MAX_CHARACTERS = 400
 _MAX_WRAPPERS = 12
 
-_SPELT = {
+_SPELLED = {
     "\\times ": "×✕",
     "\\cdot ": "·⋅∙",
     "/": "÷⁄∕",
@@ -75,7 +75,7 @@ class _Signs(dict[int, str]):
         return "" if category == "Cf" else " " if category == "Zs" else sign
 
 
-_SIGNS = _Signs({ord(sign): spelling for spelling, signs in _SPELT.items() for sign in signs})
+_SIGNS = _Signs({ord(sign): spelling for spelling, signs in _SPELLED.items() for sign in signs})
 _SIGNS |= {ord(sign): f"\\{name} " for sign, name in _GREEK.items()}
 _SIGNS |= {ord(sign): f"\\frac{{{top}}}{{{bottom}}}" for sign, (top, bottom) in _FRACTIONS.items()}
 

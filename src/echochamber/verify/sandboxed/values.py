@@ -1,4 +1,4 @@
-"""A program's value as a scalar: a kind and a text, nothing that could carry behaviour."""
+"""A program's value as a scalar: a kind and a text, nothing that could carry behavior."""
 
 from __future__ import annotations
 

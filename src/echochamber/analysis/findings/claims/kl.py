@@ -24,7 +24,7 @@ from echochamber.evaluation import Cell
     null="At the last step the share of the most frequent format does not depend on the coefficient.",
     method="A linear trend of that share over the ranks of all coefficients. Which format it is, is read "
     "from all of "
-    "the arms together, so that the choice favours none of them. Every set of arms must show it.",
+    "the arms together, so that the choice favors none of them. Every set of arms must show it.",
 )
 def kl_keeps_minorities(e: Evidence) -> Statement | Lacking:
     """Finding 2, as a trend over all coefficients."""

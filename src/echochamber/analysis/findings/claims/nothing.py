@@ -79,7 +79,7 @@ def _stays_away(e: Evidence, t: Trajectory, name: str) -> Statement:
     "not significant shows nothing.",
 )
 def no_signal_no_gain(e: Evidence) -> Statement | Lacking:
-    """The control without signal: a rise there would be an artefact of the measurement."""
+    """The control without signal: a rise there would be an artifact of the measurement."""
     parts = []
     for t in e.controls:
         test: PairedTest = t.gain()

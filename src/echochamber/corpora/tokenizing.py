@@ -31,7 +31,7 @@ _HELDOUT_ONE_IN = 32
 # Chunks between two saved states; a kill costs the work since the last one.
 _CHUNKS_PER_SAVE = 64
 
-# Chunks that are read ahead while others are tokenised; bounds the memory.
+# Chunks that are read ahead while others are tokenized; bounds the memory.
 _CHUNKS_AHEAD = 2
 
 
@@ -92,7 +92,7 @@ class SourceState:
 
 
 class SourceBuilder:
-    """Tokenises one source up to its quota.
+    """Tokenizes one source up to its quota.
 
     Args:
         name: of the source; its shards are called after it.
@@ -119,7 +119,7 @@ class SourceBuilder:
         self._heldout = ShardWriter(folder, f"{name}.heldout", dtype, self.state.heldout_written)
 
     def build(self, quota: Quota, *, seed: int, reserved: Reserved, shown: Callable[[int], None]) -> None:
-        """Read and tokenise until the quota is reached or the source ends.
+        """Read and tokenize until the quota is reached or the source ends.
 
         Args:
             quota: how much to write.
@@ -222,7 +222,7 @@ def encode_documents(tokenizer: Tokenizer, examples: Sequence[Example]) -> list[
 class Ahead(Generic[T]):
     """Iterates over `items` while a thread already fetches the next ones.
 
-    Reading and generating hold the interpreter, tokenising does not: the two
+    Reading and generating hold the interpreter, tokenizing does not: the two
     overlap. `close` ends the thread.
 
     Args:

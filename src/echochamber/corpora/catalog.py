@@ -27,7 +27,7 @@ class Corpus:
     question: str | None
     solution: str
     format: str | None
-    licence: str
+    license: str
     tokens: int
     revision: str | None = None
 
@@ -47,7 +47,7 @@ class Benchmark:
     question: str
     answer: str
     rules: str
-    licence: str
+    license: str
     answer_pattern: str | None = None
     level: str | None = None
     family: str | None = None
@@ -61,7 +61,7 @@ CORPORA: Mapping[str, Corpus] = {
         question="question",
         solution="code",
         format="tinygsm",
-        licence="MIT",
+        license="MIT",
         tokens=1_800_000_000,  # Liu et al. 2023, arXiv:2312.09241
     ),
     "openmathinstruct-1": Corpus(
@@ -70,7 +70,7 @@ CORPORA: Mapping[str, Corpus] = {
         question="question",
         solution="generated_solution",
         format="llm_code",
-        licence="NVIDIA License",
+        license="NVIDIA License",
         tokens=480_000_000,  # 1.53 GB of JSON
         revision="2e123e467011ef2e489422b74ba24fd65d0024cf",
     ),
@@ -80,7 +80,7 @@ CORPORA: Mapping[str, Corpus] = {
         question="problem",
         solution="generated_solution",
         format="boxed",
-        licence="CC-BY-4.0",
+        license="CC-BY-4.0",
         tokens=5_300_000_000,  # 17.1 GB of JSON
     ),
     "metamathqa": Corpus(
@@ -89,7 +89,7 @@ CORPORA: Mapping[str, Corpus] = {
         question="query",
         solution="response",
         format="boxed",
-        licence="MIT",
+        license="MIT",
         tokens=100_000_000,  # 396 MB of JSON, of which the original questions are not used
         revision="aa4f34d3d2d3231299b5b03d9b3e5a20da45aa18",
     ),
@@ -99,7 +99,7 @@ CORPORA: Mapping[str, Corpus] = {
         question=None,
         solution="text",
         format=None,
-        licence="ODC-By 1.0",
+        license="ODC-By 1.0",
         tokens=34_000_000_000,  # dataset card
     ),
     "algebraic-stack": Corpus(
@@ -109,7 +109,7 @@ CORPORA: Mapping[str, Corpus] = {
         question=None,
         solution="text",
         format=None,
-        licence="various, per file",
+        license="various, per file",
         tokens=11_000_000_000,  # Azerbayev et al. 2023, arXiv:2310.10631
     ),
     "gsm8k": Corpus(
@@ -118,7 +118,7 @@ CORPORA: Mapping[str, Corpus] = {
         question="question",
         solution="answer",
         format="gsm8k",
-        licence="MIT",
+        license="MIT",
         tokens=1_300_000,  # 4.2 MB of JSON
     ),
 }
@@ -126,26 +126,26 @@ CORPORA: Mapping[str, Corpus] = {
 BENCHMARKS: Mapping[str, Benchmark] = {
     "gsm8k-train": Benchmark(
         repo="openai/gsm8k", files=("main/train-*.parquet",), question="question", answer="answer",
-        answer_pattern=r"#### *(.+)", rules="gsm8k", licence="MIT",
+        answer_pattern=r"#### *(.+)", rules="gsm8k", license="MIT",
     ),
     "gsm8k-test": Benchmark(
         repo="openai/gsm8k", files=("main/test-*.parquet",), question="question", answer="answer",
-        answer_pattern=r"#### *(.+)", rules="gsm8k", licence="MIT",
+        answer_pattern=r"#### *(.+)", rules="gsm8k", license="MIT",
     ),
     "math-500": Benchmark(
         repo="HuggingFaceH4/MATH-500", files=("test.jsonl",), question="problem", answer="answer",
-        rules="math", licence="MIT", level="level", family="subject",
+        rules="math", license="MIT", level="level", family="subject",
     ),
     "aime-2022-2024": Benchmark(
         repo="AI-MO/aimo-validation-aime", files=("data/train-*.parquet",), question="problem",
-        answer="answer", rules="aime", licence="Apache-2.0",
+        answer="answer", rules="aime", license="Apache-2.0",
     ),
     "aime-1983-2024": Benchmark(
         repo="gneubig/aime-1983-2024", files=("*.csv",), question="Question", answer="Answer",
-        rules="aime", licence="CC0-1.0",
+        rules="aime", license="CC0-1.0",
     ),
     "aime-2024": Benchmark(
         repo="Maxwell-Jia/AIME_2024", files=("*.parquet", "*.jsonl"), question="Problem", answer="Answer",
-        rules="aime", licence="MIT",
+        rules="aime", license="MIT",
     ),
 }  # fmt: skip
