@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
-from echochamber.base import read_json
+from echochamber.base import InputError, read_json
 from echochamber.cli.main import run_cli
-from echochamber.study import Study
+from echochamber.evaluation import SCHEMA
+from echochamber.study import Study, load, run_study
 
 
 def test_the_summary_holds_what_the_command_prints(
@@ -26,14 +29,33 @@ def test_the_summary_holds_what_the_command_prints(
     assert any("statement of Zhao et al." in line for line in lines)
 
 
-def test_a_run_of_an_older_schema_is_refused_with_what_to_do(
+def _as_schema_1(folder: Path) -> None:
+    """Give a run folder the records that it had before they carried a schema and whole cells."""
+    summary = read_json(folder / "summary.json")
+    rows = [{k: v for k, v in row.items() if k not in ("algorithm", "sweep")} for row in summary["rows"]]
+    kept = {key: value for key, value in summary.items() if key != "schema"}
+    (folder / "summary.json").write_text(json.dumps({**kept, "rows": rows}))
+    for path in (folder / "completions").glob("*.parquet"):
+        pq.write_table(pq.read_table(path).drop_columns(["algorithm", "sweep"]), path)
+    for name in ("metrics.jsonl", "timing.jsonl"):
+        lines = [json.loads(line) for line in (folder / name).read_text().splitlines()]
+        old = [{k: v for k, v in line.items() if k not in ("algorithm", "sweep")} for line in lines]
+        (folder / name).write_text("".join(json.dumps(line) + "\n" for line in old))
+
+
+def test_records_of_an_older_schema_are_refused_in_a_sentence_and_the_next_run_writes_them_again(
     copy: Study, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = copy.folder / "summary.json"
-    old = {key: value for key, value in read_json(path).items() if key in ("study", "rows", "seconds")}
-    path.write_text(json.dumps(old))
+    right = read_json(copy.folder / "summary.json")
+    _as_schema_1(copy.folder)
+    said = f"{copy.folder} holds records of schema 1, and this version of echochamber reads schema {SCHEMA}"
     assert run_cli(["findings", str(copy.folder)]) == 2
-    assert "reads schema 2: run the study again" in capsys.readouterr().err
+    assert said in capsys.readouterr().err
+    with pytest.raises(InputError, match="run the study again"):
+        load(copy.folder)
+    run_study(copy)
+    assert read_json(copy.folder / "summary.json")["rows"] == right["rows"]
+    assert load(copy.folder).rows == right["rows"]
 
 
 def test_no_run_is_the_users_mistake(capsys: pytest.CaptureFixture[str]) -> None:

@@ -26,7 +26,7 @@ from .forecast import (
     tilted,
 )
 from .headline import FormatChange, Headline, headline, percent, points, seeds_won
-from .runs import WHERE_CELL, Run, of_cell, showing_lock
+from .runs import WHERE_CELL, Run, of_cell, refuse_other_schema, showing_lock
 from .second_opinion import second_opinion, write_second_opinion
 from .sharpening import Sharpening, greedy_twin, sharpening, temperature
 from .spending import Cost, cost
@@ -105,6 +105,7 @@ __all__ = [
     "race",
     "ratio_bands",
     "ratio_test",
+    "refuse_other_schema",
     "rl_curves",
     "rules_of_thumb",
     "second_opinion",

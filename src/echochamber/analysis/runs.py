@@ -30,6 +30,19 @@ def showing_lock(folder: Path) -> RunLock:
     return RunLock(folder / "report.lock", what=f"the report of {folder}", wait=True)
 
 
+def refuse_other_schema(folder: Path, summary: Mapping[str, Any]) -> None:
+    """Refuse the records of another version; those from before schemas were counted have schema 1.
+
+    Raises:
+        InputError: with both ways out.
+    """
+    if (found := summary.get("schema", 1)) != SCHEMA:
+        raise InputError(
+            f"{folder} holds records of schema {found}, and this version of echochamber reads schema "
+            f"{SCHEMA}: run the study again, or read the folder with the version that wrote it"
+        )
+
+
 class Run:
     """The files of one run folder, read when asked for and never written.
 
@@ -47,11 +60,7 @@ class Run:
         if not (folder / "summary.json").is_file():
             reason = "it has no summary.json" if folder.is_dir() else "no such folder"
             raise InputError(f"{folder} is not a finished run: {reason}. Run the study first")
-        if (found := self.summary.get("schema", 1)) != SCHEMA:
-            raise InputError(
-                f"{folder} holds records of schema {found}, and this version of echochamber reads schema "
-                f"{SCHEMA}: run the study again, or read the folder with the version that wrote it"
-            )
+        refuse_other_schema(folder, self.summary)
 
     @cached_property
     def summary(self) -> dict[str, Any]:

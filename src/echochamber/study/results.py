@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
+from echochamber import analysis
 from echochamber.base import EchoError, InputError, read_json
 from echochamber.study.executors import ExecutorOptions
 from echochamber.study.run import open_study, run_study
@@ -23,7 +24,7 @@ class Result:
         folder: e.g. `runs/demo`; `echochamber.load` also takes a study's name.
 
     Raises:
-        InputError: the folder holds no finished run.
+        InputError: the folder holds no finished run, or one whose records have another schema.
         EchoError: its summary is damaged.
     """
 
@@ -40,6 +41,7 @@ class Result:
             self.rows: list[dict[str, Any]] = found["rows"]
         except (EchoError, KeyError, TypeError) as error:
             raise _damaged(self.folder / SUMMARY) from error
+        analysis.refuse_other_schema(self.folder, found)
 
     def summary(self) -> pd.DataFrame:
         """One row for each arm, size, mixture, seed, step, benchmark and way of sampling.
