@@ -138,7 +138,7 @@ def test_microbatches_packing_and_padding_change_nothing(
             config.model_copy(update={"microbatch_tokens": tokens}), toy_policy(dtype=torch.float64)
         )
         assert learner.reference is not None
-        disturbed(learner.reference)
+        disturbed(learner.reference.policy)
         batch, plans = rolled_out(learner)
         batch.old_logp_BT = batch.old_logp_BT + 0.1 * torch.sin(torch.arange(batch.mask_BT.numel())).view_as(
             batch.mask_BT
@@ -197,7 +197,7 @@ def test_kl_coefficients_give_different_updates() -> None:
             GRPOConfig(**SETTINGS, kl_coefficient=coefficient), toy_policy(dtype=torch.float64)
         )
         assert learner.reference is not None
-        disturbed(learner.reference)
+        disturbed(learner.reference.policy)
         batch, plans = rolled_out(learner)
         found.append(full_gradient(learner, batch, plans[0]))
     kl_part = (found[1] - found[0]) / 1e-3
@@ -209,7 +209,7 @@ def test_gradient_of_the_whole_loss_matches_finite_differences() -> None:
     config = GRPOConfig(**SETTINGS, kl_coefficient=0.3, entropy_bonus=0.2, top_p=0.9)
     learner = learner_of(config, toy_policy(dtype=torch.float64))
     assert learner.reference is not None
-    disturbed(learner.reference)
+    disturbed(learner.reference.policy)
     batch, plans = rolled_out(learner)
     batch.old_logp_BT = torch.zeros_like(batch.old_logp_BT)
     for micro in plans[0]:

@@ -9,7 +9,6 @@ b completions of a microbatch, T response tokens.
 
 from __future__ import annotations
 
-import copy
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from echochamber.rl.config import PolicyGradientConfig
 from echochamber.rl.learner import Learner
 from echochamber.rl.microbatches import Microbatch, TokenOutputs, token_outputs
 from echochamber.rl.packing import Sample, plan_microbatches
+from echochamber.rl.reference import Reference, steered_coefficient
 from echochamber.rl.rollouts import Rollouts, collect, questions_of_step, with_signal
 from echochamber.rl.step_metrics import completion_row, logprob_row, pooled, ratio_row, reward_row
 from echochamber.train import make_optimizer
@@ -109,9 +109,7 @@ class PolicyGradientLearner(Learner):
         super().__init__(context)
         self.config = config
         self.policy = context.policy
-        self.reference = None
-        if config.reference == "start":
-            self.reference = _kept(copy.deepcopy(context.policy).requires_grad_(False), config.keep_reference)
+        self.reference = Reference(context.policy, config) if config.reference == "start" else None
         self.optimizers["policy"] = make_optimizer(context.policy, config.optimizer)
         self.trained: torch.nn.Module = context.policy
         self.extras["kl_coefficient"] = config.kl_coefficient
@@ -148,7 +146,7 @@ class PolicyGradientLearner(Learner):
             batch.advantage_BT = self.advantages(batch)
             stats = self.update_all(step, batch, plans)
         row = self.row(batch, stats)
-        self.steer_kl(row)
+        self.extras["kl_coefficient"] = steered_coefficient(self.config, self.kl_coefficient, row)
         return row
 
     def rollout(self, step: int) -> Rollouts:
@@ -224,21 +222,15 @@ class PolicyGradientLearner(Learner):
         """
         with torch.no_grad():
             if self.reference is not None and (self.config.measure_kl or self.kl_coefficient > 0):
-                batch.ref_logp_BT = self.reference_logp(self.reference, batch, plan)
+                batch.ref_logp_BT = torch.zeros_like(batch.old_logp_BT)
+                with self.reference.on(self.context.device) as reference:
+                    for micro in plan:
+                        batch.put(batch.ref_logp_BT, micro, self.outputs(reference, micro).logp_N)
+                batch.ref_logp_BT = self.context.world.sum(batch.ref_logp_BT)
             if self.needs_scores():
                 for micro in plan:
                     batch.record(micro, self.outputs(self.policy, micro))
                 self.share_scores(batch)
-
-    def reference_logp(self, reference: Policy, batch: RolloutBatch, plan: Sequence[Microbatch]) -> Tensor:
-        """(B, T): log-probabilities by the reference, which visits the device if it is kept elsewhere."""
-        logp_BT = torch.zeros_like(batch.old_logp_BT)
-        reference.to(self.context.device)
-        for micro in plan:
-            batch.put(logp_BT, micro, self.outputs(reference, micro).logp_N)
-        if self.config.keep_reference == "host":
-            reference.to("cpu")
-        return self.context.world.sum(logp_BT)
 
     def share_scores(self, batch: RolloutBatch) -> None:
         """Every process gets what each recorded of its part; the other entries are 0."""
@@ -341,16 +333,6 @@ class PolicyGradientLearner(Learner):
         """One advantage per completion as (B, T)."""
         return advantage_PG.flatten()[:, None].to(batch.old_logp_BT).expand_as(batch.old_logp_BT)
 
-    def steer_kl(self, row: Mapping[str, Any]) -> None:
-        """Move the KL coefficient towards its target (Ziegler et al. 2019, sec. 2.2)."""
-        config = self.config
-        if config.kl_target is None:
-            return
-        measured = row["kl"] if config.kl_estimator == "k3" else row[f"kl_{config.kl_estimator}"]
-        error = min(max(measured / config.kl_target - 1, -0.2), 0.2)
-        num_completions = config.prompts_per_step * config.samples_per_prompt
-        self.extras["kl_coefficient"] *= 1 + error * num_completions / config.kl_horizon
-
     def row(self, batch: RolloutBatch, stats: Mapping[str, Sequence[StepStats]]) -> dict[str, Any]:
         """The step's metrics."""
         policy = stats["policy"]
@@ -368,14 +350,3 @@ class PolicyGradientLearner(Learner):
             "learning_rate": self.optimizers["policy"].param_groups[0]["lr"],
             "samples_seen": self.extras["samples_seen"],
         }
-
-
-def _kept(reference: Policy, where: str) -> Policy:
-    """The reference in the memory that `keep_reference` names."""
-    if where == "host":
-        return reference.to("cpu")
-    if where == "bfloat16":
-        # The parameters alone: rotary tables need the digits of float32.
-        for parameter in reference.parameters():
-            parameter.data = parameter.data.to(torch.bfloat16)
-    return reference

@@ -13,12 +13,13 @@ from .memory import (
     step_bytes,
 )
 from .next_token import next_token_loss
+from .nonfinite import NonFiniteError
 from .optimizer import make_optimizer
-from .parallel import SummedGradients
+from .parallel import Collective, SummedGradients
 from .precision import autocast, best_device, synchronize
 from .pretrain import FitResult, TrainingTokens, fit
 from .sharing import give_way_when_busy
-from .step import Collective, NonFiniteError, StepStats, optimizer_step, train_step
+from .step import StepStats, optimizer_step, train_step
 from .training_run import TrainingRun
 from .world import World, all_left, another_ended, ends_first, leave_world, start_world
 

@@ -12,7 +12,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import torch
 import torch.distributed as dist
@@ -127,6 +127,23 @@ class ParallelModel:
 
 # Elements of gradients that travel in one message.
 _BUCKET_ELEMENTS = 2**25
+
+
+class Collective(Protocol):
+    """How the processes that share one step work together; `ParallelModel` is one."""
+
+    @property
+    def gradient_scale(self) -> float:
+        """Number of processes over whose gradients the backward pass averages."""
+
+    def accumulating(self, last: bool) -> AbstractContextManager[Any]:
+        """Entered around each microbatch."""
+
+    def gradients(self, parameters: Sequence[nn.Parameter]) -> None:
+        """Called after the last backward pass: each gradient must become the one of all processes."""
+
+    def sum(self, values: Tensor) -> Tensor:
+        """Elementwise sum over processes."""
 
 
 class SummedGradients:

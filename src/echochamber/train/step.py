@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from echochamber.base import EchoError
 from echochamber.train.config import OptimizerConfig
 from echochamber.train.losses import LossSum
+from echochamber.train.nonfinite import NonFiniteError
 from echochamber.train.optimizer import learning_rate_at, set_learning_rate
-from echochamber.train.parallel import full_tensor
+from echochamber.train.parallel import Collective, SummedGradients, full_tensor
+from echochamber.train.world import World
 
 M = TypeVar("M")
 
@@ -33,63 +33,6 @@ class StepStats:
     loss: float
     grad_norm: float
     metrics: dict[str, float]
-
-
-class NonFiniteError(EchoError):
-    """A loss or gradient is NaN or infinite; the parameters are as they were before the step.
-
-    `train_step` knows what went wrong, the loop around it where: `located` adds that.
-    """
-
-    def __init__(self, what: str, *, step: int | None = None, batch: str = "", checkpoint: str = "") -> None:
-        self.what, self.step, self.batch, self.checkpoint = what, step, batch, checkpoint
-        where = "" if step is None else f" at step {step}"
-        parts = [f"{what}{where}"]
-        if batch:
-            parts.append(f"the batch was {batch}")
-        parts.append(
-            f"the last good checkpoint is {checkpoint}" if checkpoint else "the weights were not updated"
-        )
-        super().__init__("; ".join(parts) + ". Lower the learning rate or look at that batch")
-
-    def located(self, *, step: int, batch: str, checkpoint: str) -> NonFiniteError:
-        """The same error with its place; what is already known is kept."""
-        return NonFiniteError(
-            self.what,
-            step=step if self.step is None else self.step,
-            batch=self.batch or batch,
-            checkpoint=self.checkpoint or checkpoint,
-        )
-
-
-class Collective(Protocol):
-    """How the processes that share one step work together; `ParallelModel` is one."""
-
-    @property
-    def gradient_scale(self) -> float:
-        """Number of processes over whose gradients the backward pass averages."""
-
-    def accumulating(self, last: bool) -> AbstractContextManager[Any]:
-        """Entered around each microbatch."""
-
-    def gradients(self, parameters: Sequence[nn.Parameter]) -> None:
-        """Called after the last backward pass: each gradient must become the one of all processes."""
-
-    def sum(self, values: Tensor) -> Tensor:
-        """Elementwise sum over processes."""
-
-
-class _Alone:
-    gradient_scale = 1.0
-
-    def accumulating(self, last: bool) -> AbstractContextManager[Any]:
-        return nullcontext()
-
-    def gradients(self, parameters: Sequence[nn.Parameter]) -> None:
-        pass
-
-    def sum(self, values: Tensor) -> Tensor:
-        return values
 
 
 def train_step(
@@ -122,7 +65,7 @@ def train_step(
     """
     if not (normalizer > 0 and math.isfinite(normalizer)):
         raise ValueError(f"normalizer {normalizer}: expected a positive finite number")
-    together = collective or _Alone()
+    together = collective or SummedGradients(World())
     optimizer.zero_grad(set_to_none=True)
     losses, sums = _accumulate(list(microbatches), loss_fn, normalizer, together)
     if not losses:

@@ -31,9 +31,9 @@ from echochamber.train.checkpoints import (
 )
 from echochamber.train.hardware import keep_freed_memory
 from echochamber.train.logs import LogMark, MetricsLog, TimingLog, disagreement
+from echochamber.train.nonfinite import NonFiniteError
 from echochamber.train.parallel import gather_tensors, like, load_tensors
 from echochamber.train.sharing import give_way_when_busy
-from echochamber.train.step import NonFiniteError
 from echochamber.train.world import World
 
 CHECKPOINTS = "checkpoints"
