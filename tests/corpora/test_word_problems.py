@@ -24,8 +24,9 @@ from echochamber.corpora import (
 )
 from echochamber.corpora.operations import PATTERNS, NumberLimits, Operation, evaluate, spoil, structure_of
 from echochamber.corpora.stories import FAMILY_NAMES, Teller
+from echochamber.corpora.story_texts import FAMILIES, PAIRS
 from echochamber.corpora.word_problems import worked
-from echochamber.corpora.wording import FAMILIES, PAIRS, Move
+from echochamber.corpora.wording import Move
 from echochamber.formats import format_names
 
 sys.path.insert(0, str(Path(__file__).parent))

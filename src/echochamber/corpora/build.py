@@ -90,28 +90,42 @@ def build_mixture(
     }
     quotas = config.quotas() if isinstance(config, ControlledMixture) else dict.fromkeys(chosen, Quota())
     _run(builders, quotas, seed=seed, reserved=reserved, show=show)
+    manifest = {
+        "identity": identity,
+        "tokenizer": tokenizer.fingerprint(),
+        "vocab_size": tokenizer.vocab_size,
+        "files": digests,
+        **_contents(builders, quotas, config, overlap, folder, token_dtype(tokenizer.vocab_size).str),
+    }
+    write_json(folder / MANIFEST, manifest)
+    _clean(folder)
+    return manifest
+
+
+def _contents(
+    builders: Mapping[str, SourceBuilder],
+    quotas: Mapping[str, Quota],
+    config: Mixture,
+    overlap: OverlapIndex,
+    folder: Path,
+    dtype: str,
+) -> dict[str, Any]:
+    """What the manifest says about the tokens on disk; refuses a mixture that holds an evaluation set."""
     together = overlap.empty_hits()
     for builder in builders.values():
         for name, hits in builder.state.hits.items():
             together[name].add(hits)
     overlap.refuse_leaks("the mixture", together)
-    manifest = {
+    return {
         "layout": LAYOUT_VERSION,
-        "identity": identity,
         "mixture": config.model_dump(mode="json"),
-        "dtype": token_dtype(tokenizer.vocab_size).str,
-        "vocab_size": tokenizer.vocab_size,
-        "tokenizer": tokenizer.fingerprint(),
-        "order": list(chosen),
+        "dtype": dtype,
+        "order": list(builders),
         "overlap": overlap.report(together),
         "sources": {
             name: _describe(builder, quotas[name], config, folder) for name, builder in builders.items()
         },
-        "files": digests,
     }
-    write_json(folder / MANIFEST, manifest)
-    _clean(folder)
-    return manifest
 
 
 def _run(

@@ -17,17 +17,8 @@ from echochamber.corpora.operations import (
     calculate,
     draw_numbers,
 )
-from echochamber.corpora.wording import (
-    DISTRACTORS,
-    FAMILIES,
-    FRACTIONS,
-    NAMES,
-    PAIRS,
-    STYLES,
-    Move,
-    PairWording,
-    Wording,
-)
+from echochamber.corpora.story_texts import DISTRACTORS, FAMILIES, FRACTIONS, NAMES, PAIRS
+from echochamber.corpora.wording import STYLES, Move, PairWording, Wording
 
 T = TypeVar("T")
 
