@@ -1,12 +1,12 @@
 from .figures import Figure, Panel, Series
-from .material import Group, Material
+from .material import ArmGroup, Material
 from .page import render
 from .section import Fragment, Need, Table, register_figure, register_section
 
 __all__ = [
+    "ArmGroup",
     "Figure",
     "Fragment",
-    "Group",
     "Material",
     "Need",
     "Panel",

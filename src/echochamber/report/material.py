@@ -17,7 +17,7 @@ from echochamber.evaluation import Cell
 from echochamber.report.palette import arm_styles, format_colors
 
 
-class Group:
+class ArmGroup:
     """Trajectories that share a base model: one size and mixture, one benchmark, the base and every arm.
 
     Args:
@@ -100,12 +100,12 @@ class Material:
         return self.groups[0].base.num_seeds
 
 
-def _groups(found: Sequence[Trajectory]) -> list[Group]:
+def _groups(found: Sequence[Trajectory]) -> list[ArmGroup]:
     """Sampled trajectories, or the greedy ones if nothing was sampled, by base model and benchmark."""
     members: dict[Cell, list[Trajectory]] = defaultdict(list)
     for t in [t for t in found if not t.greedy] or found:
         members[t.base].append(t)
-    return [Group(one, found) for one in members.values()]
+    return [ArmGroup(one, found) for one in members.values()]
 
 
 def final_metrics(run: Run, t: Trajectory) -> dict[str, Interval]:

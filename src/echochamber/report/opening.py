@@ -20,7 +20,7 @@ from echochamber.analysis import (
     sharpening,
     temperature,
 )
-from echochamber.report.material import Group, Material
+from echochamber.report.material import ArmGroup, Material
 from echochamber.report.palette import format_colors
 from echochamber.report.texts import change_text, end_text
 
@@ -106,7 +106,7 @@ def first_screen(material: Material) -> dict[str, Any]:
     }
 
 
-def control_line(control: Control, groups: Sequence[Group]) -> str:
+def control_line(control: Control, groups: Sequence[ArmGroup]) -> str:
     """What a control is the twin of and how far the two ended apart, sampled and greedy."""
     text = control.sentence()
     if not control.matched:

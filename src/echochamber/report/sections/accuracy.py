@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from echochamber.report.figures import Figure
-from echochamber.report.material import Group, Material
+from echochamber.report.material import ArmGroup, Material
 from echochamber.report.palette import INK
 from echochamber.report.section import ARMS, register_section
 from echochamber.report.series import FEWEST, banded, enough_written, step_panel
@@ -19,7 +19,7 @@ def accuracy(material: Material) -> Iterator[Figure]:
     yield from (accuracy_lines(group) for group in material.groups if group.arms)
 
 
-def accuracy_lines(group: Group) -> Figure:
+def accuracy_lines(group: ArmGroup) -> Figure:
     """Accuracy overall and within each format over RL steps, one panel per arm."""
     panels = []
     for t in group.arms:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from echochamber.analysis import Headline, Run, Trajectory, compare_arms, cost, headline
 from echochamber.report.figures import Figure, Panel, Series
-from echochamber.report.material import Group, Material
+from echochamber.report.material import ArmGroup, Material
 from echochamber.report.section import SEVERAL_ARMS, Block, Fragment, Table, register_section
 from echochamber.report.series import banded, share_panel, step_panel
 from echochamber.report.texts import change_text, design, difference_badge, p_text
@@ -30,7 +30,7 @@ def arms(material: Material) -> Iterator[Block]:
         yield Fragment(_ONE_SEED)
 
 
-def against_cost(run: Run, group: Group, main: Headline) -> Figure:
+def against_cost(run: Run, group: ArmGroup, main: Headline) -> Figure:
     """pass@1 over steps, samples and seconds, and the share of the winning format; one line per arm.
 
     Args:
@@ -65,7 +65,7 @@ def against_cost(run: Run, group: Group, main: Headline) -> Figure:
     )
 
 
-def _accuracy_line(group: Group, t: Trajectory) -> Series:
+def _accuracy_line(group: ArmGroup, t: Trajectory) -> Series:
     color, dash = group.styles[t.model]
     return banded(t.name, t.steps, t.pass_at_1, None, color=color, dash=dash, width=2.5)
 
@@ -83,7 +83,7 @@ def _against(line: Series, positions: Sequence[float | None]) -> Series:
     )
 
 
-def pairs(group: Group) -> Table:
+def pairs(group: ArmGroup) -> Table:
     """Every pair of arms: the sampled difference with its corrected test, and the greedy one beside it."""
     compared = compare_arms(group.arms)
     greedy = {

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from echochamber.analysis import Run
 from echochamber.report.figures import Figure
-from echochamber.report.material import Group, Material, final_metrics
+from echochamber.report.material import ArmGroup, Material, final_metrics
 from echochamber.report.section import register_section
 from echochamber.report.series import FEWEST, bar, enough_written, share_panel
 from echochamber.report.texts import design
@@ -17,7 +17,7 @@ def before_after(material: Material) -> Iterator[Figure]:
     yield from (final_bars(material.run, group) for group in material.groups)
 
 
-def final_bars(run: Run, group: Group) -> Figure:
+def final_bars(run: Run, group: ArmGroup) -> Figure:
     """Bars of base against every arm's last step: accuracy by metric, share and accuracy by format."""
     metrics, shares, accuracies = [], [], []
     for t in group.members:

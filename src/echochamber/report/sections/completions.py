@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from echochamber.analysis import WHERE_CELL, Run, Trajectory, of_cell
-from echochamber.report.material import Group, Material
+from echochamber.report.material import ArmGroup, Material
 from echochamber.report.palette import format_colors
 from echochamber.report.section import Fragment, register_section
 from echochamber.report.texts import shortened
@@ -98,7 +98,7 @@ _TEXTS = f"""
 """
 
 
-def shown_problems(run: Run, group: Group, *, num_problems: int) -> list[ShownProblem]:
+def shown_problems(run: Run, group: ArmGroup, *, num_problems: int) -> list[ShownProblem]:
     """The first sample of the first seed for problems evenly spaced through the set.
 
     They are chosen by their place, never by their outcome.

@@ -16,7 +16,7 @@ from echochamber.analysis import (
     rules_of_thumb,
 )
 from echochamber.report.figures import Figure
-from echochamber.report.material import Group, Material
+from echochamber.report.material import ArmGroup, Material
 from echochamber.report.palette import INK
 from echochamber.report.section import ARMS, Block, Fragment, Table, register_section
 from echochamber.report.series import bar, share_panel
@@ -52,7 +52,7 @@ def label(expected: Forecast) -> str:
 class Theory:
     """Forecasts for one group and the arms they speak about: those that are paid for correct answers."""
 
-    def __init__(self, run: Run, group: Group) -> None:
+    def __init__(self, run: Run, group: ArmGroup) -> None:
         self.group = group
         self.arms = [t for t in group.arms if not run.arm(t.cell).is_control and not t.greedy]
         betas = sorted({0.0} | {kl_coefficient(run, t) for t in self.arms})

@@ -15,7 +15,7 @@ from echochamber.analysis import (
     percent,
     points,
 )
-from echochamber.report.material import Group, Material, final_metrics
+from echochamber.report.material import ArmGroup, Material, final_metrics
 from echochamber.report.section import Block, Fragment, Table, Value, register_section
 from echochamber.report.texts import change_text, difference_badge, marked, p_text
 
@@ -41,7 +41,7 @@ def numbers(material: Material) -> Iterator[Block]:
         yield by_format(group)
 
 
-def accuracies(run: Run, group: Group) -> Table:
+def accuracies(run: Run, group: ArmGroup) -> Table:
     """pass@k and maj@k, the greedy accuracy after the first of them, and how often a vote is a tie."""
     found = {t.model: final_metrics(run, t) for t in group.members}
     first, *others = found[group.base.model]
@@ -67,7 +67,7 @@ def _ties(run: Run, t: Trajectory) -> str | None:
     return percent(t.mean(majority_per_problem(run, t, -1, t.num_samples)[1]).estimate)
 
 
-def changes(group: Group) -> Table:
+def changes(group: ArmGroup) -> Table:
     """The paired difference of each arm from the base model, sampled and greedy."""
     rows = []
     for t in group.arms:
@@ -86,7 +86,7 @@ def changes(group: Group) -> Table:
     return Table("", columns, rows)
 
 
-def by_format(group: Group) -> Table:
+def by_format(group: ArmGroup) -> Table:
     """Share of every format and accuracy within it, one row per arm and one for its greedy answers."""
     columns: list[str] = ["arm"]
     for name in group.base.formats:

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from echochamber.analysis import Run, percent
 from echochamber.evaluation import Cell
 from echochamber.report.figures import Figure, step_position
-from echochamber.report.material import Group, Material
+from echochamber.report.material import ArmGroup, Material
 from echochamber.report.section import ARMS, PROBABILITIES, Block, Fragment, Table, register_section
 from echochamber.report.series import banded, over_seeds, step_panel
 from echochamber.report.texts import marked
@@ -43,7 +43,7 @@ def probabilities(material: Material) -> Iterator[Block]:
         yield whole_solutions(material.run)
 
 
-def openings(run: Run, group: Group) -> Iterator[Figure]:
+def openings(run: Run, group: ArmGroup) -> Iterator[Figure]:
     """Probability of each format's opening over steps beside its sampled share; one panel per arm."""
     found: dict[Cell, dict[str, dict[int, list[float]]]] = defaultdict(lambda: defaultdict(dict))
     for row in run.format_probabilities:

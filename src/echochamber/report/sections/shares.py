@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from echochamber.report.figures import Figure, Series, step_position
-from echochamber.report.material import Group, Material
+from echochamber.report.material import ArmGroup, Material
 from echochamber.report.section import ARMS, register_section
 from echochamber.report.series import banded, step_panel, values
 from echochamber.report.texts import design
@@ -19,7 +19,7 @@ def shares(material: Material) -> Iterator[Figure]:
             yield share_lines(group)
 
 
-def share_areas(group: Group) -> Figure:
+def share_areas(group: ArmGroup) -> Figure:
     """Stacked share of each format over RL steps, one panel per arm."""
     panels = []
     for t in group.arms:
@@ -38,7 +38,7 @@ def share_areas(group: Group) -> Figure:
     )
 
 
-def share_lines(group: Group) -> Figure:
+def share_lines(group: ArmGroup) -> Figure:
     """The same shares as lines with their intervals."""
     panels = []
     for t in group.arms:

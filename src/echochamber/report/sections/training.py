@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from echochamber.analysis import Run, rl_curves, training_shares
 from echochamber.evaluation import Cell
 from echochamber.report.figures import Figure, Panel, Series
-from echochamber.report.material import Group, Material
+from echochamber.report.material import ArmGroup, Material
 from echochamber.report.palette import format_colors
 from echochamber.report.section import TRAINING, Block, Fragment, register_section
 from echochamber.report.series import over_seeds, share_panel, thinned, values
@@ -43,7 +43,7 @@ def training(material: Material) -> Iterator[Block]:
         yield Fragment(_ALARMS, {"alarms": [(Cell.of(row), row) for row in run.alarms]})
 
 
-def curves(run: Run, group: Group) -> Iterator[Figure]:
+def curves(run: Run, group: ArmGroup) -> Iterator[Figure]:
     """One panel per recorded metric, one line per arm."""
     found: dict[str, dict[Cell, dict[int, list[float]]]] = defaultdict(lambda: defaultdict(dict))
     for row in rl_curves(run).to_pylist():
@@ -69,7 +69,7 @@ def curves(run: Run, group: Group) -> Iterator[Figure]:
         )
 
 
-def rollout_shares(run: Run, group: Group) -> Iterator[Figure]:
+def rollout_shares(run: Run, group: ArmGroup) -> Iterator[Figure]:
     """Stacked share of each format among the training completions, at every step; one panel per arm."""
     found: dict[Cell, dict[int, dict[str, list[float]]]] = defaultdict(lambda: defaultdict(dict))
     for row in training_shares(run).to_pylist():

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from echochamber.analysis import Interval, Trajectory
 from echochamber.evaluation import Cell
 from echochamber.report.figures import Figure, Panel
-from echochamber.report.material import Group, Material
+from echochamber.report.material import ArmGroup, Material
 from echochamber.report.section import SEVERAL_BENCHMARKS, register_figure
 from echochamber.report.series import bar, share_panel
 
@@ -18,7 +18,7 @@ _NOT_MEASURED = Interval(math.nan, math.nan, math.nan)
 
 @register_figure("before-after", needs=[SEVERAL_BENCHMARKS])
 def transfer(material: Material) -> Iterator[Figure]:
-    by_model: dict[str, list[Group]] = defaultdict(list)
+    by_model: dict[str, list[ArmGroup]] = defaultdict(list)
     for group in material.groups:
         by_model[group.model].append(group)
     panels = []
@@ -38,7 +38,7 @@ def transfer(material: Material) -> Iterator[Figure]:
         )
 
 
-def _across(title: str, groups: Sequence[Group], found: Mapping[str, Mapping[Cell, Trajectory]]) -> Panel:
+def _across(title: str, groups: Sequence[ArmGroup], found: Mapping[str, Mapping[Cell, Trajectory]]) -> Panel:
     """Accuracy at the last step of each arm, benchmark by benchmark."""
     series = []
     for t in groups[0].members:
