@@ -59,7 +59,7 @@ def test_killed_at_every_fault_point(
     server: ForkServer, undisturbed: tuple[dict[str, str], list[str]], tmp_path: Path
 ) -> None:
     expected, trace = undisturbed
-    assert len(trace) > 80
+    assert len(trace) > 70
     for point in chosen_points(trace):
         folder = tmp_path / str(point)
         killed = server.run(WORK, folder=folder, fault=f"*:{point}")
