@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from echochamber.analysis import Run, forecast, forecasts, race, rules_of_thumb, select, tilted, trajectories
-from echochamber.analysis.forecast import STOP_ACCURACY, _gradient, _softmax
+from echochamber.analysis import Run, forecast, forecasts, rules_of_thumb, select, trajectories
+from echochamber.analysis.forecast import STOP_ACCURACY, _gradient, _softmax, race, tilted
 from echochamber.base import InputError
 
 COUNTS = st.lists(st.tuples(st.integers(1, 300), st.floats(0.0, 1.0)), min_size=2, max_size=5)

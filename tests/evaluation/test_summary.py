@@ -1,21 +1,13 @@
-from pathlib import Path
-
 import pyarrow as pa
 import pytest
 
 from echochamber.base import EchoError
 from echochamber.evaluation import (
-    COMPLETION_SCHEMA,
     RECORD_SCHEMA,
-    SCHEMA,
     SUMMARY_COLUMNS,
-    Cell,
     EvaluationConfig,
     majority_ties,
-    read_completions,
     summarize,
-    with_cell,
-    write_completions,
 )
 from echochamber.formats import ALL_LABELS
 
@@ -90,31 +82,3 @@ def test_order_of_rows_and_other_columns_do_not_matter() -> None:
 def test_lost_rows_are_noticed() -> None:
     with pytest.raises(EchoError, match="rows were lost or written twice"):
         summarize(table(ROWS[:3]))
-
-
-def test_parquet_round_trip_is_streamed_and_repeatable(tmp_path: Path) -> None:
-    batches = table(ROWS).to_batches(max_chunksize=1)
-    assert write_completions(tmp_path / "a.parquet", iter(batches), RECORD_SCHEMA) == 4
-    write_completions(tmp_path / "b.parquet", iter(batches), RECORD_SCHEMA)
-    assert read_completions(tmp_path / "a.parquet").equals(table(ROWS))
-    assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.parquet", "b.parquet"]
-
-
-def test_the_cell_stands_in_front_of_what_a_stage_wrote() -> None:
-    cell = Cell("grpo", "grpo", "pico", "m", 3, "kl=0.1", "test")
-    written = table(ROWS).select(COMPLETION_SCHEMA.names)
-    found = with_cell(written, cell)
-    assert found.schema.equals(RECORD_SCHEMA, check_metadata=True)
-    assert found.schema.metadata == {b"echochamber.schema": str(SCHEMA).encode()}
-    assert found.column_names[:8] == [*cell.columns, "step"]
-    assert {Cell.of(row) for row in found.to_pylist()} == {cell}
-    assert found.select(COMPLETION_SCHEMA.names).to_pylist() == written.to_pylist()
-
-
-def test_damaged_parquet_is_named(tmp_path: Path) -> None:
-    (tmp_path / "a.parquet").write_bytes(b"PAR1 no")
-    with pytest.raises(EchoError, match=r"a\.parquet is damaged"):
-        read_completions(tmp_path / "a.parquet")
-    with pytest.raises(EchoError, match=r"b\.parquet is missing"):
-        read_completions(tmp_path / "b.parquet")

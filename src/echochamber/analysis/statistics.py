@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import Literal
 
 import numpy as np
@@ -372,23 +371,3 @@ def corrected(tests: Sequence[PairedTest]) -> list[float]:
     if len(tests) == 1:
         return [tests[0].p_value]
     return holm([test.family_p_value for test in tests])
-
-
-def minimum_detectable_difference(
-    num_problems: int, standard_deviation: float = math.sqrt(0.5), *, power: float = 0.8, level: float = LEVEL
-) -> float:
-    """Smallest true mean difference between two runs that a paired comparison finds with the given power.
-
-    (z(1 - level/2) + z(power)) * deviation / sqrt(problems), for a two-sided
-    test at `level` (normal approximation; Miller 2024, arXiv:2411.00640, eq. 9).
-
-    Args:
-        num_problems: independent problems compared.
-        standard_deviation: of the per-problem differences. The default is the largest one two unrelated
-            single-sample measurements can have (accuracy 1/2 each); more samples per problem and related
-            models make it smaller.
-    """
-    normal = NormalDist()
-    return (
-        (normal.inv_cdf(1 - level / 2) + normal.inv_cdf(power)) * standard_deviation / math.sqrt(num_problems)
-    )
