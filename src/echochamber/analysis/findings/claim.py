@@ -5,10 +5,10 @@ from __future__ import annotations
 import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from echochamber.analysis.contrasts import Statement
-from echochamber.analysis.findings import claims
 from echochamber.analysis.findings.evidence import Evidence, Lacking
 from echochamber.base import Registry
 
@@ -70,7 +70,8 @@ class Finding:
     num_seeds: int = 0
 
 
-_MODULES = tuple(f"{claims.__name__}.{module.name}" for module in pkgutil.iter_modules(claims.__path__))
+_FOLDER = Path(__file__).parent / "claims"
+_MODULES = tuple(f"{__package__}.claims.{found.name}" for found in pkgutil.iter_modules([str(_FOLDER)]))
 CLAIMS: Registry[Claim] = Registry("claim", _MODULES)
 
 _RULINGS: dict[str, Ruling] = {
