@@ -98,3 +98,17 @@ def test_every_figure_of_a_run_agrees_on_lines(canvas: list[Any], material: Mate
     for axes, panel in zip(canvas[0].axes, figure.panels, strict=False):
         page = [trace for trace in panel_json(panel)["data"] if trace.get("name")]
         assert [trace["y"] for trace in page] == [_plain(line.get_ydata()) for line in axes.lines]
+
+
+def test_bands_and_error_bars_end_where_the_intervals_do(canvas: list[Any], tmp_path: Path) -> None:
+    write_images(Figure("f", "t", "c", (Panel("lines", (LINE,)), Panel("bars", BARS))), tmp_path)
+    lines, bars = canvas[0].axes
+    band = lines.collections[0].get_paths()[0].vertices
+    assert {(0.0, 0.1), (0.0, 0.3)} <= {(round(x, 6), round(y, 6)) for x, y in band}
+    ends = [
+        sorted(round(float(y), 6) for y in segment[:, 1])
+        for collection in bars.collections
+        for segment in collection.get_segments()
+        if len(segment) and not math.isnan(segment[0, 1])
+    ]
+    assert ends == [[0.1, 0.6], [0.1, 0.6]]

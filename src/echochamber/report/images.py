@@ -172,8 +172,9 @@ def _draw_bars(axes: Axes, bars: list[Series]) -> None:
         values = _numbers(series.y)
         axes.bar(places, values, width=0.92 * width, color=_color(series))
         if series.low is not None and series.high is not None:
-            below = [max(0.0, v - e) for v, e in zip(values, _numbers(series.low), strict=True)]
-            above = [max(0.0, e - v) for v, e in zip(values, _numbers(series.high), strict=True)]
+            # In this order a missing end stays missing: max(nan, 0.0) is nan.
+            below = [max(v - e, 0.0) for v, e in zip(values, _numbers(series.low), strict=True)]
+            above = [max(e - v, 0.0) for v, e in zip(values, _numbers(series.high), strict=True)]
             axes.errorbar(
                 places, values, yerr=[below, above], fmt="none", ecolor=_INK, elinewidth=0.8, capsize=1.5
             )
