@@ -60,9 +60,7 @@ def own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_section_and_a_figure_from_one_file_of_a_user(material: Material, tmp_path: Path) -> None:
     path = tmp_path / "own_section.py"
     path.write_text(OWN.format(hostile=HOSTILE), encoding="utf-8")
-    spec = importlib.util.spec_from_file_location("own_section", path)
-    assert spec is not None and spec.loader is not None
-    spec.loader.exec_module(importlib.util.module_from_spec(spec))
+    _import(path)
 
     text = render(material.run.folder, images=False).read_text(encoding="utf-8")
     bare = re.sub(r"(?s)<(script|style)>.*?</\1>", "", text)
@@ -90,6 +88,27 @@ def test_a_section_and_a_figure_from_one_file_of_a_user(material: Material, tmp_
     accuracy = bare[bare.index('<section id="accuracy">') : bare.index('<section id="arms">')]
     assert "One more about accuracy" in accuracy
     assert accuracy.index("Accuracy overall") < accuracy.index("One more about accuracy")
+
+
+@pytest.mark.usefixtures("own_registry")
+def test_the_example_of_a_section_is_drawn(material: Material) -> None:
+    _import(Path(__file__).parents[2] / "examples" / "answer_lengths.py")
+    [blocks] = [blocks for section, blocks in drawn(material) if section.key == "lengths"]
+    figure, table = blocks
+    assert isinstance(figure, Figure) and isinstance(table, Table)
+    tokens = material.run.query(
+        "SELECT num_tokens FROM completions WHERE arm = 'grpo' AND step = 40 AND NOT greedy"
+    )["num_tokens"].to_pylist()
+    line = next(series for series in figure.panels[0].series if series.name == "grpo")
+    assert line.x[-1] == 40.0 and line.y[-1] == pytest.approx(sum(tokens) / len(tokens))
+    assert ("grpo", f"{sum(tokens) / len(tokens):.1f}") in table.rows
+
+
+def _import(path: Path) -> None:
+    """Import a file as `modules:` of a study does."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None and spec.loader is not None
+    spec.loader.exec_module(importlib.util.module_from_spec(spec))
 
 
 @pytest.mark.usefixtures("own_registry")

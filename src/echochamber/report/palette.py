@@ -2,7 +2,7 @@
 
 Formats take the colors of Okabe and Ito (2008) and arms those of the IBM
 design library; both sets stay apart under the common color-vision
-deficiencies. Arms differ in dash and marker as well.
+deficiencies. Arms differ in dash as well.
 """
 
 from __future__ import annotations
