@@ -10,13 +10,13 @@ import pkgutil
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
 
 from echochamber.analysis import Interval
 from echochamber.base import Registry
-from echochamber.report import sections
 from echochamber.report.figures import Figure
 from echochamber.report.material import Material
 
@@ -114,7 +114,8 @@ class Drawing:
     draw: Draw
 
 
-_MODULES = tuple(f"{sections.__name__}.{module.name}" for module in pkgutil.iter_modules(sections.__path__))
+_FOLDER = Path(__file__).parent / "sections"
+_MODULES = tuple(f"{__package__}.sections.{found.name}" for found in pkgutil.iter_modules([str(_FOLDER)]))
 SECTIONS: Registry[Section] = Registry("report section", _MODULES)
 DRAWINGS: Registry[Drawing] = Registry("report drawing", _MODULES)
 
