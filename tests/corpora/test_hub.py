@@ -15,12 +15,7 @@ from pydantic import ValidationError
 
 from echochamber.base import EchoError, InputError
 from echochamber.corpora import (
-    BENCHMARKS,
     CORPORA,
-    ControlledMixture,
-    HubSource,
-    HubTask,
-    PassesMixture,
     TokenizerConfig,
     build_mixture,
     hub,
@@ -30,7 +25,9 @@ from echochamber.corpora import (
     reserve_problems,
     tokenizing,
 )
-from echochamber.corpora.catalog import Corpus
+from echochamber.corpora.catalog import BENCHMARKS, Corpus
+from echochamber.corpora.hub import HubSource, HubTask
+from echochamber.corpora.mixtures import ControlledMixture, PassesMixture
 from echochamber.corpora.stand_in import FILES, write_rows, write_stand_ins
 from echochamber.corpora.tokenizer import train_bpe
 from echochamber.formats import classify

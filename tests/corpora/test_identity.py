@@ -11,19 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from echochamber.base import InputError
-from echochamber.corpora import (
-    Gsm8kSource,
-    Gsm8kTask,
-    JsonlTask,
-    Reserved,
-    WordProblemsSource,
-    WordProblemsTask,
-    open_source,
-    reserve_problems,
-    text_key,
-)
+from echochamber.corpora import Reserved, WordProblemsSource, open_source, reserve_problems
+from echochamber.corpora.gsm8k_corpus import Gsm8kSource, Gsm8kTask
 from echochamber.corpora.gsm8k_solutions import structure_of_solution
-from echochamber.corpora.identity import joined, words_of
+from echochamber.corpora.identity import joined, text_key, words_of
+from echochamber.corpora.local_files import JsonlTask
+from echochamber.corpora.word_problems import WordProblemsTask
 
 DIFFERENT = [
     ("Compute a + 7.", "Compute a - 7."),

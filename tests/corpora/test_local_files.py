@@ -12,20 +12,11 @@ import pytest
 from pydantic import ValidationError
 
 from echochamber.base import InputError
-from echochamber.corpora import (
-    BaseSource,
-    Gsm8kSource,
-    Gsm8kTask,
-    JsonlSource,
-    JsonlTask,
-    ParquetSource,
-    ParquetTask,
-    conversion_report,
-    open_source,
-    reserve_problems,
-)
+from echochamber.corpora import BaseSource, open_source, reserve_problems
+from echochamber.corpora.gsm8k_corpus import Gsm8kSource, Gsm8kTask, conversion_report
 from echochamber.corpora.gsm8k_solutions import NotConvertible, convert, final_answer
 from echochamber.corpora.identity import text_key
+from echochamber.corpora.local_files import JsonlSource, JsonlTask, ParquetSource, ParquetTask
 from echochamber.verify import Grader
 
 ROWS = [{"question": f"What is {i}?", "solution": f"It is {i}.", "extra": i} for i in range(2500)]

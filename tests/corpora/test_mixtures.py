@@ -14,11 +14,6 @@ from pydantic import ValidationError
 
 from echochamber.base import EchoError, InputError
 from echochamber.corpora import (
-    ArithmeticSource,
-    ControlledMixture,
-    JsonlSource,
-    PassesMixture,
-    Quota,
     Reserved,
     TokenData,
     Tokenizer,
@@ -32,6 +27,9 @@ from echochamber.corpora import (
     train_tokenizer,
     word_problems,
 )
+from echochamber.corpora.arithmetic import ArithmeticSource
+from echochamber.corpora.local_files import JsonlSource
+from echochamber.corpora.mixtures import ControlledMixture, PassesMixture, Quota
 
 SOURCES = {
     "code": WordProblemsSource(format="tinygsm"),

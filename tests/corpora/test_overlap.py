@@ -9,22 +9,20 @@ import pytest
 
 from echochamber.base import InputError, Problem
 from echochamber.corpora import (
-    ControlledMixture,
     Example,
-    Gsm8kSource,
-    Gsm8kTask,
-    JsonlSource,
     OverlapIndex,
-    PassesMixture,
     TokenizerConfig,
     WordProblemsSource,
-    WordProblemsTask,
     build_mixture,
     refuse_evaluation_files,
     reserve_problems,
 )
+from echochamber.corpora.gsm8k_corpus import Gsm8kSource, Gsm8kTask
 from echochamber.corpora.identity import text_key
+from echochamber.corpora.local_files import JsonlSource
+from echochamber.corpora.mixtures import ControlledMixture, PassesMixture
 from echochamber.corpora.tokenizer import train_bpe
+from echochamber.corpora.word_problems import WordProblemsTask
 
 LONG = "Anna walks from her house to the old mill and back every day. How many miles is that in 30 days?"
 OTHER = "A farmer plants seven rows of maize beside the river in spring. How many plants does he have in May?"

@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from echochamber.base import InputError
-from echochamber.corpora import JsonlSource, JsonlTask, open_source
+from echochamber.corpora import open_source
+from echochamber.corpora.local_files import JsonlSource, JsonlTask
 from echochamber.verify import grade_file
 from echochamber.verify.completion_files import _chunks
 

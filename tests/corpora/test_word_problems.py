@@ -13,19 +13,18 @@ from pydantic import ValidationError
 
 from echochamber.base import InputError
 from echochamber.corpora import (
-    ArithmeticSource,
     Reserved,
     WordProblemsSource,
-    WordProblemsTask,
     open_source,
     read_problems,
     reserve_problems,
     write_problems,
 )
+from echochamber.corpora.arithmetic import ArithmeticSource
 from echochamber.corpora.operations import PATTERNS, NumberLimits, Operation, evaluate, spoil, structure_of
 from echochamber.corpora.stories import FAMILY_NAMES, Teller
 from echochamber.corpora.story_texts import FAMILIES, PAIRS
-from echochamber.corpora.word_problems import worked
+from echochamber.corpora.word_problems import WordProblemsTask, worked
 from echochamber.corpora.wording import Move
 from echochamber.formats import format_names
 

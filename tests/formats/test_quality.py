@@ -6,16 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from echochamber.formats import (
-    ADVERSARIAL,
-    ALL_LABELS,
-    Step,
-    Worked,
-    classify,
-    format_names,
-    get_format,
-    quality,
-)
+from echochamber.formats import ALL_LABELS, Step, Worked, classify, format_names, get_format, quality
+from echochamber.formats.quality import ADVERSARIAL
 
 
 def test_no_text_made_to_mislead_does() -> None:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from echochamber.verify import parse_number, vote_key
-from echochamber.verify.answers import same_number
+from echochamber.verify import vote_key
+from echochamber.verify.answers import parse_number, same_number
 from echochamber.verify.math_equality import Undecided, equal_answers
 
 NUMBERS = {

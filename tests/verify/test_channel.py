@@ -13,9 +13,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from echochamber.verify import Execution, ExecutionLimits, Grader, Outcome, Rules, get_rules
+from echochamber.verify import ExecutionLimits, Grader, Outcome, Rules, get_rules
 from echochamber.verify.channel import STATUSES, answer_of, checked, message_of, result_of
 from echochamber.verify.journal import Journal
+from echochamber.verify.outcomes import Execution
 
 # 250 examples of 60 payloads each: more than 10,000, in a few seconds.
 PAYLOADS, EXAMPLES = 60, 180

@@ -8,7 +8,8 @@ import pytest
 
 from echochamber.corpora.gsm8k_corpus import NotConvertible, convert
 from echochamber.formats import ALL_LABELS, classify
-from echochamber.verify import Grader, get_rules, parse_number, vote_key
+from echochamber.verify import Grader, get_rules, vote_key
+from echochamber.verify.answers import parse_number
 from echochamber.verify.math_answers import normalized
 from echochamber.verify.math_equality import Undecided, equal_answers
 from echochamber.verify.outcomes import Execution

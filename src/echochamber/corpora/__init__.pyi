@@ -1,19 +1,9 @@
-from .arithmetic import ArithmeticSource
 from .build import build_mixture
-from .catalog import BENCHMARKS, CORPORA
+from .catalog import CORPORA
 from .copies import refuse_evaluation_files
-from .gsm8k_corpus import Conversion, Gsm8kSource, Gsm8kTask, conversion_report
-from .hub import HubSource, HubTask
-from .identity import NOTHING_RESERVED, Reserved, text_key
-from .local_files import JsonlSource, JsonlTask, ParquetSource, ParquetTask
+from .identity import NOTHING_RESERVED, Reserved
 from .mixtures import (
-    ControlledMixture,
-    Mixture,
     MixtureConfig,
-    MixturePlan,
-    PassesMixture,
-    PlannedSource,
-    Quota,
     plan_mixture,
 )
 from .overlap import LEAKED_SHARE, OverlapIndex
@@ -30,7 +20,6 @@ from .sources import (
 from .stand_in import write_stand_ins
 from .tasks import (
     BaseTask,
-    ProblemSet,
     TaskConfig,
     read_problems,
     register_task,
@@ -39,36 +28,18 @@ from .tasks import (
 )
 from .token_data import TokenData
 from .tokenizer import META_FILE, Tokenizer, TokenizerConfig, load_foreign, train_tokenizer
-from .word_problems import WordProblemsSource, WordProblemsTask
+from .word_problems import WordProblemsSource
 
 __all__ = [
-    "BENCHMARKS",
     "CORPORA",
     "LEAKED_SHARE",
     "META_FILE",
     "NOTHING_RESERVED",
-    "ArithmeticSource",
     "BaseSource",
     "BaseTask",
-    "ControlledMixture",
-    "Conversion",
     "Example",
-    "Gsm8kSource",
-    "Gsm8kTask",
-    "HubSource",
-    "HubTask",
-    "JsonlSource",
-    "JsonlTask",
-    "Mixture",
     "MixtureConfig",
-    "MixturePlan",
     "OverlapIndex",
-    "ParquetSource",
-    "ParquetTask",
-    "PassesMixture",
-    "PlannedSource",
-    "ProblemSet",
-    "Quota",
     "Reserved",
     "SourceConfig",
     "TaskConfig",
@@ -76,10 +47,8 @@ __all__ = [
     "Tokenizer",
     "TokenizerConfig",
     "WordProblemsSource",
-    "WordProblemsTask",
     "build_mixture",
     "check_grammars",
-    "conversion_report",
     "examine_task",
     "load_foreign",
     "open_source",
@@ -91,7 +60,6 @@ __all__ = [
     "register_task",
     "reserve_problems",
     "text_example",
-    "text_key",
     "train_tokenizer",
     "write_problems",
     "write_stand_ins",

@@ -5,7 +5,7 @@ brace-balanced box outside code), never a word that happens to occur, and it
 looks at the completion alone. `classify` is total: every text gets one label.
 """
 
-from echochamber.formats.quality import ADVERSARIAL, Quality, quality
+from echochamber.formats.quality import quality
 from echochamber.formats.registry import (
     ALL_LABELS,
     classify,
@@ -17,12 +17,10 @@ from echochamber.formats.registry import (
 from echochamber.formats.types import Extracted, Format, Program, Step, Worked
 
 __all__ = [
-    "ADVERSARIAL",
     "ALL_LABELS",
     "Extracted",
     "Format",
     "Program",
-    "Quality",
     "Step",
     "Worked",
     "classify",
