@@ -334,8 +334,8 @@ def run_arm(context: StageContext) -> None:
 
 
 STAGES: dict[str, StageKind] = {
-    "questions": StageKind(1, run_questions),
-    "problems": StageKind(2, run_problems),
+    "questions": StageKind(2, run_questions),
+    "problems": StageKind(3, run_problems),
     "documents": StageKind(1, run_documents),
     "tokenizer": StageKind(2, run_tokenizer),
     "check": StageKind(1, run_check),
