@@ -111,7 +111,7 @@ def test_an_objection_goes_back_one(tmp_path: Path) -> None:
     assert found is not None and found.step == 3
 
 
-def test_another_thread_count_is_said_aloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:  # type: ignore[no-untyped-def]
+def test_another_thread_count_is_announced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:  # type: ignore[no-untyped-def]
     monkeypatch.setattr(checkpoints, "_environment", lambda: {"torch": "2.0", "threads": "1"})
     save(tmp_path, 3)
     monkeypatch.setattr(checkpoints, "_environment", lambda: {"torch": "2.0", "threads": "4"})

@@ -21,49 +21,44 @@ SET = typer.Option(
 )
 RUNS = typer.Option("--runs", metavar="FOLDER", help="Folder that holds the run folders.")
 
+DRY_RUN = typer.Option("--dry-run", help="Print the plan with its tokens, FLOPs and minutes, and stop.")
+REPLACE = typer.Option(
+    "--replace",
+    help="Use a run folder that holds the results of other base models; their report is kept under earlier/.",
+)
+EXECUTOR = typer.Option(
+    "--executor", metavar="NAME", help="Where stages run: local (this process), ray or slurm."
+)
+RAY_ADDRESS = typer.Option(
+    "--ray-address", metavar="ADDRESS", help="Ray cluster, e.g. auto; by default a new one."
+)
+SLURM_CLUSTER = typer.Option(
+    "--slurm-cluster",
+    metavar="NAME",
+    help="slurm, or local to try the jobs as processes of this machine.",
+)
+TRACK = typer.Option(
+    "--track", metavar="NAME", help="Also send metrics to wandb, trackio or tensorboard. Repeatable."
+)
+BENCHMARK = typer.Option(metavar="TASK", help="Task of the study; by default its benchmarks. Repeatable.")
+NUM_PROBLEMS = typer.Option(min=1, metavar="N", help="Only the first N problems of each.")
+TEMPERATURE = typer.Option(metavar="T", help="Temperature of the samples.")
+MAX_NEW_TOKENS = typer.Option(min=1, metavar="N", help="Longest completion.")
+K = typer.Option(metavar="K", help="k of pass@k and maj@k. Repeatable.")
+OUT = typer.Option(metavar="FILE", help="Also write completions to a Parquet file.")
+
 
 def run(
     study: Annotated[Path, STUDY],
     overrides: Annotated[list[str] | None, SET] = None,
     runs: Annotated[Path, RUNS] = Path("runs"),
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the plan with its tokens, FLOPs and minutes, and stop.")
-    ] = False,
+    dry_run: Annotated[bool, DRY_RUN] = False,
     force: Annotated[bool, typer.Option("--force", help="Start over instead of continuing.")] = False,
-    replace: Annotated[
-        bool,
-        typer.Option(
-            "--replace",
-            help="Use a run folder that holds the results of other base models; their report is kept under "
-            "earlier/.",
-        ),
-    ] = False,
-    executor: Annotated[
-        str,
-        typer.Option(
-            "--executor", metavar="NAME", help="Where stages run: local (this process), ray or slurm."
-        ),
-    ] = "local",
-    ray_address: Annotated[
-        str | None,
-        typer.Option(
-            "--ray-address", metavar="ADDRESS", help="Ray cluster, e.g. auto; by default a new one."
-        ),
-    ] = None,
-    slurm_cluster: Annotated[
-        str | None,
-        typer.Option(
-            "--slurm-cluster",
-            metavar="NAME",
-            help="slurm, or local to try the jobs as processes of this machine.",
-        ),
-    ] = None,
-    track: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--track", metavar="NAME", help="Also send metrics to wandb, trackio or tensorboard. Repeatable."
-        ),
-    ] = None,
+    replace: Annotated[bool, REPLACE] = False,
+    executor: Annotated[str, EXECUTOR] = "local",
+    ray_address: Annotated[str | None, RAY_ADDRESS] = None,
+    slurm_cluster: Annotated[str | None, SLURM_CLUSTER] = None,
+    track: Annotated[list[str] | None, TRACK] = None,
 ) -> None:
     """Run a study: train, post-train, measure, report.
 
@@ -193,31 +188,18 @@ def forecast(
 def evaluate(
     study: Annotated[Path, STUDY],
     arm: Annotated[str, ARM] = "base",
-    benchmark: Annotated[
-        list[str] | None,
-        typer.Option(metavar="TASK", help="Task of the study; by default its benchmarks. Repeatable."),
-    ] = None,
-    num_problems: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Only the first N problems of each.")
-    ] = None,
+    benchmark: Annotated[list[str] | None, BENCHMARK] = None,
+    num_problems: Annotated[int | None, NUM_PROBLEMS] = None,
     num_samples: Annotated[int | None, typer.Option(min=0, metavar="N", help="Samples per problem.")] = None,
-    temperature: Annotated[
-        float | None, typer.Option(metavar="T", help="Temperature of the samples.")
-    ] = None,
+    temperature: Annotated[float | None, TEMPERATURE] = None,
     top_p: Annotated[float | None, typer.Option(metavar="P", help="Probability mass sampled from.")] = None,
-    max_new_tokens: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Longest completion.")
-    ] = None,
-    k: Annotated[
-        list[int] | None, typer.Option(metavar="K", help="k of pass@k and maj@k. Repeatable.")
-    ] = None,
+    max_new_tokens: Annotated[int | None, MAX_NEW_TOKENS] = None,
+    k: Annotated[list[int] | None, K] = None,
     size: Annotated[str | None, SIZE] = None,
     mixture: Annotated[str | None, MIXTURE] = None,
     seed: Annotated[int | None, SEED] = None,
     sweep: Annotated[str | None, SWEEP] = None,
-    out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Also write completions to a Parquet file.")
-    ] = None,
+    out: Annotated[Path | None, OUT] = None,
     overrides: Annotated[list[str] | None, SET] = None,
     runs: Annotated[Path, RUNS] = Path("runs"),
 ) -> None:
