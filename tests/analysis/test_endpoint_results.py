@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from stated_endpoints import ENDPOINTS
 
-from echochamber.analysis import Endpoint, Ratio, Run, endpoint_results, trajectories, verdicts
+from echochamber.analysis import Endpoint, Ratio, Run, endpoint_results, verdicts
 from echochamber.analysis.endpoint_results import _nothing_varies, _statement
 from echochamber.analysis.statistics import ratio_test
 from synthetic import make_run
@@ -24,7 +24,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def test_outcomes(run: Run) -> None:
-    results = {r.endpoint.name: r for r in endpoint_results(run, trajectories(run))}
+    results = {r.endpoint.name: r for r in endpoint_results(run)}
     assert {name: r.verdict for name, r in results.items()} == {
         "accuracy rises": "seen in this run",
         "accuracy falls": "opposite in this run",
@@ -67,7 +67,7 @@ def test_several_seeds_give_verdicts_corrected_for_their_number(tmp_path: Path) 
         endpoints=stated,
     )  # fmt: skip
     run = Run(folder)
-    results = endpoint_results(run, trajectories(run))
+    results = endpoint_results(run)
     assert [r.verdict for r in results] == ["confirmed", "refuted", "undecided", "confirmed"]
     for r in results:
         assert r.num_seeds == 3 and r.p_value is not None and r.adjusted_p is not None
@@ -90,7 +90,7 @@ def test_an_endpoint_of_a_swept_arm_has_one_outcome_per_point(tmp_path: Path) ->
     ]
     folder = make_run(tmp_path / "swept", arms=arms, num_points=2, num_problems=10, endpoints=stated)
     run = Run(folder)
-    found = [(r.endpoint.name, r.where) for r in endpoint_results(run, trajectories(run))]
+    found = [(r.endpoint.name, r.where) for r in endpoint_results(run)]
     assert found == [(n, f"pico on three, {p}, test") for n, p in
                      (("all", "kl=0"), ("all", "kl=0.1"), ("one", "kl=0.1"))]  # fmt: skip
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from echochamber import report
+from echochamber.analysis import Run
 from echochamber.study import Study, export_model, open_study, run_study
 
 TINY = """
@@ -59,7 +60,8 @@ def finished(tiny_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Study
 def quick_report(monkeypatch: pytest.MonkeyPatch) -> None:
     """A page and a figure in place of the report, whose drawing takes most of a run's time."""
 
-    def render(folder: Path) -> Path:
+    def render(run: Path | Run) -> Path:
+        folder = run.folder if isinstance(run, Run) else run
         (folder / "figures").mkdir(exist_ok=True)
         for name in ("report.html", "figures/shares.png"):
             (folder / name).write_text(name)

@@ -17,7 +17,7 @@ from echochamber.analysis.findings.evidence import ONE_SPACING
 from echochamber.analysis.forecast import forecast, rules_of_thumb, tilt_per_problem
 from echochamber.analysis.runs import Run
 from echochamber.analysis.statistics import Array, Interval, PairedTest, Ratio, holm, ratio_bands
-from echochamber.analysis.trajectories import Trajectory, majority_per_problem
+from echochamber.analysis.trajectories import Trajectory, majority_per_problem, trajectories
 
 EndpointVerdict = Literal[
     "confirmed",
@@ -72,8 +72,14 @@ def endpoints_of(run: Run) -> list[Endpoint]:
     return found
 
 
-def endpoint_results(run: Run, found: Sequence[Trajectory]) -> list[EndpointResult]:
+def endpoint_results(run: Run) -> list[EndpointResult]:
     """The outcome of every endpoint in every cell it speaks of, corrected for their number."""
+    if ("endpoints",) not in run.memo:
+        run.memo["endpoints",] = _results(run, trajectories(run))
+    return list(run.memo["endpoints",])
+
+
+def _results(run: Run, found: Sequence[Trajectory]) -> list[EndpointResult]:
     stated = endpoints_of(run)
     if not stated:
         return []

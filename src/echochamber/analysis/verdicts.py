@@ -24,7 +24,7 @@ def verdicts(run: Run) -> dict[str, list[dict[str, Any]]]:
     """
     found = trajectories(run)
     return {
-        "endpoints": [_endpoint(result) for result in endpoint_results(run, found)],
+        "endpoints": [_endpoint(result) for result in endpoint_results(run)],
         "findings": [_plain(asdict(f)) for f in findings(run)] if any(not t.is_base for t in found) else [],
     }
 

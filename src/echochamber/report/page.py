@@ -16,7 +16,7 @@ from echochamber.report.opening import first_screen
 from echochamber.report.section import drawn
 
 
-def render(run_folder: Path, *, images: bool = True) -> Path:
+def render(run_folder: Path | Run, *, images: bool = True) -> Path:
     """Write `report.html` and `figures/*.png`, `figures/*.svg` from what the run folder holds.
 
     Reads only the run folder; equal records give equal bytes.
@@ -31,7 +31,7 @@ def render(run_folder: Path, *, images: bool = True) -> Path:
         InputError: not a run folder.
         EchoError: its records are missing or damaged, or the folder cannot be written to.
     """
-    run = Run(Path(run_folder))
+    run = run_folder if isinstance(run_folder, Run) else Run(Path(run_folder))
     with showing_lock(run.folder):
         return _render(run, images=images)
 

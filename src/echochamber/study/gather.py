@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
 
@@ -14,6 +14,9 @@ from echochamber.evaluation import SCHEMA, Cell, EvaluationConfig, summarize, wi
 from echochamber.study.plan import Plan
 from echochamber.study.stages import PROBABILITIES, TABLES, measured_paths
 from echochamber.study.store import Stage, Store, read_seconds
+
+if TYPE_CHECKING:
+    from echochamber.analysis import Run
 
 
 def gather(
@@ -74,16 +77,15 @@ def gather(
     return rows
 
 
-def add_verdicts(folder: Path) -> None:
+def add_verdicts(run: Run) -> None:
     """Add the outcomes of endpoints and claims to `summary.json`, as the report states them.
 
     Raises:
         EchoError: the records of the run are damaged.
     """
-    from echochamber.analysis import Run, verdicts
+    from echochamber.analysis import verdicts
 
-    run = Run(folder)
-    write_json(folder / "summary.json", {**run.summary, **verdicts(run)})
+    write_json(run.folder / "summary.json", {**run.summary, **verdicts(run)})
 
 
 def _questions(plan: Plan, store: Store) -> dict[str, int]:

@@ -253,10 +253,11 @@ def _show(study: Study) -> list[dict[str, Any]]:
     (folder / STAMP).unlink(missing_ok=True)
     with analysis.showing_lock(folder):
         rows = gather(study.name, study.plan, study.store, folder, study.config.evaluation)
-        add_verdicts(folder)
+        run = analysis.Run(folder)
+        add_verdicts(run)
     if study.config.verify.as_published:
         analysis.write_second_opinion(folder, tiers=study.config.verify.tiers)
-    say(f"report: {report.render(folder)}")
+    say(f"report: {report.render(run)}")
     shown = [s.folder_name for s in stages if s.kind in MEASURED]
     with analysis.showing_lock(folder):
         write_json(folder / STAMP, {"made_from": made_from, "stages": shown, "files": digests(folder)})

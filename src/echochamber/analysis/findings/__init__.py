@@ -34,6 +34,10 @@ __all__ = [
 
 
 def findings(run: Run) -> list[Finding]:
-    """What a run says about every claim."""
-    evidence = gather_evidence(run)
-    return [judge(claim, evidence) for claim in claims_in_order()]
+    """What a run says about every claim; judged once per `Run`."""
+    claims = claims_in_order()
+    key = ("findings", *(claim.key for claim in claims))
+    if key not in run.memo:
+        evidence = gather_evidence(run)
+        run.memo[key] = [judge(claim, evidence) for claim in claims]
+    return list(run.memo[key])

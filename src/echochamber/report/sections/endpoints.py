@@ -47,7 +47,7 @@ alone.</p>
 
 @register_section("endpoints", "Named before the run", short="Endpoints", order=10)
 def endpoints(material: Material) -> Iterator[Fragment]:
-    rows = endpoint_rows(endpoint_results(material.run, material.trajectories))
+    rows = endpoint_rows(endpoint_results(material.run))
     if rows:
         yield Fragment(_TEMPLATE, {"rows": rows})
 
