@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from echochamber.base import InputError, listening, read_json
+from echochamber.evaluation import SCHEMA
 from echochamber.study import Study, open_study, run_study, status_rows
 from echochamber.verify import grade_file
 
@@ -20,6 +21,7 @@ ROW_KEYS = {
 
 
 def test_run_folder_explains_itself(finished: Study) -> None:
+    assert read_json(finished.folder / "plan.json")["schema"] == SCHEMA
     names = {path.name for path in finished.folder.iterdir()}
     assert names >= {
         "study.yaml", "environment.json", "plan.json", "metrics.jsonl", "summary.json", "report.html",

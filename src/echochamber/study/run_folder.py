@@ -25,6 +25,7 @@ from echochamber.base import (
     write_file,
     write_json,
 )
+from echochamber.evaluation import SCHEMA
 from echochamber.study.config import StudyConfig
 from echochamber.study.plan import Plan
 from echochamber.study.reading import load_study
@@ -147,7 +148,7 @@ def _shown_stages(folder: Path) -> set[str] | None:
     if "stages" in (stamp := read_stamp(folder)):
         return set(stamp["stages"])
     try:
-        planned = read_json(folder / PLAN)
+        planned = read_json(folder / PLAN)["stages"]
         return {Path(stage["folder"]).name for stage in planned if stage["stage"] in MEASURED}
     except (EchoError, KeyError, TypeError):
         return None
@@ -238,16 +239,19 @@ def describe(folder: Path, variants: Sequence[tuple[str, StudyConfig]], plan: Pl
     write_file(folder / STUDY, _resolved_text(variants))
     write_json(
         folder / PLAN,
-        [
-            {
-                "stage": stage.kind,
-                "title": stage.title,
-                "key": stage.key,
-                "seed": stage.seed,
-                "folder": f"store/{stage.folder_name}",
-            }
-            for stage in plan.stages
-        ],
+        {
+            "schema": SCHEMA,
+            "stages": [
+                {
+                    "stage": stage.kind,
+                    "title": stage.title,
+                    "key": stage.key,
+                    "seed": stage.seed,
+                    "folder": f"store/{stage.folder_name}",
+                }
+                for stage in plan.stages
+            ],
+        },
     )
     write_json(folder / ENVIRONMENT, {**environment(), "commit": _commit(), "host": platform.node()})
 
