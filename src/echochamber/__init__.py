@@ -5,8 +5,9 @@
 the rooms (`echochamber.formats`, `echochamber.rl`, ...) hold the parts. To
 extend a study without touching the package, name a Python file under
 `modules:` in it and call `register_algorithm`, `register_claim`,
-`register_figure`, `register_format`, `register_reward`, `register_section`,
-`register_source` or `register_task` there.
+`register_figure`, `register_format`, `register_reward`, `register_rules`,
+`register_section`, `register_source`, `register_task` or `register_tracker`
+there. docs/architecture.md says where to add what.
 """
 
 import lazy_loader

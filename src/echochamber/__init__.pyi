@@ -4,7 +4,8 @@ from .formats import classify, register_format
 from .report import register_figure, register_section
 from .rl import register_algorithm, register_reward
 from .study.results import Result, Results, load, run
-from .verify import grade
+from .study.tracking import register_tracker
+from .verify import grade, register_rules
 
 __version__: str
 
@@ -19,8 +20,10 @@ __all__ = [
     "register_figure",
     "register_format",
     "register_reward",
+    "register_rules",
     "register_section",
     "register_source",
     "register_task",
+    "register_tracker",
     "run",
 ]

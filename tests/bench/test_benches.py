@@ -55,7 +55,7 @@ def test_a_result_has_the_promised_shape(name: str) -> None:
     check_shape(run_bench(name, quick()), name)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_step_beside_trl_is_the_same_work() -> None:
     pytest.importorskip("trl")
     result = run_bench("rl-step", quick())
@@ -65,7 +65,7 @@ def test_a_step_beside_trl_is_the_same_work() -> None:
     assert result["mean_tokens"] == pytest.approx(result["peer_mean_tokens"], rel=0.2)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_growth_is_measured_and_drawn(tmp_path: Path) -> None:
     result = run_bench("scaling", quick(out=tmp_path))
     check_shape(result, "scaling")

@@ -19,7 +19,7 @@ from forkserver import ForkServer, Outcome
 from study_chains import WORK, study_digests
 
 EVERYTHING = bool(os.environ.get("ECHOCHAMBER_SOAK"))
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module")

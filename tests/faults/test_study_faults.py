@@ -14,7 +14,7 @@ from study_chains import WORK, injected_chain, random_chain, study_digests
 EVERYTHING = bool(os.environ.get("ECHOCHAMBER_SOAK"))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_study_killed_at_many_points_and_times(tmp_path: Path) -> None:
     moments = random.Random(3)
     with ForkServer() as server:

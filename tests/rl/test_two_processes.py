@@ -108,7 +108,7 @@ def assert_same(found: Any, expected: Any, where: str = "") -> None:
         assert found == expected, where
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", sorted(ARMS))
 def test_two_processes_post_train_as_one(runs: Path, name: str, tmp_path: Path) -> None:
     """Every number of every metrics row, rewards, losses and gradient norms among them, and the weights."""
@@ -126,7 +126,7 @@ def test_two_processes_post_train_as_one(runs: Path, name: str, tmp_path: Path) 
         torch.testing.assert_close(final[key], value, rtol=0, atol=1e-8)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_one_process_goes_on_where_two_stopped(runs: Path) -> None:
     assert "stopped after 2" in (runs / "two_then_one" / "error.txt").read_text()
     folder = runs / "copy"
@@ -139,7 +139,7 @@ def test_one_process_goes_on_where_two_stopped(runs: Path) -> None:
         torch.testing.assert_close(final[key], value, rtol=0, atol=1e-8)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_processes_go_on_where_one_stopped(runs: Path) -> None:
     assert len(rows(runs / "one_then_two")) == 3
     found, final = (torch.load(runs / name / "weights.pt") for name in ("one_then_two", "ppo"))
@@ -147,7 +147,7 @@ def test_two_processes_go_on_where_one_stopped(runs: Path) -> None:
         torch.testing.assert_close(found[key], value, rtol=0, atol=1e-8)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_questions_that_cannot_be_divided_are_refused(runs: Path) -> None:
     error = (runs / "uneven" / "error.txt").read_text()
     assert error.startswith("InputError: prompts_per_step 3 is not divisible by the 2 processes")

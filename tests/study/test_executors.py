@@ -155,7 +155,7 @@ def test_a_failing_arm_leaves_the_others_done_and_is_shown(local: Study) -> None
     assert (local.folder / "report.html").is_file()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_elsewhere_gives_the_same_bytes(local: Study, without_arms: Study, options: ExecutorOptions) -> None:
     lines: list[str] = []
     with (
@@ -168,7 +168,7 @@ def test_elsewhere_gives_the_same_bytes(local: Study, without_arms: Study, optio
     assert content(without_arms) == content(local)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_killed_worker_is_started_again(
     local: Study, without_arms: Study, study_file: Path, options: ExecutorOptions
 ) -> None:
@@ -181,7 +181,7 @@ def test_a_killed_worker_is_started_again(
     assert content(without_arms) == content(local)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_ctrl_c_stops_the_workers_and_the_next_run_goes_on(
     local: Study, without_arms: Study, study_file: Path, options: ExecutorOptions
 ) -> None:
@@ -204,7 +204,7 @@ def test_ctrl_c_stops_the_workers_and_the_next_run_goes_on(
     assert content(without_arms) == content(local)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_preempted_slurm_job_is_requeued_and_goes_on(
     local: Study, without_arms: Study, study_file: Path
 ) -> None:

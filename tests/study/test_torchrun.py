@@ -13,7 +13,7 @@ from echochamber.study import Study
 from echochamber.study.torchrun import check_arm
 from echochamber.train import World
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 
 def torchrun(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:

@@ -172,7 +172,7 @@ def run_elsewhere(copy: Study, tiny_file: Path, tracker: str, **environment: str
     return done.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_wandb_is_offline_unless_asked(copy: Study, tiny_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("wandb")
     monkeypatch.delenv("WANDB_MODE", raising=False)
@@ -183,7 +183,7 @@ def test_wandb_is_offline_unless_asked(copy: Study, tiny_file: Path, monkeypatch
     assert all(list(p.glob("*.wandb")) for p in (copy.folder / "wandb").glob("offline-run-*"))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_trackio_keeps_a_local_database(copy: Study, tiny_file: Path, tmp_path: Path) -> None:
     pytest.importorskip("trackio")
     run_elsewhere(copy, tiny_file, "trackio", TRACKIO_DIR=str(tmp_path / "trackio"))

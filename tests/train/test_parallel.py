@@ -93,7 +93,7 @@ def stop_this_process(patch: pytest.MonkeyPatch, after: int) -> None:
     patch.setattr(pretrain._Trainer, "step", stepping)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
 def test_two_processes_train_as_one(runs: Path, strategy: str) -> None:
     assert_same_course(runs / strategy, runs / "one")
@@ -104,7 +104,7 @@ def test_two_processes_train_as_one(runs: Path, strategy: str) -> None:
         torch.testing.assert_close(final[name], expected, rtol=0, atol=1e-4)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_checkpoint_of_two_processes_resumes_on_one(runs: Path) -> None:
     """Both ways; the copy keeps the fixture as it is."""
     error = (runs / "two_then_one" / "error.txt").read_text()
@@ -115,12 +115,12 @@ def test_a_checkpoint_of_two_processes_resumes_on_one(runs: Path) -> None:
     assert_same_course(folder, runs / "one")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_checkpoint_of_one_process_resumes_on_two(runs: Path) -> None:
     assert_same_course(runs / "one_then_two", runs / "one")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_batch_that_cannot_be_divided_is_refused(runs: Path) -> None:
     error = (runs / "uneven" / "error.txt").read_text()
     assert error.startswith("InputError: pretrain.batch_size 5 is not divisible by the 2 processes")
@@ -137,7 +137,7 @@ def test_activation_checkpointing_changes_nothing(tmp_path: Path) -> None:
     assert all("forward" not in vars(block) for block in model.blocks)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(
     not os.environ.get("ECHOCHAMBER_SOAK") or shutil.which("g++") is None,
     reason="compiling takes minutes; set ECHOCHAMBER_SOAK=1, with a C++ compiler at hand",

@@ -9,12 +9,13 @@ from typing import Annotated, Any
 import typer
 
 from echochamber.base import say
-from echochamber.cli.study_commands import RUN, RUNS
+from echochamber.cli.study_commands import MODULE, RUN, RUNS
 
 
 def findings(
     run: Annotated[str, RUN],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")] = False,
+    modules: Annotated[list[str] | None, MODULE] = None,
     runs: Annotated[Path, RUNS] = Path("runs"),
 ) -> None:
     """Print the outcome of every endpoint and claim of a run.
@@ -22,8 +23,9 @@ def findings(
     These are the outcomes that the report of the run shows.
     """
     from echochamber.analysis import Run, verdicts
-    from echochamber.study import find_run
+    from echochamber.study import find_run, import_modules
 
+    import_modules(modules or ())
     found = verdicts(Run(find_run(run, runs)))
     if as_json:
         say(json.dumps(found, indent=2, ensure_ascii=True, allow_nan=False))

@@ -19,6 +19,9 @@ SWEEP = typer.Option(metavar="LABEL", help="Which point of the sweep, e.g. kl_co
 SET = typer.Option(
     "--set", metavar="KEY=VALUE", help="Set a value of the study, e.g. --set seed=7. Repeatable."
 )
+MODULE = typer.Option(
+    "--module", metavar="FILE", help="Python file with your own sections or claims. Repeatable."
+)
 RUNS = typer.Option("--runs", metavar="FOLDER", help="Folder that holds the run folders.")
 
 DRY_RUN = typer.Option("--dry-run", help="Print the plan with its tokens, FLOPs and minutes, and stop.")
@@ -140,14 +143,16 @@ def report(
     as_published: Annotated[
         bool, typer.Option("--as-published", help="Also score the run by the paper's released rules.")
     ] = False,
+    modules: Annotated[list[str] | None, MODULE] = None,
     runs: Annotated[Path, RUNS] = Path("runs"),
 ) -> None:
     """Write a run's report again from its results.
 
     The report is report.html and the folder figures/ in the run folder; nothing is trained or measured.
     """
-    from echochamber.study import find_run, redraw
+    from echochamber.study import find_run, import_modules, redraw
 
+    import_modules(modules or ())
     say(f"report: {redraw(find_run(run, runs), as_published=as_published)}")
 
 

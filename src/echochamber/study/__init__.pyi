@@ -3,7 +3,7 @@ from .costs import Estimate, estimate
 from .executors import EXECUTORS, ExecutorOptions
 from .importing import import_model
 from .plan import Measured, Plan, make_plan
-from .reading import first_examples, labeled_examples, load_study
+from .reading import first_examples, import_modules, labeled_examples, load_study
 from .results import Result, Results, load
 from .run import Study, check_run, open_study, run_study
 from .run_folder import find_run, redraw
@@ -40,6 +40,7 @@ __all__ = [
     "find_run",
     "first_examples",
     "import_model",
+    "import_modules",
     "labeled_examples",
     "load",
     "load_study",
