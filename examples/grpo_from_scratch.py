@@ -22,11 +22,12 @@ import torch
 from echochamber import corpora, model, rollout, train, verify
 from echochamber.base import derive_seed
 from echochamber.rl import group_advantages, objectives
-from echochamber.rl.microbatches import Microbatch, Sample, plan_microbatches, token_outputs
+from echochamber.rl.microbatches import Microbatch, token_outputs
+from echochamber.rl.packing import Sample, plan_microbatches
+from echochamber.train.next_token import document_mask, next_token_loss
 
 SEED = 0
 FORMATS = ("tinygsm", "llm_code", "boxed")  # a Python function, a tagged code block, prose with \boxed{}
-
 PRETRAINING = train.OptimizerConfig(learning_rate=4e-3, warmup_steps=50)
 BATCH_SIZE, SEQUENCE_LENGTH = 8, 128
 
@@ -59,8 +60,8 @@ def pretrain(policy: model.Transformer, data: corpora.TokenData, eos_id: int) ->
     steps = data.steps(BATCH_SIZE, SEQUENCE_LENGTH)
 
     def loss(tokens_BT: torch.Tensor) -> train.LossSum:
-        mask = train.document_mask(tokens_BT[:, :-1], eos_id)
-        return train.next_token_loss(policy, tokens_BT, mask=mask)
+        mask = document_mask(tokens_BT[:, :-1], eos_id)
+        return next_token_loss(policy, tokens_BT, mask=mask)
 
     for step in range(steps):
         batch = data.batch(step, batch_size=BATCH_SIZE, sequence_length=SEQUENCE_LENGTH, seed=SEED)
@@ -86,7 +87,7 @@ def grpo(
         for step in range(steps + 1):
             engine.load_weights(policy, step)
             asker = partial(rollout.ask, engine=engine, tokenizer=tokenizer, grader=grader, sampling=SAMPLING)
-            if step % 10 == 0:
+            if step % 10 == 0 or step == steps:
                 shown.append(measure(step, asker(problems["test"], num_samples=4, seed=1)))
             if step < steps:
                 chosen = random.Random(step).sample(problems["train"], NUM_PROMPTS)
