@@ -1,11 +1,8 @@
 from .build import build_mixture
 from .catalog import CORPORA
 from .copies import refuse_evaluation_files
-from .identity import NOTHING_RESERVED, Reserved
-from .mixtures import (
-    MixtureConfig,
-    plan_mixture,
-)
+from .identity import NOTHING_RESERVED, Reserved, text_key
+from .mixtures import ControlledMixture, MixtureConfig, PassesMixture, plan_mixture
 from .overlap import LEAKED_SHARE, OverlapIndex
 from .planning import check_grammars, examine_task
 from .sources import (
@@ -20,6 +17,7 @@ from .sources import (
 from .stand_in import write_stand_ins
 from .tasks import (
     BaseTask,
+    ProblemSet,
     TaskConfig,
     read_problems,
     register_task,
@@ -28,7 +26,7 @@ from .tasks import (
 )
 from .token_data import TokenData
 from .tokenizer import META_FILE, Tokenizer, TokenizerConfig, load_foreign, train_tokenizer
-from .word_problems import WordProblemsSource
+from .word_problems import WordProblemsSource, WordProblemsTask
 
 __all__ = [
     "CORPORA",
@@ -37,9 +35,12 @@ __all__ = [
     "NOTHING_RESERVED",
     "BaseSource",
     "BaseTask",
+    "ControlledMixture",
     "Example",
     "MixtureConfig",
     "OverlapIndex",
+    "PassesMixture",
+    "ProblemSet",
     "Reserved",
     "SourceConfig",
     "TaskConfig",
@@ -47,6 +48,7 @@ __all__ = [
     "Tokenizer",
     "TokenizerConfig",
     "WordProblemsSource",
+    "WordProblemsTask",
     "build_mixture",
     "check_grammars",
     "examine_task",
@@ -60,6 +62,7 @@ __all__ = [
     "register_task",
     "reserve_problems",
     "text_example",
+    "text_key",
     "train_tokenizer",
     "write_problems",
     "write_stand_ins",
