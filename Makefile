@@ -9,13 +9,14 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 MINUTES ?= 30
 
-.PHONY: demo test check smoke soak bench clean help
+.PHONY: demo test test-long check smoke soak bench clean help
 
 help:
 	@echo "make demo    install into $(VENV), run the default study, print where the report is"
-	@echo "make test    install with the dev extra, run lint, types, import rules, tests and the smoke study"
+	@echo "make test    install with the dev extra, run lint, types, import rules, the smoke study and the tests"
+	@echo "make test-long  the tests that take long or need other environments; says what it skips and why"
 	@echo "make smoke   run the smoke study only"
-	@echo "make soak    kill small studies again and again for MINUTES=$(MINUTES); every run must end with the same bytes"
+	@echo "make soak    every test with nothing sampled, then kill small studies again and again for MINUTES=$(MINUTES)"
 	@echo "make bench   install the peers and measure against them; one table, about ten minutes"
 	@echo "make clean   remove the environment and caches; runs/ is kept"
 
@@ -40,6 +41,7 @@ smoke: $(VENV)/.installed
 	$(BIN)/echochamber run studies/smoke.yaml --force
 
 soak: $(VENV)/.installed-dev
+	ECHOCHAMBER_SOAK=1 $(BIN)/python -m pytest -rs
 	$(BIN)/python tests/faults/soak.py --minutes $(MINUTES)
 
 $(VENV)/.installed-bench: pyproject.toml | $(BIN)/python
@@ -51,12 +53,15 @@ bench: $(VENV)/.installed-bench
 	$(BIN)/echochamber bench all --json bench.json
 
 test: $(VENV)/.installed-dev check smoke
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not long"
+
+test-long: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -m long -rs
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/codespell src tests docs studies
+	$(BIN)/codespell src tests docs studies examples README.md CHANGELOG.md LOG.md
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 

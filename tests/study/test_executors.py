@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conftest import TINY
+from tiny_study import TINY
 
 from echochamber.base import EchoError, InputError, Interrupted, listening
 from echochamber.study import ExecutorOptions, Study, open_study, run_study, status_rows
