@@ -1,4 +1,4 @@
-"""What every room stands on: errors, configs, digests, seeds, problems, files, tables, text, messages."""
+"""What every room builds on: errors, configs, digests, seeds, problems, files, tables, text, messages."""
 
 from echochamber.base.config import (
     Config,

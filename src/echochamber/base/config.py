@@ -1,4 +1,4 @@
-"""Strict configs: YAML in, frozen pydantic models out, every mistake with its place.
+"""Strict configs: YAML in, frozen pydantic models out, every mistake reported with its place.
 
 The YAML reader follows the 1.2 core schema where PyYAML's 1.1 surprises:
 `1e-6` is a number, `no` and `on` are strings, and a key given twice is an error.
@@ -76,7 +76,7 @@ class Document:
         return self.places.get(key, "config")
 
 
-# Values that a file may spell out, aliases included: a few lines of nested aliases could stand for billions.
+# The most values a file may expand to: a few lines of nested aliases could stand for billions.
 _MOST_VALUES = 1_000_000
 
 
@@ -94,7 +94,7 @@ class _Plain:
         return f"{self.name}:{node.start_mark.line + 1}"
 
     def value(self, node: yaml.Node, key: Key) -> Any:
-        """The plain data of a node that is the value of `key`."""
+        """The plain data of the node that holds the value of `key`."""
         self.num_values += 1
         if self.num_values > _MOST_VALUES or any(node is other for other in self.open):
             raise InputError(
@@ -113,7 +113,7 @@ class _Plain:
             self.open.pop()
 
     def fields(self, node: yaml.Node, key: Key) -> dict[str, yaml.Node]:
-        """The value nodes of a mapping by key; what `<<` merges in stands behind the mapping's own keys."""
+        """The value nodes of a mapping by key; keys that `<<` merges in come after the mapping's own."""
         own: dict[str, yaml.Node] = {}
         sources: list[yaml.Node] = []
         for key_node, value_node in node.value:
@@ -210,7 +210,7 @@ def set_value(document: Document, assignment: str) -> None:
 
 
 def assign(document: Document, path: str, value: Any, place: str) -> None:
-    """Put plain data under a dotted key of a document, in place.
+    """Set the value of a dotted key in a document, in place.
 
     Args:
         place: where the value comes from, for messages.
@@ -247,7 +247,7 @@ def assign(document: Document, path: str, value: Any, place: str) -> None:
 
 
 def _candidates(annotation: Any) -> list[Any]:
-    """The types an annotation may hold, unions and Annotated unwrapped."""
+    """The types an annotation may contain, with unions and Annotated unwrapped."""
     origin = typing.get_origin(annotation)
     if origin is Annotated:
         for extra in typing.get_args(annotation)[1:]:
@@ -260,7 +260,7 @@ def _candidates(annotation: Any) -> list[Any]:
 
 
 def _siblings(model: type[BaseModel], loc: Sequence[str | int]) -> set[str]:
-    """Field names allowed beside the last part of a pydantic error location."""
+    """Field names allowed at the level of the last part of a pydantic error location."""
     current: list[Any] = [model]
     for part in loc[:-1]:
         following: list[Any] = []

@@ -1,14 +1,15 @@
-"""Rows of data files one at a time, whatever the file format, with a place for every message.
+"""Rows of data files one at a time, whatever the file format, each with its place for messages.
 
-Sources, tasks and `grade` read through here, so that a file means the same to all of them:
+Sources, tasks and `grade` all read files through this module, so that a file means the same to each of them:
 
-- a UTF-8 byte-order mark, Windows line ends and blank lines, wherever they stand, are passed over;
-- a number is the text that the file spells, or the shortest text of a stored float (a float32 0.1 is `0.1`);
+- a UTF-8 byte-order mark, Windows line ends and blank lines are skipped wherever they occur;
+- a number is read as the text in the file, or as the shortest text of a stored float (a float32 0.1 is
+  `0.1`);
 - a field that is needed and holds null, NaN, Infinity, half of a surrogate pair or no text is refused, and so
-  are invalid UTF-8, a key given twice, a column name that stands twice, and a row of the wrong width; each
+  are invalid UTF-8, a key given twice, a column name that occurs twice, and a row of the wrong width; each
   with file and row.
 
-Files are streamed: memory holds some thousand rows, never a file.
+Files are streamed: memory holds a few thousand rows, never a whole file.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ BATCH_ROWS = 1000
 
 
 def missing_field(place: str, field: str, present: Sequence[str]) -> InputError:
-    """The error for a row or file without a field that is needed."""
+    """The error for a row or file that lacks a required field."""
     return InputError(
         f"{place}: no field '{field}'; it has {', '.join(map(str, present)) or 'none'}."
         f"{did_you_mean(field, [str(name) for name in present])}"
@@ -44,7 +45,7 @@ def missing_field(place: str, field: str, present: Sequence[str]) -> InputError:
 
 
 def text_field(row: Row, field: str, place: str) -> str:
-    """A row's field as text; a number is the text that the file spells.
+    """A row's field as text; a number is the text in the file.
 
     Raises:
         InputError: the field is missing, is neither text nor a number, or cannot be written as UTF-8.
@@ -101,7 +102,7 @@ def _csv_rows(path: Path, columns: Sequence[str], start: int, delimiter: str) ->
 
 
 def _check_columns(path: Path, names: Sequence[str], columns: Sequence[str]) -> None:
-    """Every column that is needed is there, and no name stands twice."""
+    """Every required column is present, and no name occurs twice."""
     for column in columns:
         if column not in names:
             raise missing_field(str(path), column, names)
@@ -136,11 +137,11 @@ def _parquet_rows(path: Path, columns: Sequence[str], start: int) -> Iterator[tu
 
 
 def _column(path: Path, before: int, name: str, column: Any) -> list[Any]:
-    """Values of a column of some rows; finite floats as the shortest text that reads back as them."""
+    """Values of one column for some rows; finite floats as the shortest text that reads back as them."""
     import pyarrow as pa
 
     if pa.types.is_floating(column.type):
-        # numpy knows how few digits tell a float32 or float16 from its neighbors; Python only knows float64.
+        # numpy knows the fewest digits that identify a float32 or float16; Python knows only float64.
         numbers = column.to_numpy(zero_copy_only=False)
         return [
             None if not valid else Numeral(str(number)) if math.isfinite(number) else float(number)
@@ -164,12 +165,12 @@ KINDS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
 
 
 def kind_of(path: Path) -> str:
-    """The suffix that says what a file holds, that of its compression left out.
+    """The suffix that says what a file holds, without that of its compression.
 
     A name without any suffix, such as that of a pipe, is taken for JSON Lines.
 
     Raises:
-        InputError: a suffix that means nothing here.
+        InputError: an unknown suffix.
     """
     suffixes = [suffix.lower() for suffix in path.suffixes[-2:]]
     compressed = bool(suffixes) and suffixes[-1] in COMPRESSED
@@ -188,10 +189,10 @@ def read_rows(path: Path, columns: Sequence[str], start: int = 0) -> Iterator[tu
     """Rows of a file from number `start` on, each with its place; the suffix decides the format.
 
     Args:
-        columns: fields that are needed; Parquet reads no others.
+        columns: required fields; Parquet reads no others.
 
     Raises:
-        InputError: unknown suffix, missing or damaged file, missing column, a row that is none.
+        InputError: unknown suffix, missing or damaged file, missing column, invalid row.
     """
     kind = kind_of(path)
     if kind == ".parquet":
@@ -211,7 +212,7 @@ def count_rows(path: Path) -> int:
 
 
 def read_files(paths: Iterable[Path], columns: Sequence[str], start: int = 0) -> Iterator[tuple[str, Row]]:
-    """Rows of several files, one after the other, from row `start` of all on."""
+    """Rows of several files, one after the other, starting at row `start` of the whole."""
     for path in paths:
         met = 0
         for place, row in read_rows(path, columns, start):

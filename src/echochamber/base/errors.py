@@ -1,6 +1,6 @@
 """One hierarchy of errors, so that the command line can answer in one sentence.
 
-`InputError` is the user's to mend (exit code 2); any other `EchoError` is a
+`InputError` is for the user to fix (exit code 2); any other `EchoError` is a
 run that failed for a reason we understand (exit code 1). Anything else that
 reaches the top is a bug of ours and keeps its traceback.
 """
@@ -24,7 +24,7 @@ class InputError(EchoError):
 
 
 class Interrupted(EchoError):
-    """The run was asked to stop; everything needed to go on is on disk."""
+    """The run was asked to stop; everything needed to continue is on disk."""
 
     exit_code = 130
 

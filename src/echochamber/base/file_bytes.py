@@ -1,4 +1,4 @@
-"""Bytes and lines of data files, decompressed on the way; what goes wrong is one sentence."""
+"""Bytes and lines of data files, decompressed as they are read; every error is one sentence."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def unreadable(path: Path, reason: str) -> InputError:
 
 @contextmanager
 def explained_read(path: Path) -> Iterator[None]:
-    """Turn what goes wrong below a reader into one sentence."""
+    """Turn errors raised below a reader into one sentence."""
     import pyarrow as pa
 
     try:
@@ -34,7 +34,7 @@ def explained_read(path: Path) -> Iterator[None]:
 
 
 def first_line(error: Exception) -> str:
-    """The first line of a message; those of pyarrow may have many."""
+    """The first line of a message; pyarrow's messages may have many."""
     return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
 
 

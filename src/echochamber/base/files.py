@@ -1,4 +1,4 @@
-"""Writing files so that a reader sees all of the new content or all of the old.
+"""Writing files so that a reader sees either all of the new content or all of the old.
 
 Every step that a kill could interrupt passes a named `fault_point`; tests
 stop the process at each of them.
@@ -78,7 +78,7 @@ def explained_write(path: Path) -> Iterator[None]:
 
 @contextmanager
 def explained_disk(path: Path) -> Iterator[None]:
-    """Around much work: explain the failures that only a disk can have, and let any other error pass.
+    """Around a large piece of work: explain disk failures, and let any other error pass.
 
     Raises:
         InputError: the disk is read-only.
@@ -109,20 +109,20 @@ def _alone(descriptor: int, *, wait: bool) -> bool:
     except BlockingIOError:
         return False
     except OSError:
-        # A file system without locks: writers there have to keep out of each other's way.
+        # This file system has no locks, so writers must avoid each other by themselves.
         return True
     return True
 
 
 def open_alone(path: Path) -> IO[bytes]:
-    """`path` opened empty for writing; another process that wants it waits until this one closes it."""
+    """Open `path` empty for writing; another process that wants it waits until this one closes it."""
     while True:
         stream = path.open("ab")
         _alone(stream.fileno(), wait=True)
         if _stands_at(stream.fileno(), path):
             stream.truncate(0)
             return stream
-        # Whoever had it has given it its final name meanwhile.
+        # The process that held it has meanwhile given it its final name.
         stream.close()
 
 
@@ -136,7 +136,7 @@ def _stands_at(descriptor: int, path: Path) -> bool:
 def write_file(path: Path, content: bytes | str) -> None:
     """Write a file atomically and durably: temporary file, fsync, rename, fsync of the folder.
 
-    Of several processes that write one file, one after the other does, and the last one's content stays.
+    Several processes that write one file take turns, and the content of the last one stays.
 
     Raises:
         EchoError: the disk refused (see `explained_write`); the old content is untouched.
@@ -180,9 +180,9 @@ def read_json(path: Path) -> Any:
 
 
 def set_aside(path: Path, into: Path) -> Path:
-    """Move a file or folder out of the way, into a folder of the same disk; returns where it lies now.
+    """Move a file or folder out of the way, to a folder on the same disk; returns its new path.
 
-    Nothing that lies there already is touched: a second one of the same name gets a number.
+    Nothing that is already there is touched: a second one of the same name gets a number.
 
     Raises:
         InputError: the place cannot be written to.
@@ -253,7 +253,7 @@ def atomic_folder(final: Path) -> Iterator[Path]:
 
 
 def _new_folder(temporary: Path, final: Path) -> int:
-    """An empty folder, locked against other processes for as long as the returned descriptor is open."""
+    """Make an empty folder, locked against other processes while the returned descriptor is open."""
     while True:
         temporary.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(temporary, os.O_RDONLY)

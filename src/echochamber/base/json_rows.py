@@ -16,7 +16,7 @@ Row = dict[str, Any]
 
 
 class Numeral(str):
-    """A number as the file spells it: all its digits, whatever a float could hold."""
+    """A number as written in the file: all its digits, even if a float could not hold them."""
 
     __slots__ = ()
 
@@ -54,12 +54,12 @@ def json_lines(path: Path, start: int) -> Iterator[tuple[str, Row]]:
         yield place, _object(row, place)
 
 
-# Characters of the longest piece that a JSON value cannot be told from before it is complete.
+# Length of the longest token, such as `false`, that cannot be recognized before it is complete.
 _LONGEST_LITERAL = 32
 
 
 class _JsonText:
-    """The text of a JSON file, read on as a value needs it."""
+    """The text of a JSON file, read further whenever a value needs more."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.pieces = path, read_pieces(path)
@@ -67,7 +67,7 @@ class _JsonText:
         self.text, self.position, self.ended, self.number = "", 0, False, 0
 
     def more(self) -> None:
-        """Read on, twice as much as is waiting, so that a long value is not parsed again and again."""
+        """Read twice as much as is waiting, so that a long value is not parsed again and again."""
         fresh = [self.text[self.position :]]
         wanted = max(1, len(fresh[0]))
         while wanted > 0 and not self.ended:
@@ -84,7 +84,7 @@ class _JsonText:
         self.text, self.position = "".join(fresh), 0
 
     def peek(self) -> str:
-        """The next character that is no white space; empty at the end of the file."""
+        """The next character that is not white space; empty at the end of the file."""
         while True:
             while self.position < len(self.text):
                 if not self.text[self.position].isspace():
@@ -95,13 +95,13 @@ class _JsonText:
             self.more()
 
     def _cut_short(self, error: Exception) -> bool:
-        """Whether more text may mend it: the error lies where the text ends, or in a text without its end."""
+        """Whether more text may fix the error: it is where the text ends, or in an unfinished string."""
         if not isinstance(error, json.JSONDecodeError):
             return False
         return error.msg.startswith("Unterminated") or error.pos > len(self.text) - _LONGEST_LITERAL
 
     def value(self) -> Row:
-        """The value that begins here."""
+        """The value that begins at the current position."""
         place = f"{self.path}, row {self.number + 1}"
         while True:
             try:
@@ -128,7 +128,7 @@ def json_file(path: Path, start: int) -> Iterator[tuple[str, Row]]:
             text.position += 1
             if text.peek() in ("]", ""):
                 raise InputError(
-                    f"{path}, row {text.number + 1}: not valid JSON: a comma and no row behind it"
+                    f"{path}, row {text.number + 1}: not valid JSON: a comma without a row after it"
                 )
         elif is_array and text.peek() not in ("]", ""):
             raise InputError(f"{path}, row {text.number + 1}: not valid JSON: no comma before this row")

@@ -1,4 +1,4 @@
-"""PyTorch at its first use: importing it takes seconds, which a command that only reads files can spare."""
+"""Imports PyTorch at its first use: it takes seconds, which commands that only read files need not spend."""
 
 from __future__ import annotations
 

@@ -21,8 +21,8 @@ from echochamber.base.stopping import stop_requested
 
 _WAIT_SECONDS = 0.5
 
-# POSIX record locks do not exclude two users inside one process: the thread that has each path. A forked
-# child has none, as it has none of the kernel's.
+# The thread that holds each path: POSIX record locks do not exclude two users inside one process. A forked
+# child holds none, just as it inherits none of the kernel's locks.
 _held: dict[Path, int] = {}
 _turn = threading.Lock()
 
@@ -35,12 +35,12 @@ def _forget() -> None:
 
 os.register_at_fork(after_in_child=_forget)
 
-# What a file system without record locks answers.
+# The errors of a file system without record locks.
 _UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 
 
 def _start_of(pid: int) -> str:
-    """When a process of this machine was started, in kernel ticks; empty where that is not known."""
+    """When a process of this machine started, in kernel ticks; empty where that is unknown."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -123,7 +123,7 @@ class RunLock:
                 time.sleep(_WAIT_SECONDS)
 
     def _claim(self) -> bool:
-        """Be the one of this process that uses the path: the kernel does not tell its threads apart."""
+        """Claim the path for this thread, since the kernel does not distinguish threads of one process."""
         me = threading.get_ident()
         with _turn:
             if self.path not in _held:
@@ -179,14 +179,14 @@ class RunLock:
         who = f"process {holder['pid']} on {holder['host']}" if holder else "another process"
         raise _InUse(
             f"{self._what} is in use by {who}. Wait for it to end or stop it; "
-            f"if it is gone for certain, remove {self.path}"
+            f"if you are certain that it is gone, remove {self.path}"
         )
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if os.getpid() == self._pid:
-            # Removed while still locked: whoever opened the old file finds that another has its name by now.
+            # Removed while still locked: a process that opened the old file finds that it lost its name.
             self.path.unlink(missing_ok=True)
         os.close(self._descriptor)
         self._descriptor = -1

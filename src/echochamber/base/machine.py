@@ -11,12 +11,12 @@ def _current() -> frozenset[int]:
     return frozenset(range(os.cpu_count() or 1))
 
 
-# Taken when the package is imported, before OpenMP (`OMP_PROC_BIND`) or anybody else pins threads.
+# Read when the package is imported, before OpenMP (`OMP_PROC_BIND`) or anything else pins threads.
 _AT_START = _current()
 
 
 def machine_cpus() -> frozenset[int]:
-    """Numbers of the processors this process had when it started, whatever its threads are pinned to since.
+    """Numbers of the processors this process had when it started, wherever its threads were pinned since.
 
     A container or `taskset` may leave fewer than the machine has.
     """

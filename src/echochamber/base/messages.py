@@ -1,9 +1,9 @@
-"""The one way to speak to the user: lines on the terminal, or handed to whoever listens.
+"""The one way to speak to the user: lines on the terminal, or passed to a listener.
 
 Results and notes go to stdout, because they are what the user asked for; warnings and errors go to stderr,
-so that they are still seen where stdout is a file or another program. Control and invisible characters,
-which a model or a file may have written, are shown in Python's notation. While a progress bar is drawn, rich
-puts what is written to either stream above it.
+so that they are still seen where stdout is a file or another program. Control and invisible characters, which
+a model or a file may contain, are shown in Python's notation. While a progress bar is drawn, rich puts what
+is written to either stream above it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from echochamber.base.text import printable
 
 Listener = Callable[[str], object]
 
-# Each with the thread that listens.
+# Each with the thread that installed it.
 _listeners: list[tuple[int, Listener]] = []
 
 
@@ -42,7 +42,7 @@ def warn(text: str) -> None:
 
 
 def say_error(text: str) -> None:
-    """Show why the work ends. A muted process shows it too: of a job's processes, the first to end does."""
+    """Show why the work ends. A muted process does so too: the first process of a job to end says why."""
     _deliver(f"error: {text}", sys.stderr, even_muted=True)
 
 
@@ -62,7 +62,7 @@ def listening(listener: Listener) -> Iterator[None]:
 
 
 def mute_messages() -> None:
-    """From now on this process shows only errors, because another process of its job speaks for all."""
+    """Show only errors from now on, because another process of the job speaks for all of them."""
     _Process.muted = True
 
 

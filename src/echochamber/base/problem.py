@@ -13,12 +13,12 @@ class Problem:
     Attributes:
         key: names the problem in records; two problems of a study never share one.
         question: text shown to the model, without the blank line that follows it.
-        gold: the correct answer as text, already free of its solution (`"72"`).
-        rules: by which its answers are compared with the gold, e.g. `"gsm8k"`.
+        gold: the correct answer as text, without its solution (`"72"`).
+        rules: how its answers are compared with the gold answer, e.g. `"gsm8k"`.
         level: difficulty (number of operations for generated problems), 0 if unknown.
         family: story family or subject, empty if unknown.
         structure: operations and numbers of its solution, empty if unknown (see `corpora.identity`).
-        references: a correct solution by format, where the source can write one; no part of the identity.
+        references: a correct solution per format, where the source can write one; not part of the identity.
     """
 
     key: str

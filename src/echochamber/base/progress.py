@@ -13,7 +13,7 @@ PLAIN_LINE_SECONDS = 10.0
 
 
 class Progress(Protocol):
-    """What long work reports to."""
+    """What long-running work reports its progress to."""
 
     def update(self, completed: int, **fields: float | str) -> None:
         """`completed` units are done in total; `fields` are shown beside the bar."""
@@ -37,7 +37,7 @@ class _PlainProgress:
     def update(self, completed: int, **fields: float | str) -> None:
         now = time.monotonic()
         if self.first is None:
-            # A resumed stage begins part of the way through: rate counts this process's work only.
+            # A resumed stage begins part of the way through: the rate counts only this process's work.
             self.first = max(0, completed - 1)
         if now - self.last < PLAIN_LINE_SECONDS and completed < self.total:
             return
@@ -62,7 +62,7 @@ class _NoProgress:
 
 @contextmanager
 def no_progress(label: str, total: int) -> Iterator[Progress]:
-    """In the place of `progress` where nothing is to be shown, e.g. while a clock is running."""
+    """Replaces `progress` where nothing should be shown, e.g. while a clock is running."""
     yield _NoProgress()
 
 

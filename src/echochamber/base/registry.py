@@ -15,7 +15,7 @@ class Registry(Generic[T]):
     """Maps names to values of one kind; unknown names are the user's error.
 
     Args:
-        kind: what an entry is called in messages, e.g. `"format"`.
+        kind: what messages call an entry, e.g. `"format"`.
         modules: full names of the modules that register our own entries. They are imported when someone
             first looks anything up, so that importing the registry's own module imports none of them;
             their entries come first, in this order.
@@ -52,7 +52,7 @@ class Registry(Generic[T]):
         return value
 
     def get(self, name: str) -> T:
-        """The entry of that name.
+        """The entry with that name.
 
         Raises:
             InputError: no such entry; the message lists what there is.

@@ -6,7 +6,7 @@ import hashlib
 
 
 def derive_seed(root: int, purpose: str, *index: int) -> int:
-    """A 63-bit seed that depends on every argument and on nothing else.
+    """A 63-bit seed that depends on all of its arguments and on nothing else.
 
     Different purposes give unrelated streams, so adding a consumer of
     randomness never shifts another one's numbers.

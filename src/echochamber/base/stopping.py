@@ -43,7 +43,7 @@ def stop_signals(*, also: Sequence[signal.Signals] = (), flag: Path | None = Non
     """Turn SIGINT and SIGTERM into a request that loops poll with `stop_requested`.
 
     A second signal raises `Interrupted` wherever the program is. Blocks may be nested: only the
-    outermost one installs handlers, and puts the earlier ones back. Outside the main thread, where
+    outermost one installs handlers and restores the earlier ones. Outside the main thread, where
     Python cannot install any, this does nothing.
 
     Args:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-# What moves the cursor, colors, beeps, is drawn as nothing or turns the order of the text around:
+# Characters that move the cursor, set colors, beep, are invisible or reverse the order of text:
 # C0 and C1 controls, direction marks and overrides, line and paragraph separators, invisible signs.
 _UNSEEN = (
     r"\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff"

@@ -1,4 +1,4 @@
-"""Configs of several kinds behind one field, chosen by a tag, open to the user's own kinds."""
+"""Configs of several kinds in one field, chosen by a tag, open to the user's own kinds."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Variants:
         try:
             return member.model_validate(dict(value))
         except ValidationError as error:
-            # The class's tag joins the location, as in pydantic's own tagged unions.
+            # The class's tag becomes part of the location, as in pydantic's own tagged unions.
             details = [
                 InitErrorDetails(
                     type=_kind(item),
@@ -79,7 +79,7 @@ class Variants:
 
 
 def _kind(item: Any) -> Any:
-    """The type of an error in the form that lets it be raised again."""
+    """The type of an error in the form that allows raising it again."""
     if item["type"] in ("value_error", "variant"):
         return PydanticCustomError(
             "value_error", "{message}", {"message": item["msg"].removeprefix("Value error, ")}

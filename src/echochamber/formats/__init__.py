@@ -1,4 +1,4 @@
-"""Answer formats as pure text: how each one is rendered, recognized and read.
+"""Answer formats as pure text: how each one is written, recognized and read.
 
 Recognition is structural (a parsed function definition, paired tags, a
 brace-balanced box outside code), never a word that happens to occur, and it

@@ -1,15 +1,15 @@
-r"""Finding `\boxed{...}` with its braces in balance."""
+r"""Finding `\boxed{...}` with balanced braces."""
 
 from __future__ import annotations
 
 import re
 
-# An escaped character is markup of its own: `\{` and `\}` are signs of a set, not braces. A box without
+# An escaped character is markup of its own: `\{` and `\}` delimit a set and are not braces. A box without
 # braces holds a number; more would be guessing.
 _TOKEN = re.compile(
     r"\\(?:f?boxed|fbox)[ \t]*+(?:(?P<box>\{)|(?P<bare>[-+]?\$?[0-9][0-9.,]*+))|\\.|[{}]", re.DOTALL
 )
-# What may stand between boxes that give one answer together: `\boxed{-2} \text{ and } \boxed{1}`.
+# What may separate boxes that together give one answer: `\boxed{-2} \text{ and } \boxed{1}`.
 _JOINT = re.compile(r"\$?[ \t\n]*+(?:,|(?:\\text ?\{)?[ \t]*+(?:and|or)[ \t]*+\}?)[ \t\n]*+\$?")
 _BLANK = " \t\r\n{}$"
 
@@ -19,7 +19,7 @@ def boxes(text: str) -> tuple[list[tuple[int, int]], bool]:
 
     Returns:
         (start, end) of each content, in the order in which the boxes close, and
-        whether another box was opened and never closed.
+        whether a further box was opened and never closed.
     """
     complete: list[tuple[int, int]] = []
     # Starts of open boxes; 0 for any other open brace.
@@ -62,7 +62,7 @@ def last_box(text: str) -> str | None:
 
 
 def _between(text: str, end: int, start: int) -> str:
-    r"""What stands between the end of one content and the beginning of the next: at most a few words."""
+    r"""The text between the end of one content and the beginning of the next: at most a few words."""
     if start - end > 40:
         return text[end : end + 40]
     return text[end:start].removeprefix("}").rpartition("\\")[0]

@@ -1,4 +1,4 @@
-"""Python text: parsing what nobody vouches for, and finding where a program begins and ends in prose."""
+"""Python text: parsing untrusted code, and finding where a program begins and ends in prose."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MAX_PROGRAM_CHARACTERS = 262_144
 _MAX_CUTS = 8
 _MAX_HEADERS = 100
 
-# Every repetition is possessive or ends at a sign that it cannot hold: a line is read once, however long.
+# Every repetition is possessive or ends at a character it cannot match, so each line is read only once.
 _HEADER = re.compile(
     r"^(?:async[ \t]++)?def[ \t]++[^\W\d]\w*+[ \t]*+\([^\n]*?\)[ \t]*+(?:->[^\n:()]++)?:(?P<rest>[^\n]*+)$",
     re.MULTILINE,
@@ -21,7 +21,7 @@ _HEADER = re.compile(
 _OPEN_HEADER = re.compile(
     r"^def[ \t]++[^\W\d]\w*+[ \t]*+\([^\n)]*+(?:\)[ \t]*+(?:->[^\n:]*+)?)?\Z", re.MULTILINE
 )
-# Blank lines and comments at the margin, which may stand between a header and its body.
+# Blank lines and comments at the margin, which may come between a header and its body.
 _BEFORE_BODY = re.compile(r"(?:#[^\n]*+(?:\n|\Z)|[ \t]*+\r?\n)*+[ \t]*+")
 _LEADING = re.compile(
     r"^(?:#.*|@.*|import[ \t]++[\w., \t]+|from[ \t]++[\w.]++[ \t]++import\b.*|[^\W\d]\w*+[ \t]*+=[^=].*"
@@ -78,9 +78,8 @@ def parses(source: str) -> bool:
 def function_start(text: str) -> int | None:
     """Where the first function definition at the left margin begins, or None.
 
-    A definition is a header that parses, followed by a body, or by the end
-    of the text (cut off). A header cut off itself counts when nothing but
-    code stands before it.
+    A definition is a header that parses, followed by a body, or by the end of the text (cut off). A header
+    that is itself cut off counts when only code precedes it.
     """
     for match in islice(_HEADER.finditer(text), _MAX_HEADERS):
         rest = match["rest"].strip()
@@ -150,7 +149,7 @@ def _program_end(body: str) -> int:
 
 
 def _before_accidental_code(program: str, tree: ast.Module) -> int:
-    """Length of a program without sentences at its end that happen to parse, such as `Note: it is 6.`"""
+    """Length of a program without trailing sentences that happen to parse, such as `Note: it is 6.`"""
     end = len(tree.body)
     while end and isinstance(last := tree.body[end - 1], ast.AnnAssign) and last.value is None:
         end -= 1

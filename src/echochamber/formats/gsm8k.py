@@ -8,8 +8,8 @@ from echochamber.formats.layout import layout
 from echochamber.formats.sentences import claim
 from echochamber.formats.types import Extracted, Worked
 
-# What may stand before the digits of an answer, among it a name for it (`Answer:`, `x =`). A markdown heading
-# (`#### Step 2`, `#### 1. Setup`) is no answer.
+# What may precede the digits of an answer, including a name for it (`Answer:`, `x =`). A markdown heading
+# (`#### Step 2`, `#### 1. Setup`) is not an answer.
 _BEFORE = (
     r"(?:(?:[Tt]he )?(?:[Ff]inal )?(?:[Aa]nswer|[Tt]otal|[Rr]esult)(?: is)?[ \t]*+[:=]?[ \t]*+"
     r"|[a-zA-Z][ \t]*+=[ \t]*+)?"
@@ -18,10 +18,10 @@ _BEFORE = (
 _NUMBER = rf"(?P<answer>{_BEFORE}(?:\d|[¼-¾⅐-⅞√]|(?<=\\)[a-zA-Z])[^\n]{{0,120}})"
 _HEADING = r"(?!\d+[.)][ \t]+[^\W\d])"
 _MARK = "####"
-# From the mark on, which is found faster than the beginning of its line.
+# Matches from the mark, which is faster to find than the beginning of its line.
 _ANSWER = re.compile(rf"{_MARK}:?[ \t]*+{_HEADING}{_NUMBER}$", re.MULTILINE)
 _BEFORE_MARK = " \t>*"
-# How the model solutions that were published with the dataset end.
+# The ending of the model solutions that were published with the dataset.
 _LAST_LINE = re.compile(rf"^A:[ \t]*+{_NUMBER}\Z", re.MULTILINE)
 _ANNOTATION = re.compile(r"<<[-+*/().,%$\d \t]*+=[-+.,%$/\d \t]*+>>")
 _OPEN_ANNOTATION = re.compile(r"<<[-+*/().\d ]++(?:=[-\d.,]*+>?)?\Z")
@@ -51,13 +51,13 @@ class Gsm8k:
         )
 
     def extract(self, completion: str) -> Extracted:
-        """What stands after `####` on its last such line, or after `A:` on the last line of all."""
+        """The text after `####` on the last such line, or after `A:` on the very last line."""
         answers = _answers(layout(completion).prose)
         return Extracted(answer=answers[-1].strip() if answers else None)
 
 
 def _answers(prose: str) -> list[str]:
-    """What stands behind the mark at the beginning of a line, or else behind `A:` on the last line."""
+    """The text after the mark at the beginning of a line, or else after `A:` on the last line."""
     marked = [
         found["answer"]
         for found in _ANSWER.finditer(prose)

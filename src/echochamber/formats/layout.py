@@ -14,7 +14,7 @@ _FENCE = re.compile(
     r"^[ \t]*+```[ \t]*+(?P<language>[\w+-]*+)[^\n`]*+\n(?P<code>.*?)(?:^[ \t]*+```[ \t]*+$|\Z)",
     re.MULTILINE | re.DOTALL,
 )
-# A number between back-ticks is an answer in fixed width, no code.
+# A number between backticks is an answer in a fixed-width font, not code.
 _INLINE_CODE = re.compile(r"`(?!\$?[-+0-9.,]{1,24}`)[^`\n]++`")
 _PYTHON = frozenset({"python", "py", "python3", "ipython", "tool_code"})
 
@@ -59,7 +59,7 @@ def _tagged(text: str) -> tuple[tuple[str, ...], bool, str]:
         inside = start + len(_OPEN)
         end = text.find(_CLOSE, inside)
         if end < 0:
-            # Cut off: but a tag named in the middle of a sentence opens nothing.
+            # Cut off. A tag mentioned in the middle of a sentence, however, opens nothing.
             rest = text[inside:]
             at_margin = not text[:start].rpartition("\n")[2].strip()
             if at_margin and (not rest.strip() or rest[0] in "\r\n"):

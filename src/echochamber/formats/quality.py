@@ -1,4 +1,4 @@
-"""How well the labels are recognized: a confusion matrix, and texts made to mislead."""
+"""How reliably labels are recognized: a confusion matrix, and texts written to mislead."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Quality:
     """A confusion matrix.
 
     Attributes:
-        counts: expected label, then label given, to number of texts; all labels are present.
+        counts: number of texts by expected label, then by the label given; all labels are present.
         correct, total: texts with the expected label, and all.
         mistakes: (expected, given, text) of the others, at most the first fifty.
     """
@@ -78,7 +78,7 @@ class Quality:
 
 
 def quality(examples: Iterable[tuple[str, str]] = ADVERSARIAL) -> Quality:
-    """Classify (expected label, text) pairs and count; by default those made to mislead."""
+    """Classify (expected label, text) pairs and count; by default the texts written to mislead."""
     labels = ALL_LABELS()
     counts = {expected: dict.fromkeys(labels, 0) for expected in labels}
     mistakes: list[tuple[str, str, str]] = []

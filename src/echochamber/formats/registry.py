@@ -15,13 +15,13 @@ _formats: Registry[Format] = Registry("format")
 
 
 def register_format(fmt: Format) -> Format:
-    """Add a format under its `name`; from then on `classify` can answer with it.
+    """Add a format under its `name`; from then on `classify` can return it.
 
     Raises:
         InputError: the name is taken, or is one of the labels `none` and `ambiguous`.
     """
     if fmt.name in (NONE, AMBIGUOUS):
-        raise InputError(f"a format cannot be named '{fmt.name}': that label is kept; choose another name")
+        raise InputError(f"a format cannot be named '{fmt.name}': that label is reserved; choose another")
     return _formats.register(fmt.name, fmt)
 
 
@@ -56,7 +56,7 @@ def detected(completion: str) -> tuple[str, ...]:
 def classify(completion: str) -> str:
     """The one label of a completion.
 
-    The format whose structure it shows; `ambiguous` if it shows more than
+    That of the format whose structure it shows; `ambiguous` if it shows more than
     one; `none` if it shows none. Total: never raises, whatever the text.
     """
     found = detected(completion)

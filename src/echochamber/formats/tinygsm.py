@@ -13,7 +13,7 @@ class TinyGsm:
     summary = "a Python function that returns the answer"
 
     def render(self, worked: Worked) -> str:
-        """`def simple_math_problem():`, one assignment a step, and a return."""
+        """`def simple_math_problem():`, one assignment per step, and a return."""
         result = worked.steps[-1].name if worked.steps else worked.answer
         lines = [f"    {step.name} = {step.expression}" for step in worked.steps]
         return "\n".join(["def simple_math_problem():", *lines, f"    return {result}"])

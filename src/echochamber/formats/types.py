@@ -1,4 +1,4 @@
-"""What a format renders from and what it reads back."""
+"""What a format is written from and what it reads back."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Worked:
-    """A question with its solution step by step; the last step gives the answer."""
+    """A question with its step-by-step solution; the last step gives the answer."""
 
     question: str
     steps: tuple[Step, ...]
@@ -56,7 +56,7 @@ class Extracted:
 
     Attributes:
         program: code whose result is the answer, if the format answers with code.
-        answer: the answer stated in text; beside a program it is recorded but not rewarded.
+        answer: the answer stated in text; if there is a program too, it is recorded but not rewarded.
     """
 
     program: Program | None = None
@@ -68,7 +68,7 @@ class Format(Protocol):
 
     Attributes:
         name: label in tables and studies.
-        summary: one line for people.
+        summary: a one-line description for people.
     """
 
     name: str
