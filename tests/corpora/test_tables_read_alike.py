@@ -120,7 +120,7 @@ REFUSED: dict[str, tuple[str, bytes, str]] = {
     "deep": ("a.jsonl", b'{"c":' + b"[" * 100_000, r"a\.jsonl:1: not valid JSON"),
     "an array cut short": ("a.json", b"[" + ROW, r"a\.json: the list ends after row 1 without '\]'"),
     "a row cut short": ("a.json", b"[" + ROW + b', {"c": "x', r"a\.json, row 2: not valid JSON"),
-    "a comma too many": ("a.json", b"[" + ROW + b",]", r"a\.json, row 2: .*no row behind it"),
+    "a comma too many": ("a.json", b"[" + ROW + b",]", r"a\.json, row 2: .*without a row after it"),
     "a comma too few": ("a.json", b"[" + ROW * 2 + b"]", r"a\.json, row 2: .*no comma"),
     "text behind the array": ("a.json", b"[" + ROW + b"] x", r"a\.json, after row 1: not valid JSON"),
     "numbers in an array": ("a.json", b"[1, 2]", r"a\.json, row 1: expected a JSON object, found a number"),

@@ -1,8 +1,8 @@
-"""Run the programs of completions safely, compare answers exactly, and say why each was paid or not.
+"""Run the programs of completions safely, compare answers exactly, and say why each was rewarded or not.
 
-Generated code never runs in this process: tier 1 is an interpreter without an
-operating system in processes of its own. Gold answers stay here. A program
-that fails, times out or is unsupported is worth 0; there is no fallback to text.
+Generated code never runs in this process: tier 1 is an interpreter without access to the operating system, in
+processes of its own. Gold answers never leave this process. A program that fails, times out or is unsupported
+is worth 0; there is no fallback to text.
 """
 
 from echochamber.verify.completion_files import GradeSummary, grade_file

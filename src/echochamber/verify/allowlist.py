@@ -1,7 +1,7 @@
 """Which programs tier 1 can run: an allowlist of syntax, names, modules and methods.
 
-Decided before running. To try tier 1 and fall back would not do: a program's
-own `except` can swallow the interpreter's complaint and go on with a wrong value.
+This is decided before running. Trying tier 1 and falling back would not work: a program's own `except` can
+swallow the interpreter's error and continue with a wrong value.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from echochamber.verify.supported import BUILTINS, FIELDS, METHODS, MODULES
 
-# Names, numbers, operators and contexts: nothing to check in them.
+# Names, numbers, operators and contexts: they need no check.
 _PLAIN_FIELDS = frozenset(
     (
         "arg", "asname", "attr", "conversion", "ctx", "id", "is_async", "kind", "level", "module", "n",
@@ -48,7 +48,7 @@ _PLAIN_KEYWORDS = frozenset(
         "not", "or", "pass", "return", "while",
     )
 )  # fmt: skip
-# Soft keywords open statements that are looked at node by node; so does whatever is no plain word.
+# Soft keywords begin statements that are checked node by node, as does anything that is not a plain word.
 _TELLING_WORDS = (
     frozenset((*keyword.kwlist, *keyword.softkwlist, *dir(builtins))) - _PLAIN_KEYWORDS - BUILTINS - {"_"}
 )
@@ -61,9 +61,9 @@ _COMMENT = re.compile(r"""^([^'"#\n]*)#[^\n]*""", re.MULTILINE)
 
 
 def is_plain(source: str) -> bool:
-    """Whether the words of a program that parses already show that tier 1 runs it.
+    """Whether the words of a program that parses suffice to show that tier 1 can run it.
 
-    Never true where `smallest_tier` says 2, and several times faster; False says nothing.
+    Never true where `smallest_tier` returns 2, and several times faster; False means nothing.
     """
     if "'''" in source or "\\" in source:
         return False
@@ -92,7 +92,7 @@ def smallest_tier(tree: ast.Module) -> int:
 
 
 def _all_nodes(tree: ast.Module) -> tuple[list[ast.AST], set[int]]:
-    """Every node, and the identities of those that are called; several times faster than `ast.walk`."""
+    """Every node, and the ids of those that are called; several times faster than `ast.walk`."""
     nodes: list[ast.AST] = [tree]
     called: set[int] = set()
     for node in nodes:
@@ -159,7 +159,7 @@ class _OwnNames:
         name = node.id
         if name in self.names or name in BUILTINS or name in self.modules:
             return not name.startswith("__") or name == "__name__"
-        # A name that Python does not know either fails in both tiers, and sooner in the first.
+        # A name unknown to Python too fails in both tiers, and sooner in the first.
         return not name.startswith("__") and not hasattr(builtins, name)
 
     def allows_attribute(self, node: ast.Attribute, is_called: bool) -> bool:

@@ -2,9 +2,8 @@ r"""Numbers written as text, read exactly.
 
 `parse_number` accepts what people and models write for one number: signs,
 thousands commas, `$`, LaTeX spacing and text units, decimals, repeating
-decimals, fractions, mixed numbers, powers of ten, a name or a label before
-it. Anything else is None: expressions, chains of equations, two numbers,
-words that change the value.
+decimals, fractions, mixed numbers, powers of ten, a preceding name or label. Anything else is None:
+expressions, chains of equations, two numbers, words that change the value.
 """
 
 from __future__ import annotations
@@ -20,9 +19,9 @@ from echochamber.verify.spelling import MAX_CHARACTERS, ascii_signs, unwrapped
 _MAX_EXPONENT = 400
 # A printed float of this many digits carries its rounding error with it.
 FLOAT_DIGITS = 15
-# What sums and products of binary floats lose, relative to their size: a few thousand of the last digit.
+# Relative error of sums and products of binary floats: a few thousand units in the last place.
 FLOAT_NOISE = Fraction(1, 10**12)
-# How far a printed float may be from a gold answer that may be rounded itself, relative to it.
+# How far a printed float may be, relatively, from a gold answer that may itself be rounded.
 TOLERANCE = Fraction(1, 10**6)
 _MAX_UNIT_WORDS = 12
 
@@ -40,12 +39,12 @@ _REPEATING = re.compile(
     r"(?:\\(?:overline|bar|dot) ?\{(?P<period>[0-9]++)\}|\((?P<round>[0-9]++)\))"
 )
 
-# Runs of digits with separators, each looked at once; which of them are thousands is asked afterwards.
+# Runs of digits with separators, each read once; whether they separate thousands is decided afterwards.
 _COMMA_RUN = re.compile(r"(?<![0-9.,])[0-9][0-9,]*+")
 _SPACE_RUN = re.compile(r"(?<![0-9.,])(?<![0-9] )[0-9][0-9 ]*+")
 _BY_COMMAS = re.compile(r"[1-9][0-9]{0,2}(?:,[0-9]{3})++")
 _BY_SPACES = re.compile(r"[1-9][0-9]{0,2}(?: [0-9]{3})++")
-# A line or a dollar sign between digits parts two numbers; a space may part thousands.
+# A line break or a dollar sign between digits separates two numbers; a space may separate thousands.
 _SEPARATES = re.compile(r"(?<=[0-9])(?= *+[$\n\r\t])[ $\n\r\t]++(?=[0-9])")
 _THIN_THOUSANDS = re.compile(r"(?<=[0-9])\\[,;:] ?(?=[0-9]{3}(?![0-9]))")
 _FRACTION = re.compile(
@@ -71,7 +70,7 @@ _UNIT_SIGNS = str.maketrans("/·*-,()[]", " " * 9)
 _UNIT_WORD = re.compile(r"[a-zA-Z°µ][a-zA-Z']{0,23}\.?(?:\^\{?-?[0-9]\}?)?")
 _LONE_POWER = re.compile(r" ?\^ ?(?=[{0-9-])")
 _PERCENT_WORD = re.compile(r"\b(?:per ?cent(?:age)?|pct)\b")
-# These change the number they follow, so they are no units.
+# These change the number they follow, so they are not units.
 _VALUE_WORDS = re.compile(
     r"\b(?:hundred|thousand|million|billion|trillion|dozens?|score|half|halves|(?:third|quarter|fourth|fifth|tenth)s?"
     r"|and|or|plus|minus|times|over|pi|not|no|remainder)\b",
@@ -87,7 +86,7 @@ class Number:
     Attributes:
         value: exact.
         percent: a percent sign or word followed it; the value is not divided by 100.
-        rounded: so many digits that it must be a printed float.
+        rounded: it has so many digits that it must be a printed float.
         unevaluated: arithmetic that is still to be done (`144/2`, `7.2*10^1`), though it has this value.
     """
 
@@ -98,7 +97,7 @@ class Number:
 
 
 def parse_number(text: str) -> Number | None:
-    """The number that `text` writes, or None if it is not exactly one number."""
+    """The number that `text` spells, or None if it is not exactly one number."""
     if _INTEGER.fullmatch(text):
         return Number(Fraction(int(text)))
     if len(text) > MAX_CHARACTERS:
@@ -107,11 +106,11 @@ def parse_number(text: str) -> Number | None:
 
 
 def same_number(answer: Number, gold: Number) -> bool:
-    """Exact equality, but for the last digits of a printed float.
+    """Exact equality, except for the last digits of a printed float.
 
-    A percent sign must be the gold's own. A printed float (15 digits or more) may be off by what binary
-    arithmetic loses: `71.99999999999999` is 72. From a gold answer that is no whole number, and so may be
-    rounded itself (`0.333333`), it may be off by a millionth of it.
+    A percent sign must occur in the gold answer too. A printed float (15 digits or more) may be off by the
+    error of binary arithmetic: `71.99999999999999` is 72. It may be off by a millionth from a gold answer
+    that is not a whole number and may itself be rounded (`0.333333`).
     """
     if answer.percent and not gold.percent:
         return False
@@ -136,7 +135,7 @@ def _parse(text: str) -> Number | None:
 
 
 def _cleaned(text: str) -> str:
-    """LaTeX markup that carries no value removed, a name or label before the number too."""
+    """The text without LaTeX markup that carries no value, and without a name or label before the number."""
     text = unwrapped(ascii_signs(text)).replace("\\%", "%").replace("\\$", "$")
     text = text.replace("{,}", ",").replace(",\\! ", ",").replace("\\!", "")
     text = _SEPARATES.sub(" | ", text).replace("$", " ")
@@ -155,7 +154,7 @@ def _cleaned(text: str) -> str:
 
 
 def _unlabeled(text: str) -> str:
-    """What stands behind `x =`, `Total =`, `Answer:` or `The answer is`; the whole text if nothing does."""
+    """The text after `x =`, `Total =`, `Answer:` or `The answer is`; the whole text if there is none."""
     for sign in ("=", ":", " is ", " are "):
         label, found, value = text.partition(sign)
         if found and sign not in value and "=" not in value:
@@ -176,7 +175,7 @@ def thin_thousands(text: str) -> str:
 
 
 def has_value_words(text: str) -> bool:
-    """Whether a text holds words that change the number before them, so that it is no unit."""
+    """Whether a text contains words that change the number before them, so that it is not a unit."""
     return bool(_VALUE_WORDS.search(text))
 
 
@@ -203,9 +202,9 @@ def _without_percent(text: str) -> tuple[str, bool]:
 
 
 def _without_unit(text: str) -> str:
-    """A trailing unit removed; empty if there is none.
+    """The text without its trailing unit; empty if it has none.
 
-    A unit is words behind a space, or one of a few well-known units without it; `3x` and `18j` have none.
+    A unit is words after a space, or one of a few well-known units without one; `3x` and `18j` have none.
     """
     if glued := _GLUED.fullmatch(text):
         return glued["number"]
@@ -241,7 +240,7 @@ def _read(text: str) -> Number | None:
 
 
 def _ratio(match: re.Match[str]) -> Number | None:
-    """A fraction of whole numbers is a number, unless it comes out whole: `144/2` is still to be divided."""
+    """A fraction of whole numbers is a number unless its value is whole: `144/2` is yet to be divided."""
     bottom = Fraction(match["bottom"])
     if not bottom:
         return None

@@ -1,8 +1,8 @@
-"""The one way by which results of programs enter this process, from a sandbox or from a journal.
+"""The one way in which results of programs enter this process, from a sandbox or from a journal.
 
 What arrives is data of unknown shape: a program may forge its answer, a file
-may be damaged. Everything here is total: whatever it is given, it answers with
-a valid `Execution` or with None, in time linear in the size of what came.
+may be damaged. Everything here is total: for any input it returns a valid `Execution` or None, in time linear
+in the size of the input.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from echochamber.base import storable
 from echochamber.verify.outcomes import Execution
 from echochamber.verify.sandboxed.values import MAX_TEXT
 
-# A message of a sandbox process is never longer; one that claims to be is none.
+# No message of a sandbox process is longer; one that claims to be is not a message.
 MAX_MESSAGE_BYTES = 65_536
-# How a program may have ended; what a program in tier 2 could forge is no more than the second list.
+# How a program may have ended; a program in tier 2 could forge nothing beyond the second list.
 STATUSES = frozenset({"ok", "runtime_error", "timeout", "memory", "unsupported", "syntax_error"})
 OWN_STATUSES = frozenset({"ok", "runtime_error", "memory", "syntax_error"})
 
-# How a value of each kind is written; a text that is written otherwise is no value of that kind.
+# How a value of each kind is written; a text written differently is not a value of that kind.
 _WRITTEN = {
     "int": re.compile(r"-?[0-9]{1,4096}"),
     "float": re.compile(r"-?(?:[0-9]{1,24}(?:\.[0-9]{1,24})?(?:e[-+]?[0-9]{1,3})?|inf|nan)"),
@@ -37,7 +37,7 @@ _WRITTEN = {
 
 
 def message_of(body: bytes | bytearray) -> object:
-    """The JSON value that `body` writes, None if it writes none."""
+    """The JSON value that `body` encodes, None if it encodes none."""
     try:
         return json.loads(body.decode("utf-8", "strict"))
     except (ValueError, RecursionError):
@@ -45,7 +45,7 @@ def message_of(body: bytes | bytearray) -> object:
 
 
 def split_messages(received: bytearray) -> list[object] | None:
-    """Take the complete messages off the front of what was received; None if it holds no messages at all."""
+    """Take the complete messages off the front of the received bytes; None if they are not messages."""
     messages: list[object] = []
     while len(received) >= 4:
         (length,) = struct.unpack_from("<I", received)
@@ -59,10 +59,10 @@ def split_messages(received: bytearray) -> list[object] | None:
 
 
 def checked(message: object, statuses: Collection[str] = STATUSES) -> Execution | None:
-    """The result that a message states, None if it is not the message of a result.
+    """The result that a message states, None if it is not a result message.
 
-    A value whose text is not written as its kind is (`int` of letters, a ratio over 0) is `other`, which
-    equals no number. Texts can be stored: lone surrogates are replaced.
+    A value whose text does not fit its kind (an `int` of letters, a ratio over 0) becomes `other`, which
+    equals no number. Lone surrogates are replaced, so that texts can be stored.
     """
     if type(message) is not dict:
         return None
@@ -82,12 +82,12 @@ def checked(message: object, statuses: Collection[str] = STATUSES) -> Execution 
 
 
 def result_of(message: object) -> Execution:
-    """The result that a worker's message states; any other message is a program that failed."""
+    """The result that a worker's message states; any other message means that the program failed."""
     return checked(message) or Execution("runtime_error")
 
 
 def answer_of(answer: bytes) -> Execution:
-    """The result in all that a program's own process wrote: exactly one message, or the program failed."""
+    """The result in everything a program's process wrote: exactly one message, or the program failed."""
     received = bytearray(answer)
     messages = split_messages(received)
     if received or not messages or len(messages) != 1:

@@ -1,4 +1,4 @@
-"""The grader's side of the comparer: pairs in, equal or not out, whatever a pair does to the library."""
+"""The grader's side of the comparer: pairs in, equal or not out, even if a pair crashes the library."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from echochamber.verify.confined import ForkServers
 from echochamber.verify.sandboxed import confinement
 from echochamber.verify.sandboxed.comparer import DIFFERENT, EQUAL
 
-# One pair costs up to 30 ms; one such as 10^{10^{10}} seconds or memory without end.
+# A pair takes up to 30 ms; one such as 10^{10^{10}} would take unlimited time or memory.
 PAIR_SECONDS = 2.0
 _CHUNK = 16
 _MEMORY_MIB = 512
@@ -34,7 +34,7 @@ class Comparer:
         self._known: dict[str, bytes] = {}
 
     def equal(self, pairs: Sequence[tuple[str, str]]) -> list[bool]:
-        """Whether each (gold, answer) is equal by algebra; a pair that ends its process is not.
+        """Whether each (gold, answer) pair is equal by algebra; a pair that ends its process is not.
 
         Raises:
             EchoError: the comparer's processes cannot be started.
@@ -60,7 +60,7 @@ class Comparer:
         return [self._known[key] for key in keys]
 
     def _round(self, rule: str, left: Sequence[tuple[str, object]]) -> list[tuple[str, object]]:
-        """Ask everything once; returns what stood behind a question that ended its process."""
+        """Ask everything once; returns the questions that came after one that ended its process."""
         chunks = [left[start : start + _CHUNK] for start in range(0, len(left), _CHUNK)]
         answers = [b""] * len(chunks)
 

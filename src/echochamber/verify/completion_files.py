@@ -71,10 +71,10 @@ def grade_file(
     Args:
         path: JSON Lines, JSON, CSV or Parquet, as its name says; see `base.data_files`.
         completion, gold: keys of the two fields.
-        rules: by which answers are compared: `gsm8k`, `math`, `aime` or a registered name.
+        rules: how answers are compared: `gsm8k`, `math`, `aime` or a registered name.
         out: written atomically, one JSON object per row in order: `format`, `outcome`, `answer`, `reward`
             and, for code with an answer stated in the text, both answers and whether each is right.
-        reward_stated: for tagged code, pay for the stated answer instead of the value of the code.
+        reward_stated: for tagged code, reward the stated answer instead of the value of the code.
 
     Raises:
         InputError: the file, a line of it, a field or the output path cannot be used; nothing is written.
@@ -97,7 +97,7 @@ def grade_file(
 
 @contextmanager
 def _writer(out: Path | None) -> Iterator[Callable[[Sequence[Verdict]], None]]:
-    """What writes verdicts to `out`, which appears when all are written; another process is refused."""
+    """A writer of verdicts to `out`, which appears once all are written; other processes are refused."""
     if out is None:
         yield lambda verdicts: None
         return
@@ -133,7 +133,7 @@ def _graded(
     try:
         return grader.grade(completions, golds, rules=rules)
     except InputError:
-        # Find the row to blame, so that the message can name its line.
+        # Find the row that caused it, so that the message can name its line.
         from echochamber.verify.rules import get_rules
 
         comparison = get_rules(rules)
@@ -162,7 +162,7 @@ Chunk = tuple[list[str], list[str], list[str]]
 
 
 def _chunks(path: Path, completion: str, gold: str) -> Iterator[Chunk]:
-    """(places, completions, golds) of a file, some rows at a time."""
+    """(places, completions, golds) of a file, a batch of rows at a time."""
     rows = read_rows(path, (completion, gold))
     while batch := list(islice(rows, _CHUNK)):
         yield (
@@ -173,7 +173,7 @@ def _chunks(path: Path, completion: str, gold: str) -> Iterator[Chunk]:
 
 
 def _written(row: Row, field: str, place: str) -> str:
-    """A completion as it stands: a model's text is graded whatever it holds, half characters included."""
+    """A completion unchanged: a model's text is graded whatever it contains, even half a surrogate pair."""
     value = row.get(field)
     return value if isinstance(value, str) else text_field(row, field, place)
 

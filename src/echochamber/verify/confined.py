@@ -20,7 +20,7 @@ from echochamber.verify.sandboxed.fork_server import OVERRAN
 from echochamber.verify.sandboxed.frames import frame
 
 _START_SECONDS = 120.0
-# How long past a job's deadline its server may stay silent; after that the server is replaced.
+# How long after a job's deadline its server may stay silent before it is replaced.
 _GRACE_SECONDS = 0.8
 _MAX_FAILED_STARTS = 3
 
@@ -28,7 +28,7 @@ Finish = Callable[[bytes, bool], None]
 
 
 def require_confinement() -> None:
-    """Refuse where programs cannot be confined.
+    """Raise if programs cannot be confined here.
 
     Raises:
         InputError: why, and what to do instead.
@@ -42,7 +42,7 @@ def require_confinement() -> None:
 
 
 class _Server:
-    """One fork server and the job it works on."""
+    """One fork server and the job it is working on."""
 
     def __init__(self, module: str, config: dict[str, Any]) -> None:
         self.process, self.control = start_process(module, forks=True)
@@ -87,13 +87,13 @@ class _Server:
             ours.sendall(frame(request))
 
     def take(self) -> None:
-        """The job's child is gone: read what it left and hand it on."""
+        """The job's child is gone: read what it wrote and pass it on."""
         report = self.control.recv(1)
         if not report:
             raise ConnectionResetError
         assert self.channel is not None and self.finish is not None
         answer = bytearray()
-        # The child is dead, so the socket holds all that it will ever hold.
+        # The child is dead, so the socket already holds everything.
         self.channel.setblocking(False)
         with contextlib.suppress(OSError):
             while len(answer) <= MAX_MESSAGE_BYTES + 4 and (data := self.channel.recv(65_536)):
@@ -115,7 +115,7 @@ class ForkServers(Shared):
     """A fixed number of fork servers that share a queue of jobs.
 
     Args:
-        module: which of `verify.sandboxed` to start.
+        module: the module of `verify.sandboxed` to start.
         size: number of servers; they start with the first job and stay until `close`.
     """
 
@@ -140,7 +140,7 @@ class ForkServers(Shared):
             try:
                 self._finish(jobs, finish)
             except BaseException:
-                # Servers in the middle of these jobs would answer into the next ones.
+                # Servers in the middle of these jobs would otherwise send their answers during later ones.
                 self.close()
                 raise
 
@@ -178,10 +178,10 @@ class ForkServers(Shared):
                 self._replace(server, waiting, strikes, overran=False)
 
     def _replace(self, server: _Server, waiting: deque[int], strikes: Counter[int], *, overran: bool) -> None:
-        """Start anew in place of a server that died or fell silent.
+        """Replace a server that died or fell silent.
 
-        A job whose server fell silent counts as failed, and so does one that lost `STRIKES` servers: fewer
-        may have been killed from outside.
+        A job whose server fell silent counts as failed, and so does one during which `STRIKES` servers died:
+        fewer deaths may have come from outside.
         """
         server.end()
         if not server.ready:
@@ -208,7 +208,7 @@ class ForkServers(Shared):
             self._servers = []
 
     def forget(self) -> None:
-        """Leave the servers to the parent of this forked process."""
+        """In a forked process, leave the servers to the parent."""
         super().forget()
         for server in self._servers:
             server.drop_job()
@@ -224,7 +224,7 @@ class ConfinedPool:
     """Runs tier 2 programs: CPython with numpy and sympy, one confined process each.
 
     Args:
-        unsafe_unconfined: run without confinement where it cannot be installed. Generated code then has
+        unsafe_unconfined: run without confinement where it cannot be installed; generated code then has
             the rights of the user who runs it.
 
     Raises:

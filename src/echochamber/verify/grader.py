@@ -26,13 +26,13 @@ from echochamber.verify.rules import Rules, get_rules
 
 TIERS = (1, 2)
 _FUNCTIONS = "tinygsm"
-# What a length limit can do to a completion: its answer never came, or its program stops in the middle.
+# What a length limit can do to a completion: cut it off before its answer or in the middle of its program.
 _CUT_OFF = (Outcome.no_answer, Outcome.syntax_error)
 
 
 @dataclass(frozen=True, slots=True)
 class _Offer:
-    """A program whose value is the answer, or an answer in text; beside a program text is only recorded."""
+    """A program whose value is the answer, or an answer in text, which is only recorded beside a program."""
 
     program: Prepared | None
     answer: str | None
@@ -40,10 +40,10 @@ class _Offer:
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """One completion read: its label and what each format found in it offers, programs prepared.
+    """One completion after reading: its label and what each format found in it offers, programs prepared.
 
     Attributes:
-        assumed: read as a program that nobody has parsed yet.
+        assumed: taken for a program that has not been parsed yet.
     """
 
     label: str
@@ -53,7 +53,7 @@ class _Reading:
 
 @lru_cache(maxsize=4096)
 def _read(completion: str) -> _Reading:
-    """Read quickly what most programs are, the rest with care."""
+    """Take the fast path for the usual kind of program and the careful one for everything else."""
     program = single_function(completion)
     if program is None or any(
         name != _FUNCTIONS and get_format(name).detect(completion) for name in format_names()
@@ -75,7 +75,7 @@ def _offer(extracted: Extracted) -> _Offer:
 
 @contextlib.contextmanager
 def _collector_paused() -> Iterator[None]:
-    """Syntax trees are many objects without cycles: looking for any costs a quarter of reading them."""
+    """Syntax trees are many objects without cycles: garbage collection would take a quarter of the time."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -94,10 +94,10 @@ class Grader(Shared):
     Args:
         tiers: which sandboxes programs may use; a program that needs another one is `unsupported`.
         workers: processes that run programs, None for one per CPU, at most four.
-        journal: file that remembers what each program gave, see `Journal`.
+        journal: file that stores the result of each program, see `Journal`.
         unsafe_unconfined: run tier 2 without confinement where it cannot be installed: generated code
             then has all rights of the user who runs it.
-        reward_stated: for tagged code, pay for the final boxed answer instead of the value of the code.
+        reward_stated: for tagged code, reward the final boxed answer instead of the value of the code.
 
     Raises:
         InputError: an unknown tier, or one that this machine cannot confine.
@@ -140,12 +140,12 @@ class Grader(Shared):
 
         Args:
             golds: correct answers, as many as completions.
-            rules: by which answers are compared: `gsm8k`, `math`, `aime` or a registered name.
-            truncated: which completions the length limit ended; renames the outcome of those that
-                offer no answer for that reason, and changes nothing else.
+            rules: how answers are compared: `gsm8k`, `math`, `aime` or a registered name.
+            truncated: which completions were ended by the length limit; this renames the outcome of those
+                that offer no answer for that reason, and changes nothing else.
 
         Raises:
-            InputError: unknown rules, a gold answer it cannot read, something that is no text, or
+            InputError: unknown rules, a gold answer they cannot read, something that is not text, or
                 lengths that differ.
         """
         if len(completions) != len(golds) or (truncated is not None and len(truncated) != len(golds)):
@@ -186,7 +186,7 @@ class Grader(Shared):
     def _read_again(
         completions: Sequence[str], readings: list[_Reading], executions: dict[Prepared, Execution]
     ) -> list[Prepared | None]:
-        """Read with care what was taken for a program and is none that the interpreter can parse."""
+        """Read carefully what was taken for a program but cannot be parsed by the interpreter."""
         programs: list[Prepared | None] = []
         for index, reading in enumerate(readings):
             program = reading.offers[0].program if reading.assumed else None
@@ -196,7 +196,7 @@ class Grader(Shared):
         return programs
 
     def run_prepared(self, programs: Sequence[Prepared]) -> dict[Prepared, str]:
-        """Values of the programs that gave one, as text; for scoring by other rules than ours."""
+        """Values of the programs that gave one, as text; for scoring by rules other than ours."""
         with self.turn:
             executions = self._execute(programs, len(programs))
         return {
@@ -206,7 +206,7 @@ class Grader(Shared):
         }
 
     def _execute(self, programs: Iterable[Prepared | None], expected: int) -> dict[Prepared, Execution]:
-        """Run every distinct program once; results that are known already are not measured again.
+        """Run every distinct program once; results that are already known are not measured again.
 
         Programs of the first tier run while the next ones are still being drawn.
         """
@@ -242,7 +242,7 @@ class Grader(Shared):
         return executions
 
     def _tier(self, program: Prepared) -> int | None:
-        """The smallest allowed tier that can run a program."""
+        """The lowest allowed tier that can run a program."""
         allowed = [tier for tier in self.tiers if tier >= program.tier]
         return min(allowed) if allowed else None
 
@@ -263,7 +263,7 @@ class Grader(Shared):
 
 
 def _texts(items: Sequence[str], what: str) -> list[str]:
-    """The same texts as UTF-8 can store them, so that whatever is taken from them can be stored as well."""
+    """The same texts in a form that UTF-8 can store, so that anything taken from them can be stored too."""
     for index, item in enumerate(items):
         if not isinstance(item, str):
             raise InputError(f"{what} {index} is {type(item).__name__}: expected text")
@@ -271,7 +271,7 @@ def _texts(items: Sequence[str], what: str) -> list[str]:
 
 
 class _TextComparisons:
-    """Comparisons of texts, gathered so that the rules can answer all of them at once."""
+    """Comparisons of texts, collected so that the rules can answer all of them at once."""
 
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
@@ -287,7 +287,7 @@ class _TextComparisons:
                 self._asked[shown_value(execution), gold] = False
 
     def answer(self) -> None:
-        """Compare everything asked for."""
+        """Make all comparisons noted so far."""
         pairs = list(self._asked)
         equal = self._rules.text_equals([answer for answer, _ in pairs], [gold for _, gold in pairs])
         self._asked = dict(zip(pairs, equal, strict=True))
@@ -298,13 +298,13 @@ class _TextComparisons:
 
 
 def shown_value(execution: Execution) -> str:
-    """What a program gave, as text: its value, or the last line it printed if it has none."""
+    """The result of a program as text: its value, or the last line it printed if it has none."""
     return execution.output if execution.kind == "none" else execution.value
 
 
 @dataclass(frozen=True, slots=True)
 class _Judge:
-    """Turns readings into verdicts once programs have run and texts are compared."""
+    """Turns readings into verdicts once programs have run and texts have been compared."""
 
     rules: Rules
     executions: dict[Prepared, Execution]
@@ -312,7 +312,7 @@ class _Judge:
     reward_stated: bool
 
     def verdict(self, reading: _Reading, gold: str) -> Verdict:
-        """The grade of one completion; with several formats, all their answers must be right."""
+        """The verdict on one completion; with several formats, all their answers must be correct."""
         if not reading.offers:
             return Verdict(reading.label, Outcome.no_answer, None, 0.0)
         graded = [self._grade(reading.label, offer, gold) for offer in reading.offers]
@@ -361,7 +361,7 @@ def _shared() -> Grader:
 
 
 def grade(completion: str, gold: str, rules: str = "gsm8k") -> Verdict:
-    """Grade one completion with tier 1; for many use a `Grader`.
+    """Grade one completion with tier 1; for many completions use a `Grader`.
 
     >>> grade("The answer is \\\\boxed{7}.", "7").reward
     1.0

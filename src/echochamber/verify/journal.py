@@ -1,8 +1,7 @@
-"""What running a program gave, remembered by its digest: on disk for replay, in memory for speed.
+"""Results of programs, stored by the program's digest: on disk for replay, in memory for speed.
 
-A time limit is the one thing in a run that depends on the machine's load. A
-result that was journalled is used again instead of being measured again, so a
-replay reads the same rewards whatever the load.
+Time limits are the only part of a run that depends on the machine's load. A journaled result is used again
+instead of being measured again, so a replay gives the same rewards under any load.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from echochamber.base import explained_write, fsync_folder, warn
 from echochamber.verify.channel import checked, message_of
 from echochamber.verify.outcomes import Execution, ExecutionLimits
 
-# Part of every key: raise it when the way programs are prepared or run changes their results.
+# Part of every key: raise it when a change in how programs are prepared or run changes their results.
 _VERSION = 2
 _MAX_REMEMBERED = 200_000
 
@@ -27,7 +26,7 @@ _MAX_REMEMBERED = 200_000
 class Journal:
     """Results by key; appended to a file, one line each, made durable once per batch.
 
-    Lines are read as strictly as what a sandbox sends: one that states no result is passed over with a
+    Lines are read as strictly as messages from a sandbox: one that states no result is skipped with a
     warning, and its program runs again. A last line cut off by a kill is dropped.
 
     Args:
@@ -55,7 +54,7 @@ class Journal:
         return self._known.get(key)
 
     def add(self, results: dict[str, Execution]) -> None:
-        """Remember results, durably if there is a file; returns when they would survive a power cut."""
+        """Store results, durably if there is a file; returns once they would survive a power cut."""
         if not results:
             return
         if self.path is None and len(self._known) + len(results) > _MAX_REMEMBERED:
@@ -87,7 +86,7 @@ class Journal:
             if result is None or not isinstance(key, str):
                 unreadable.append(number)
                 continue
-            # The first result counts: it is the one that a training step may have used.
+            # The first result counts, because a training step may have used it.
             self._known.setdefault(key, result)
         if unreadable:
             warn(

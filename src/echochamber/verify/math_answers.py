@@ -1,6 +1,6 @@
-r"""Mathematical answers in LaTeX: one spelling for what only concerns typesetting, rules for single values.
+r"""Mathematical answers in LaTeX: one spelling for all variants of typesetting, and rules for single values.
 
-The rules mend known mistakes of math-verify 0.9.0, which takes `50\%` for 50,
+The rules correct known mistakes of math-verify 0.9.0, which takes `50\%` for 50,
 `18j` and `17=18` for 18, the first number of a sentence for its answer, and
 does not know `\boxed{18 dollars}` or `3 1/2`. What an answer is made of (a
 list, an interval, an equation) is read in `math_forms`, compared in `math_equality`.
@@ -18,7 +18,7 @@ _WORD_COMMANDS = r"\\(?:text[a-z]{0,8}|math(?:rm|bf|it|sf)|mbox|hbox|operatornam
 _BASE_WORDS = ("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "twelve", "sixteen")
 _BASES = dict(zip(_BASE_WORDS, ("2", "3", "4", "5", "6", "7", "8", "9", "10", "12", "16"), strict=True))
 _BASE = rf"(?:[0-9]{{1,2}}|{'|'.join(_BASES)})"
-# One spelling for each thing, in this order: later rows rely on the ones before them.
+# One spelling for each notation, applied in this order: later rows rely on earlier ones.
 _COMMANDS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?<=[0-9])(?:\{,\}|,\\!) ?(?=[0-9]{3}(?![0-9]))"), ""),
     (re.compile(r"\\(?:left|right|displaystyle|limits|bigl?|bigr?|Bigl?|Bigr?)(?![a-zA-Z])"), ""),
@@ -55,7 +55,7 @@ _NAMED_BASE = re.compile(
     rf"_ ?\{{ *+(?:base *+)?(?P<low>{_BASE}) *+\}}"
     rf"|(?<=[0-9A-Z]) *+\(? *+base *+(?P<named>{_BASE})\b *+\)?"
 )
-# What an answer is counted in, behind it: `3\sqrt{13} \text{ cm}^2`.
+# A unit after an answer: `3\sqrt{13} \text{ cm}^2`.
 _UNIT = re.compile(_WORD_COMMANDS + r" ?\{ ?(?P<words>[a-zA-Z .°/]{1,40})\}(?: ?\^ ?(?:[0-9]|\{[0-9]\}))?$")
 _NO_UNITS = frozenset(("am", "pm", "a.m.", "p.m."))
 _OPEN_ENDS = ("=", "<", ">", "+", "-", ",", "(", "[", "\\in", "{")
@@ -70,7 +70,7 @@ _CHOICE = re.compile(r"[A-Z]")
 _CHOICE_WITH_TEXT = re.compile(r"\(([A-Z])\)[^()=]*")
 _BASED = re.compile(r"\(?(?P<digits>[0-9A-Z]{1,64})\)?_\{?(?P<base>[0-9]{1,2})\}?")
 _IMAGINARY_J = re.compile(r"[0-9] ?j(?![a-zA-Z])")
-# A power of a power of numbers, or one of many digits: working it out may take for ever.
+# A power of a power of numbers, or one with many digits: evaluating it may take forever.
 _TOWER = re.compile(r"\^ ?\{ ?[0-9]{1,12} ?\^|\^ ?[0-9] ?\^|\^ ?\{? ?-?[0-9]{5}|[0-9]{5} ?!|! ?!")
 _MAX_NESTING = 16
 # Words that algebra knows, or that build a matrix.
@@ -83,9 +83,9 @@ _FUNCTIONS = frozenset((
 
 @lru_cache(maxsize=16384)
 def normalized(text: str) -> str:
-    """The same answer with one spelling for everything that only concerns typesetting.
+    """The same answer with a single spelling for all variants of typesetting.
 
-    A text longer than `MAX_CHARACTERS` is no answer and is given back as it is.
+    A text longer than `MAX_CHARACTERS` is not an answer and is returned unchanged.
     """
     if len(text) > MAX_CHARACTERS:
         return text
@@ -112,7 +112,7 @@ def _without_unit(text: str) -> str:
 
 
 def tight(text: str) -> str:
-    """A normalized text without the spaces that mean nothing; one between two digits stays."""
+    """A normalized text without meaningless spaces; one between two digits is kept."""
     return _SPACE.sub("", text)
 
 
@@ -145,7 +145,7 @@ def same_value(answer: str, gold: str) -> bool | None:
 
 
 def same_half_of_day(answer: str, gold: str) -> bool:
-    """Whether not one says `am` and the other `pm`."""
+    """Whether it is not the case that one says `am` and the other `pm`."""
     if answer.isdigit() or gold.isdigit():
         return True
     halves = [found[1].lower() for text in (answer, gold) if (found := _CLOCK.search(text))]
@@ -169,7 +169,7 @@ def _same_based(
     number: Number | None,
     target: Number | None,
 ) -> bool:
-    """A number without a base is a decimal one, so digits alone are not a number in another base."""
+    """A number without a base is decimal, so digits alone are not a number in another base."""
     if based and gold_based:
         return based == gold_based
     (digits, base), plain = (based, target) if based else (gold_based, number)  # type: ignore[misc]
@@ -177,7 +177,7 @@ def _same_based(
 
 
 def _is_balanced(text: str) -> bool:
-    """Whether brackets close, and are not nested deeper than an answer's are."""
+    """Whether brackets close and are nested no deeper than in real answers."""
     for opening, closing in ("()", "[]", "{}"):
         depth = deepest = 0
         for sign in text:
@@ -191,7 +191,7 @@ def _is_balanced(text: str) -> bool:
 
 
 def _decided_by_words(answer: str, gold: str, target: Number | None) -> bool | None:
-    """Words decide by themselves: algebra would overlook them."""
+    """Whether the words agree, which is compared separately because algebra would overlook them."""
     words, gold_words = (_LETTERS.findall(_COMMAND_WORD.sub(" ", text)) for text in (answer, gold))
     if gold_words and not _MATHEMATICS.search(gold):
         return [word.lower() for word in words] == [word.lower() for word in gold_words]

@@ -1,9 +1,8 @@
-r"""Whether two mathematical answers are equal: made in the same way, of values that are equal one by one.
+r"""Whether two mathematical answers are equal: of the same form, with values that are equal one by one.
 
-That is decided here by rule as far as rules go. What is left, single values
-and equations, goes to an `Algebra`, which may answer None (not known here):
-then the comparison is None, and is asked again where a computer algebra
-system is at hand.
+This module decides what rules can decide. The rest, single values and equations, goes to an `Algebra`, which
+may answer None (unknown): then the comparison is None and is asked again where a computer algebra system is
+available.
 """
 
 from __future__ import annotations
@@ -24,17 +23,17 @@ _DOTS = ("\\ldots", "\\dots", "\\cdots", "...")
 
 
 class Algebra(Protocol):
-    """Decides what rules cannot; None where it cannot either."""
+    """Decides what rules cannot; answers None where it cannot decide either."""
 
     def equal(self, answer: str, gold: str) -> bool | None:
         """Whether two expressions have the same value."""
 
     def same_relation(self, answer: Form, gold: Form) -> bool | None:
-        """Whether two equations or inequalities say the same, up to a constant factor."""
+        """Whether two equations or inequalities are equivalent up to a constant factor."""
 
 
 class Undecided:
-    """The algebra of those who have none."""
+    """An algebra that decides nothing."""
 
     def equal(self, answer: str, gold: str) -> bool | None:
         """Not known."""
@@ -49,7 +48,7 @@ _UNDECIDED = Undecided()
 
 
 def equal_answers(answer: str, gold: str, algebra: Algebra) -> bool | None:
-    """Whether two answers in LaTeX are equal; None if `algebra` does not know.
+    """Whether two answers in LaTeX are equal; None if `algebra` cannot tell.
 
     A comma between three digits may separate thousands or entries: if either
     reading makes the answers equal, they are.
@@ -64,10 +63,10 @@ def equal_answers(answer: str, gold: str, algebra: Algebra) -> bool | None:
 
 
 def vote_key(answer: str) -> str:
-    """What an answer votes for: its number, exactly, or else its normalized text, entries of a list sorted.
+    """What an answer votes for: its exact number, or else its normalized text with sorted list entries.
 
-    The last digits of a printed float are no part of its value (`8.000000000000002` is 8). Algebra is not
-    asked: `x+1` and `1+x` are two answers unless the grader has accepted both.
+    The last digits of a printed float are not part of its value (`8.000000000000002` is 8). Algebra is not
+    consulted: `x+1` and `1+x` are two answers unless the grader has accepted both.
     """
     number = parse_number(answer)
     if number is not None:
@@ -112,7 +111,7 @@ def _equal(answer: Form, gold: Form, algebra: Algebra) -> bool | None:
 
 
 def _equal_named(answer: Form, gold: Form, algebra: Algebra) -> bool | None:
-    """`x = 5` is 5, and `x = 5`, but not `y = 5`; equations of one line may have different names in front."""
+    """`x = 5` equals 5 and `x = 5`, but not `y = 5`; equations of one line may begin with different names."""
     if answer.kind == gold.kind:
         if answer.sign == gold.sign or _is_the_same_thing(answer.sign, gold.sign):
             return _equal(answer.parts[0], gold.parts[0], algebra)
@@ -126,14 +125,14 @@ def _equal_named(answer: Form, gold: Form, algebra: Algebra) -> bool | None:
 
 
 def _is_the_same_thing(name: str, other: str) -> bool:
-    """Whether two names may stand for one thing: words say what it is, and y is what a function gives."""
+    """Whether two names may mean the same: words describe a value, and y is the value of a function."""
     if LABEL_WORDS.fullmatch(name) or LABEL_WORDS.fullmatch(other):
         return True
     return "y" in (name, other) and "(" in name + other
 
 
 def _same_relation(answer: Form, gold: Form, algebra: Algebra) -> bool | None:
-    """Equations and inequalities; one solved for a name counts where others are left in it."""
+    """Equations and inequalities; one solved for a name is accepted if other names remain in it."""
     given, target = _as_relation(answer), _as_relation(gold)
     if (
         given is None
@@ -161,7 +160,7 @@ def _as_relation(form: Form) -> Form | None:
 
 
 def _all_named(form: Form) -> bool:
-    """Whether a list gives values by name."""
+    """Whether the entries of a list are named values."""
     return form.kind == "list" and all(part.kind in ("named", "relation") for part in form.parts)
 
 

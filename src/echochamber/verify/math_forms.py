@@ -1,7 +1,7 @@
-r"""What a mathematical answer is made of: values, lists, sets, tuples, matrices, equations, inequalities.
+r"""The parts of a mathematical answer: values, lists, sets, tuples, matrices, equations, inequalities.
 
-Reading knows nothing of equality: `x < 3` becomes the interval of x that it
-means, `n = 4, 5, 6` a name with a list, and every part keeps its text.
+Reading does not decide equality: `x < 3` becomes the interval of x that it means, `n = 4, 5, 6` a name with a
+list, and every part keeps its text.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Form:
         kind: `value`, `list`, `set`, `tuple` (an interval is one too), `union`, `row`, `matrix`, `ratio`,
             `named` (a name and what it is), `record` (names and values of a tuple), `relation`, `chain`.
         source: its text, normalized.
-        parts: what it is made of.
+        parts: its own parts.
         sign: brackets of a tuple, name of a `named`, relation of a `relation`, relations of a `chain`.
     """
 
@@ -87,10 +87,10 @@ def _list(text: str, parts: Sequence[Form]) -> Form:
 
 
 def _single(text: str, depth: int) -> Form:
-    """An answer without commas and unions outside of brackets."""
+    """An answer without commas or unions outside brackets."""
     about = _split(text, ("\\approx",))
     if len(about) > 1 and about[0]:
-        # An exact value with its approximation: the exact one is the answer.
+        # Of an exact value with its approximation, the exact one is the answer.
         return read(about[0], depth + 1)
     pieces, signs = _relations(text)
     if signs:
@@ -191,7 +191,7 @@ def _tokens(text: str) -> Iterable[tuple[str, int, int]]:
 
 
 def _split(text: str, separators: tuple[str, ...]) -> list[str]:
-    """Pieces between separators that stand outside brackets."""
+    """The pieces between separators that are outside brackets."""
     pieces, start = [], 0
     for token, position, depth in _tokens(text):
         if depth == 0 and token in separators:

@@ -1,4 +1,4 @@
-"""What grading says about a completion, and the limits its programs run under."""
+"""The result of grading a completion, and the limits under which its programs run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Outcome(StrEnum):
-    """Why a completion was paid or not: a closed list."""
+    """Why a completion was rewarded or not: a closed list."""
 
     correct = "correct"
     wrong = "wrong"
@@ -22,17 +22,17 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The grade of one completion.
+    """The result of grading one completion.
 
     Attributes:
         format: its one label, see `formats.classify`.
-        outcome: why it was paid or not.
+        outcome: why it was rewarded or not.
         answer: the answer as text, None if it offers none.
         reward: 1.0 if correct, else 0.0.
         stated: for code, the answer stated in the text around it, None if there is none.
-        stated_correct: whether that one is right; None if nothing is stated.
-        computed: for code, the value it gave, None if it gave none.
-        computed_correct: whether that one is right; None where there is no code.
+        stated_correct: whether that answer is correct; None if nothing is stated.
+        computed: for code, the value it returned, None if it returned none.
+        computed_correct: whether that value is correct; None where there is no code.
     """
 
     format: str

@@ -1,4 +1,4 @@
-"""A second opinion: completions scored as the original's released code scored them.
+"""A second opinion: completions scored as the paper's released code scored them.
 
 Reproduces what `openrlhf/utils/math_verifier.py` and `inference/metrics.py` of
 rosieyzh/openrlhf-pretrain (arXiv 2504.07912) do, mistakes included, so that a
@@ -7,8 +7,7 @@ looks at a prompt: the released reward parses prompt and response together.
 Nothing is ever trained on it.
 
 Two deviations. Programs run in our sandbox instead of the training process, so
-one that attacks the verifier fails here. And a program the allowed tiers
-cannot run counts as one that failed.
+one that attacks the verifier fails here. A program that the allowed tiers cannot run counts as failed.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from echochamber.verify.sandboxed.comparer import EQUAL, UNPARSED
 TEXT, LLM_CODE, TINYGSM = "text", "llm-code", "tinygsm-code"
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _ENTRY = "simple_math_problem"
-# A word anywhere in the text decides: "deficit" makes it code.
+# A single word anywhere in the text decides: "deficit" makes it code.
 _MARKERS = ((LLM_CODE, "<llm-code>"), (TINYGSM, "def"))
 
 
@@ -43,7 +42,7 @@ class PublishedVerdict:
         response_type: `text`, `llm-code` or `tinygsm-code`.
         reward: 1.0 or 0.0.
         parsed: whether any answer was found; a completion without one left the published counts.
-        compared: the text an answer was looked for in: a program's value, or prompt and response.
+        compared: the text searched for an answer: a program's value, or prompt and response.
     """
 
     response_type: str
@@ -54,7 +53,7 @@ class PublishedVerdict:
 
 @dataclass(frozen=True, slots=True)
 class PublishedMetrics:
-    """What the released evaluation says about n samples of each problem.
+    """The results of the released evaluation for n samples of each problem.
 
     Attributes:
         pass_at_n: fraction of problems with a rewarded sample.
@@ -71,7 +70,7 @@ class PublishedMetrics:
 
 @dataclass(frozen=True, slots=True)
 class HackFloor:
-    """Mean reward of responses that answer nothing, by both scorings.
+    """Mean reward of responses that contain no answer, under both scorings.
 
     Attributes:
         published, measured: by kind of response: `empty`, `prompt` (the question again), `repetition`
@@ -83,7 +82,7 @@ class HackFloor:
 
 
 class PaperCompat:
-    """Scores completions by the released rules; owns sandbox processes.
+    """Scores completions by the released rules; owns the sandbox processes.
 
     Args:
         tiers: sandboxes that programs may use; without tier 2 those that need it count as failed.
@@ -100,7 +99,7 @@ class PaperCompat:
         """Score responses as the released reward does.
 
         Args:
-            prompts: what stood before each response; empty strings for the released evaluation,
+            prompts: the text before each response; empty strings for the released evaluation,
                 which looked at responses alone.
             golds: as the released code had them: for GSM8K the whole solution, `... #### 72`. The number
                 alone is nearly the same: one of the 1,319 test questions differs.
@@ -157,7 +156,7 @@ class PaperCompat:
         )
 
     def hack_floor(self, questions: Sequence[str], golds: Sequence[str]) -> HackFloor:
-        """Reward for answering nothing: by the released scoring of prompt + response, and by ours."""
+        """Reward for giving no answer: by the released scoring of prompt + response, and by ours."""
         prompts = [question + "\n\n" for question in questions]
         responses = {
             "empty": [""] * len(questions),
@@ -173,7 +172,7 @@ class PaperCompat:
         return HackFloor(published, measured)
 
     def _answers(self, texts: Sequence[str]) -> list[tuple[str, str]]:
-        """(response type, text in which the answer is looked for) of each text."""
+        """(response type, text searched for the answer) of each text."""
         tagged = [_prepared(_tagged_source(text)) if "<llm-code>" in text else None for text in texts]
         functions = [_prepared(_function_source(text)) if "def" in text else None for text in texts]
         values = self._grader.run_prepared([program for program in (*tagged, *functions) if program])
@@ -208,7 +207,7 @@ class PaperCompat:
 
 
 def _function_source(text: str) -> str:
-    """The text from its last definition on, and the call of the one name that is ever called."""
+    """The text from its last definition onward, and a call of the only name that is ever called."""
     return f"def{text.split(chr(10) + 'def')[-1]}\nstr({_ENTRY}())"
 
 

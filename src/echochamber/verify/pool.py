@@ -18,12 +18,12 @@ from echochamber.verify.outcomes import Execution, ExecutionLimits
 from echochamber.verify.processes import STRIKES, Shared, end_process, end_quietly, start_process
 from echochamber.verify.sandboxed.frames import CRASHED, frame
 
-# Programs sent ahead of the one that runs, bounded so that neither side can block on a full socket.
+# Programs sent ahead of the running one, bounded so that neither side can block on a full socket.
 _WINDOW, _WINDOW_BYTES = 16, 32_768
-# Programs sent in one message to a worker that has others to do.
+# Programs sent in one message to a worker that is still busy.
 _TOGETHER = 4
 _START_SECONDS, _SEND_SECONDS = 60.0, 5.0
-# How long past its limit a program may keep its process; after that the process is killed.
+# How long past its limit a program may occupy its process before the process is killed.
 _GRACE_SECONDS = 0.9
 _MAX_FAILED_STARTS = 3
 
@@ -33,7 +33,7 @@ class _Child:
 
     def __init__(self, config: dict[str, Any]) -> None:
         self.process, self.connection = start_process("monty_worker")
-        # A worker that does not read for so long is stuck; `_step` then replaces it.
+        # A worker that has not read for this long is stuck; `_step` then replaces it.
         self.connection.settimeout(_SEND_SECONDS)
         self.received = bytearray()
         self.jobs: deque[tuple[int, str, int]] = deque()
@@ -60,7 +60,7 @@ class _Child:
             self.flush()
 
     def flush(self) -> None:
-        """Send what is queued: each message on its own would wake the worker each time."""
+        """Send everything queued at once, because each separate message would wake the worker."""
         if self.unsent:
             self._send(b"".join(self.unsent))
             self.unsent.clear()
@@ -71,7 +71,7 @@ class _Child:
         )
 
     def take(self) -> list[object] | None:
-        """The messages that have arrived; None if the process is gone, or speaks another language."""
+        """The messages that have arrived; None if the process is gone or does not follow the protocol."""
         data = self._receive()
         if not data:
             return None
@@ -90,7 +90,7 @@ class _Child:
 
 
 class _Work:
-    """The programs of one run: those to be drawn, those to be run again, and what they gave.
+    """The programs of one run: those yet to be drawn, those to be run again, and the results.
 
     A process that ends in the middle of a program may have been killed from outside, and the program may
     then have gone to one that was killed with it. So it runs again: only one that ends `STRIKES` processes
@@ -116,7 +116,7 @@ class _Work:
         return None
 
     def is_guilty(self, job: int) -> bool:
-        """Note that a process ended while it ran this program; whether that was once too often."""
+        """Note that a process ended while it ran this program; returns whether that happened too often."""
         self.strikes[job] += 1
         return self.strikes[job] >= STRIKES
 
@@ -132,10 +132,9 @@ class _Work:
 class Pool(Shared):
     """Runs tier 1 programs on a fixed number of worker processes.
 
-    Workers start with the first program and stay until `close`. A program's
-    result does not depend on the number of workers nor on its neighbors:
-    each runs in a fresh session, and one that takes its worker down costs
-    only itself.
+    Workers start with the first program and stay until `close`. A program's result depends neither on the
+    number of workers nor on the other programs: each runs in a fresh session, and one that crashes its worker
+    affects only itself.
     """
 
     def __init__(self, limits: ExecutionLimits, size: int) -> None:
@@ -153,8 +152,8 @@ class Pool(Shared):
         """Run programs while they are still being found; results in the order of `sources`.
 
         Args:
-            sources: programs, drawn one by one as the workers can take them.
-            expected: about how many there will be: few programs do not start all workers.
+            sources: programs, drawn one by one as workers become available.
+            expected: about how many there will be; a few programs do not start all workers.
 
         Raises:
             EchoError: the worker processes cannot be started.
@@ -164,7 +163,7 @@ class Pool(Shared):
             try:
                 self._finish(work, expected)
             except BaseException:
-                # Workers in the middle of this batch would answer into the next one.
+                # Workers in the middle of this batch would otherwise send their answers during the next one.
                 self.close()
                 raise
         return work.in_order()
@@ -182,7 +181,7 @@ class Pool(Shared):
             self._step(work)
 
     def _least_loaded(self) -> _Child | None:
-        """The worker with room that has the fewest programs ahead of it."""
+        """The worker with free capacity that has the fewest programs queued."""
         least = None
         for child in self._children:
             if child.has_room() and (least is None or len(child.jobs) < len(least.jobs)):
@@ -232,7 +231,7 @@ class Pool(Shared):
         child.deadline = time.monotonic() + self.limits.seconds + _GRACE_SECONDS
 
     def _replace(self, child: _Child, status: str, work: _Work) -> None:
-        """A worker died or overran: its oldest program is to blame, the others are run again."""
+        """A worker died or overran: its oldest program is charged with it, the others run again."""
         child.kill()
         if not child.ready:
             self._failed_starts += 1
@@ -257,7 +256,7 @@ class Pool(Shared):
             self._children = []
 
     def forget(self) -> None:
-        """Leave the workers to the parent of this forked process."""
+        """In a forked process, leave the workers to the parent."""
         super().forget()
         for child in self._children:
             child.connection.close()

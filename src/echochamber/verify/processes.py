@@ -1,4 +1,4 @@
-"""Starting the processes of the sandbox, with nothing in them that a program should not find."""
+"""Starting the sandbox processes, with nothing in them that a program should not find."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from weakref import WeakSet
 
 from echochamber.base import machine_cpus
 
-# Nothing of the user's environment is passed on but what Python needs to start.
+# Nothing of the user's environment is passed on except what Python needs to start.
 _ENVIRONMENT = (
     "PATH",
     "PYTHONPATH",
@@ -42,7 +42,7 @@ _LARGE_PAGES = {"PYTHONMALLOC": "malloc", "GLIBC_TUNABLES": "glibc.malloc.hugetl
 _PATIENCE_SECONDS = 0.5
 
 # Makes the sandboxed modules importable under their names without running the package around them.
-# Whatever processor the thread is pinned to that starts it, a process may use all that ours began with.
+# A process may use all processors that ours began with, wherever the thread that starts it is pinned.
 _BOOTSTRAP = """
 import contextlib, importlib, os, sys, types
 with contextlib.suppress(AttributeError, OSError):
@@ -63,7 +63,7 @@ _shared: WeakSet[Shared] = WeakSet()
 
 
 class Shared:
-    """What the threads of a process use one at a time, and what a forked child has to begin anew.
+    """What threads of a process use one at a time, and what a forked child must start anew.
 
     Attributes:
         turn: held while a batch is worked on; a second thread waits for it.
@@ -74,7 +74,7 @@ class Shared:
         _shared.add(self)
 
     def forget(self) -> None:
-        """In a forked child: the processes are its parent's, and the lock may be held by no thread at all."""
+        """For a forked child: the processes are its parent's, and no thread may exist that holds the lock."""
         self.turn = threading.RLock()
 
 

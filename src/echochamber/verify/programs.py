@@ -12,7 +12,7 @@ from echochamber.formats import Program
 from echochamber.formats.code import ParseError, parse_python
 from echochamber.verify.allowlist import is_plain, smallest_tier
 
-# A function of one of these names is meant to be called, wherever it stands.
+# A function with one of these names is meant to be called, wherever it is defined.
 _ENTRY_NAMES = ("simple_math_problem", "solution", "solve")
 
 
@@ -21,7 +21,7 @@ _LINE_AT_MARGIN = re.compile(r"\n[^ \n]")
 # Where parsers differ, or where a text may be more than a program: f-strings, numbers of many digits,
 # back-ticks, signs outside of plain ASCII, operators before operators, deep indentation.
 _UNSURE = re.compile(r"[^\n -~]|`|[fF][rR]?['\"]|[rR][fF]['\"]|[\d_]{300}|[-+~][-+~]|not\s+not| {40}")
-# Nesting that no parser minds, and lengths at which none runs out of stack.
+# Nesting that every parser accepts, and lengths at which none runs out of stack.
 _MAX_BRACKETS, _MAX_CHARACTERS = 80, 2000
 
 
@@ -31,9 +31,9 @@ class Prepared:
 
     Attributes:
         source: one Python text whose last expression is the answer; empty if it cannot be run.
-        tier: the smallest tier that can run it.
+        tier: the lowest tier that can run it.
         status: empty if it can be run, else `syntax_error`.
-        is_tagged: it comes from tagged blocks, whose solution may state its answer in the text as well.
+        is_tagged: it comes from tagged blocks, whose solution may also state its answer in the text.
     """
 
     source: str
@@ -59,7 +59,7 @@ def prepare(program: Program) -> Prepared:
     if program.calls_function:
         entry = entry_function(tree)
         if entry is not None:
-            # `total = total()` has called the function already: its name now is the answer.
+            # `total = total()` has already called the function: its name now holds the answer.
             call = entry if _is_assigned(tree, entry) else f"{entry}()"
             source = f"{source.rstrip()}\n\n{call}"
     return Prepared(source, 1 if is_plain(source) else smallest_tier(tree), "", is_tagged)
@@ -68,8 +68,8 @@ def prepare(program: Program) -> Prepared:
 def single_function(text: str) -> Prepared | None:
     """The program of a text that is one function without arguments, if it parses; None for any other text.
 
-    What `prepare` would make of it, found without a syntax tree. That it parses is left to the
-    interpreter: one that finds a mistake sends the caller back to the tree.
+    The result is that of `prepare`, found without a syntax tree. Whether it parses is left to the
+    interpreter: if that finds a mistake, the caller has to use the tree.
     """
     header = _FUNCTION_HEADER.match(text)
     if (
@@ -85,7 +85,7 @@ def single_function(text: str) -> Prepared | None:
 
 
 def dedented(source: str) -> str:
-    """A block without the indentation that all of its lines share, and without notebook commands."""
+    """A block without the common indentation of its lines and without notebook commands."""
     source = source.strip("\n")
     if source[:1] in (" ", "\t"):
         source = textwrap.dedent(source)
@@ -115,7 +115,7 @@ def entry_function(tree: ast.Module) -> str | None:
 
 
 def _is_assigned(tree: ast.Module, name: str) -> bool:
-    """Whether a statement at module level gives the name another value."""
+    """Whether a statement at module level assigns another value to the name."""
     return any(
         isinstance(target, ast.Name) and target.id == name
         for node in tree.body

@@ -1,4 +1,4 @@
-"""The rules by which an answer counts as the gold answer, one class for each."""
+"""The rules that decide whether an answer equals the gold answer, one class each."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _WHOLE = re.compile(r"-?[0-9]{1,400}")
 # `print(1, 234)` prints two numbers, where `1 234` in prose is one.
 _TWO_PRINTED = re.compile(r"[0-9] [0-9]")
 _WHITE = re.compile(r"\s++")
-# No gold answers: what a missing value becomes as text, and what is said instead of an answer.
+# Not gold answers: missing values converted to text, and phrases used in place of an answer.
 _NO_ANSWER = re.compile(r"(?:nan|none|null|n/a|na|-?inf|tbd|todo|unknown|\?+|-+)", re.IGNORECASE)
 _VAGUE = re.compile(
     r"\b(?:about|approx(?:imately|\.)?|roughly|around|nearly|almost|see|figure|answers? (?:may|will) vary)\b",
@@ -43,16 +43,16 @@ class Rules(Protocol):
         """Raise `InputError` if `gold` cannot be a gold answer under these rules."""
 
     def text_equals(self, answers: Sequence[str], golds: Sequence[str]) -> list[bool]:
-        """Whether each answer written as text is its gold answer."""
+        """Whether each answer written as text equals its gold answer."""
 
     def value_equals(self, execution: Execution, gold: str) -> bool | None:
-        """Whether the value of a program is the gold answer; None if only its text can tell."""
+        """Whether the value of a program equals the gold answer; None if only its text can tell."""
 
 
 def value_of(execution: Execution) -> Number | None:
-    """The number a program gave: its value, or the last line it printed if it has no value.
+    """The number a program produced: its value, or the last line it printed if it has no value.
 
-    Booleans and compound values are no numbers, nor is anything that does not look like its kind. A float
+    Booleans and compound values are not numbers, nor is anything that does not look like its kind. A float
     whose text has `FLOAT_DIGITS` digits may have lost some; integers, decimals and shorter floats are exact.
     """
     kind, text = execution.kind, execution.value
@@ -69,7 +69,7 @@ def value_of(execution: Execution) -> Number | None:
             return _decimal(Decimal(text), kind)
         return None
     number = parse_number(text) if kind in ("str", "ratio") else None
-    # `72/1` of the type Fraction is a value, no division that is still to be done.
+    # `72/1` of type Fraction is a value, not a division yet to be carried out.
     return Number(number.value) if number and kind == "ratio" else number
 
 
@@ -83,10 +83,10 @@ def _decimal(value: Decimal, kind: str) -> Number | None:
 
 @lru_cache(maxsize=16384)
 def gold_text(gold: str) -> str:
-    r"""The answer in a gold answer, which may come with its whole solution.
+    r"""The answer within a gold answer, which may include its whole solution.
 
-    What follows the last `####`, or `A:` at the beginning of a line, or else the last box; all of it if
-    there is none of these.
+    This is the text after the last `####`, or after `A:` at the beginning of a line, or else the last box;
+    the whole text if there is none of these.
     """
     for mark in ("####", "\nA:"):
         if mark in gold:
@@ -98,7 +98,7 @@ def gold_text(gold: str) -> str:
 
 @lru_cache(maxsize=16384)
 def gold_number(gold: str) -> Number | None:
-    """The number of a gold answer, None if it is none."""
+    """The number in a gold answer, None if it is not a number."""
     return parse_number(gold_text(gold))
 
 
@@ -127,7 +127,7 @@ class Gsm8kRules:
 
 
 def _is_final(answer: Number, gold: Number) -> bool:
-    """Whether an answer is the gold number, worked out: `144/2` and `7.2*10^1` are not yet 72."""
+    """Whether an answer is the gold number in evaluated form: `144/2` and `7.2*10^1` are not yet 72."""
     return not answer.unevaluated and same_number(answer, gold)
 
 
@@ -159,7 +159,7 @@ def _short(text: str) -> str:
 
 
 class MathRules:
-    """Numbers exactly, typesetting by rule, the rest by algebra in confined processes of its own."""
+    """Compares numbers exactly, typesetting by rule, and the rest by algebra in confined processes."""
 
     name = "math"
 
@@ -167,7 +167,7 @@ class MathRules:
         self._comparer: Comparer | None = None
 
     def check_gold(self, gold: str) -> None:
-        """An answer in LaTeX or in words, or a solution that ends in one; braces must be in balance."""
+        """An answer in LaTeX or in words, or a solution that ends in one; braces must be balanced."""
         answer = gold_text(gold)
         reason = _why_no_gold(answer)
         if reason:
@@ -192,9 +192,9 @@ class MathRules:
         return [next(found) if equal is None else equal for equal in decided]
 
     def value_equals(self, execution: Execution, gold: str) -> bool | None:
-        """Typed comparison where value and gold are numbers; entry by entry where the value is a list.
+        """Typed comparison if value and gold are numbers; entry by entry if the value is a list.
 
-        Booleans are no answer. A Python list or tuple does not say whether mathematics would write a list,
+        Booleans are not answers. A Python list or tuple does not say whether mathematics would write a list,
         a set or a tuple: it is compared as whichever the gold answer is.
         """
         if execution.kind == "bool":
@@ -210,7 +210,7 @@ class MathRules:
 
 
 def _collection(execution: Execution) -> list[str] | None:
-    """The list, the set and the tuple that a program's list or tuple may stand for; None if it gave none."""
+    """The list, the set and the tuple that a program's list or tuple may mean; None for other values."""
     text = execution.value.replace("\\left", "").replace("\\right", "").strip()
     if execution.kind not in ("other", "latex") or len(text) > MAX_CHARACTERS or text[:1] not in ("[", "("):
         return None
@@ -231,7 +231,7 @@ def _entries(value: Any) -> str:
 
 
 def _why_no_gold(answer: str) -> str:
-    """What keeps a text from being a gold answer of `math`; empty if nothing does."""
+    """Why a text cannot be a gold answer of `math`; empty if it can."""
     if not answer or not normalized(answer):
         return "is empty"
     if len(answer) > MAX_CHARACTERS:
@@ -269,7 +269,7 @@ def register_rules(rules: Rules) -> Rules:
 
 
 def get_rules(name: str) -> Rules:
-    """The rules of that name.
+    """The rules with that name.
 
     Raises:
         InputError: unknown name; the message lists the known ones.

@@ -1,4 +1,4 @@
-r"""Answers as people and models type them, in one spelling: signs of Unicode, what is put around an answer.
+r"""One spelling for answers as people and models type them: Unicode symbols, markup around an answer.
 
 Nothing here knows what an answer means. Every function is total; none looks
 at more than `MAX_CHARACTERS`, so that no text can make it slow.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-# An answer is short. A longer text is none: it is compared with nothing.
+# Answers are short. A longer text is not an answer and is compared with nothing.
 MAX_CHARACTERS = 400
 _MAX_WRAPPERS = 12
 
@@ -48,18 +48,18 @@ _SMALL = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻₀₁₂₃₄₅₆�
 _RAISED = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻]++")
 _LOWERED = re.compile("[₀₁₂₃₄₅₆₇₈₉₊₋]++")
 _ROOT = re.compile(r"(?P<degree>[√∛]) ?(?:\((?P<group>[^()√∛]*)\)|(?P<token>[0-9.]++|[a-zA-Z]))")
-# What a tokenizer may leave behind the last word.
+# What a tokenizer may leave after the last word.
 _END_TOKEN = re.compile(r"</?(?:s|eos|bos|pad|end_of_turn|unk)>|<\|[a-z_]{1,24}\|>|\[/?(?:INST|EOS)\]")
 _PAIRS = (
     ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]"), ("__", "__"), ("_", "_"), ('"', '"'), ("“", "”"),
 )  # fmt: skip
-# Marks of emphasis, also where the answer line cuts off their other half.
+# Marks of emphasis, even where the answer line cuts off their other half.
 _MARKS = "*`#"
 _GROUP_COMMANDS = ("\\boxed", "\\fbox", "\\framebox", "\\displaystyle", "")
 
 
 class _Signs(dict[int, str]):
-    """A table for `str.translate` that knows digits of every script, full-width signs and invisible ones."""
+    """A table for `str.translate` that covers digits of every script, full-width and invisible characters."""
 
     def __missing__(self, code: int) -> str:
         sign = chr(code)
@@ -81,9 +81,9 @@ _SIGNS |= {ord(sign): f"\\frac{{{top}}}{{{bottom}}}" for sign, (top, bottom) in 
 
 
 def ascii_signs(text: str) -> str:
-    r"""Mathematical signs of Unicode as LaTeX (`√3`, `x²`, `≤`, `½`), digits of any script as 0 to 9.
+    r"""Unicode's mathematical symbols as LaTeX (`√3`, `x²`, `≤`, `½`), digits of any script as 0 to 9.
 
-    Marks that are not seen (direction marks, joiners) are dropped, spaces of any width become one space.
+    Invisible marks (direction marks, joiners) are dropped, and spaces of any width become one space.
     """
     if text.isascii():
         return text
@@ -98,7 +98,7 @@ def _root(found: re.Match[str]) -> str:
 
 
 def unwrapped(text: str) -> str:
-    r"""An answer without what is put around it: `$..$`, `**..**`, `\boxed{..}`, a full stop, `</s>`."""
+    r"""An answer without the markup around it: `$..$`, `**..**`, `\boxed{..}`, a period, `</s>`."""
     for _ in range(_MAX_WRAPPERS):
         inside = _without_wrapper(text.strip())
         if inside == text:

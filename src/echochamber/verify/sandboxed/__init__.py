@@ -1,4 +1,4 @@
-"""What runs in the sandbox processes: nothing here imports the rest of the package.
+"""The code that runs in the sandbox processes: nothing here imports the rest of the package.
 
 Gold answers, the grader and reward code have no place in a process that runs
 generated code, so these modules are loaded without `echochamber` itself (see

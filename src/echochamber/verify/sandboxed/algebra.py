@@ -1,9 +1,8 @@
-"""Whether two expressions are equal: exactly if they are rational, else to many digits, at many points.
+"""Whether two expressions are equal: exactly if rational, otherwise to many digits and at many points.
 
-Runs in the comparer's confined children only. `simplify` is not used: it may
-take for ever, and it calls 1/2^88 and 1/2^89 equal because their difference is
-small. Two expressions that agree to 80 digits, or in all variables at a dozen
-points, are equal for any purpose of grading.
+Runs in the comparer's confined children only. `simplify` is not used: it may take forever, and it calls
+1/2^88 and 1/2^89 equal because their difference is small. Two expressions that agree to 80 digits, or in all
+variables at a dozen points, are equal for any purpose of grading.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from echochamber.verify.math_forms import Form
 
 _DIGITS, _AGREEMENT = 100, 80
 _MIN_POINTS, _MAX_VARIABLES = 3, 8
-# Values for the first variable; the next ones take them shifted. Where both sides are not real (a root of a
+# Values for the first variable; further variables use them shifted. Where neither side is real (a root of a
 # negative number) a point says nothing, so `\\sqrt{2/n}` is `\\sqrt2/\\sqrt n`, but `\\sqrt{x^2}` is not x.
 _POINTS = tuple(
     Fraction(point)
@@ -138,7 +137,7 @@ def _at(value: Any, point: dict[Any, Any]) -> Any:
 
 
 def _is_odd_root(part: Any) -> bool:
-    """Whether a part is an odd root of a negative number, for which sympy takes a complex one."""
+    """Whether a part is an odd root of a negative number, for which sympy chooses a complex root."""
     return bool(
         part.is_Pow and part.base.is_negative and part.exp.is_Rational and part.exp.q > 1 and part.exp.q % 2
     )

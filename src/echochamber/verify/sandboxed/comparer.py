@@ -1,8 +1,8 @@
 """The comparer: a fork server that decides with sympy whether two answers are equal and never runs a program.
 
 Each child works through a list of questions and writes one byte for each as it goes.
-One that takes too long is ended by its own timer, with the child: what was
-written until then stands, and the grader sends the rest again.
+If a question takes too long, its own timer ends the child: the answers written so far are kept, and the
+grader sends the rest again.
 """
 
 from __future__ import annotations
@@ -49,13 +49,13 @@ def run_job(channel: int, request: dict[str, Any]) -> None:
     """
     decide = _RULES[request["rule"]]
     for gold, given in request["questions"]:
-        # Without a handler the timer ends this process, whatever the library is doing.
+        # Without a handler, the timer ends this process no matter what the library is doing.
         signal.setitimer(signal.ITIMER_REAL, request["seconds"])
         write_all(channel, decide(gold, given))
 
 
 def equal(gold: str, answer: str) -> bytes:
-    """Whether two LaTeX answers are equal: by their form, and by algebra where rules cannot tell."""
+    """Whether two LaTeX answers are equal: by form, and by algebra where rules cannot tell."""
     with contextlib.suppress(Exception):
         if equal_answers(answer, gold, Sympy()):
             return EQUAL

@@ -44,7 +44,7 @@ Instruction = tuple[int, int, int, int]
 
 
 class ConfinementError(Exception):
-    """The kernel refused to take a right away."""
+    """The kernel refused to remove a right."""
 
 
 @cache
@@ -225,7 +225,7 @@ def install_filter(program: _FilterProgram) -> None:
 
 
 def limit_resources(seconds: float, address_space_bytes: int) -> None:
-    """Hard limits on memory, processor time, files and processes."""
+    """Set hard limits on memory, processor time, files and processes."""
     cpu = int(seconds) + 2
     for kind, value in (
         (resource.RLIMIT_AS, address_space_bytes),

@@ -1,7 +1,7 @@
 """A clock and random numbers that are the same for every program: its value is a function of its text.
 
-As in tier 1, where the interpreter has both. This is no guard: a program that
-looks for the real clock finds it (`numpy.datetime64('now')`), and gains nothing.
+The interpreter of tier 1 fixes both as well. This is not a safeguard: a program that looks for the real clock
+finds it (`numpy.datetime64('now')`) but gains nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _real_sleep = time.sleep
 
 
 class _Clock:
-    """Time that passes as it is looked at, and while a program sleeps."""
+    """Time that passes whenever it is read and while a program sleeps."""
 
     def __init__(self) -> None:
         self.passed = 0
@@ -85,7 +85,7 @@ def fix() -> None:
     def entropy(size: int, flags: int = 0, /) -> bytes:
         return source.randbytes(size)
 
-    # What `secrets`, `random.SystemRandom`, `uuid` and unseeded generators of numpy draw from.
+    # The source of `secrets`, `random.SystemRandom`, `uuid` and numpy's unseeded generators.
     os.urandom = os.getrandom = random._urandom = entropy  # type: ignore[attr-defined,assignment]
     seed = random.Random.seed
 
@@ -98,7 +98,7 @@ def fix() -> None:
 
 
 def _of_now(convert: Callable[[float], Any]) -> Callable[..., Any]:
-    """A function of a time that takes the fixed clock's if it is given none."""
+    """A function of a time that uses the fixed clock's time if none is given."""
 
     def converted(seconds: float | None = None, /) -> Any:
         return convert(time.time() if seconds is None else seconds)

@@ -1,8 +1,7 @@
 """The confined fork server: CPython with numpy and sympy loaded, one forked child per program.
 
-The server hands each child a socket that the grader made for this program
-alone and never sees what travels on it. It waits for the child with a
-deadline, kills it then, and reports how it ended.
+The server hands each child a socket that the grader made for this program alone, and never sees what is sent
+over it. It waits for the child until a deadline, then kills it, and reports how it ended.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from echochamber.verify.sandboxed.frames import frame, read_frame
 
 # What the server reports of a child: it ended by itself, was killed at its deadline, or could not be made.
 ENDED, OVERRAN, FAILED = b"e", b"t", b"f"
-# The server opens a handful of descriptors; its limit on them is set when it starts.
+# The server opens only a handful of descriptors; their limit is set when it starts.
 _CHANNEL, _MAX_DESCRIPTOR = 3, 64
 _WARM_UP = (
     "import numpy\nimport numpy.random\nnumpy.linalg.solve(numpy.eye(2), numpy.ones(2))[0]",
@@ -46,7 +45,7 @@ def main() -> None:
 
     def load() -> None:
         program_child.prepare()
-        # The first use of anything imports modules and fills caches, which every child then shares.
+        # The first use of a library imports modules and fills caches, which every child then shares.
         for source in _WARM_UP:
             program_child.run(source, 65_536)
         # sympy keeps random numbers of its own, and numpy's are seeded again only for programs that draw.
@@ -63,7 +62,7 @@ def serve(load: Callable[[], object], job: Callable[[int, Any], None]) -> None:
     """Confine this process and fork one child for every socket that arrives.
 
     Args:
-        load: imports what the children shall find loaded.
+        load: imports what the children should find already loaded.
         job: does the work of a request and writes the answer to the given descriptor.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -116,7 +115,7 @@ class Server:
             raise confinement.ConfinementError("a confined test program could still reach files or sockets")
 
     def run(self) -> None:
-        """Serve one job after the other until the control socket closes."""
+        """Serve jobs one after another until the control socket closes."""
         while True:
             message, descriptors, _, _ = socket.recv_fds(self.control, 8, 1)
             if not message:
@@ -134,11 +133,11 @@ class Server:
             self.control.sendall(ENDED if self._wait(child, seconds) else OVERRAN)
 
     def _wait(self, child: int, seconds: float) -> bool:
-        """Whether the child ended before its deadline; after this it is gone either way.
+        """Whether the child ended before its deadline; it is gone afterwards either way.
 
-        While a job runs, the grader has nothing to say: if its socket can be read, it is gone, and the
-        child has to go too. Its death as a parent would not do as a sign: the kernel takes the end of the
-        thread that started this server for that.
+        While a job runs, the grader sends nothing: if its socket becomes readable, the grader is gone, and
+        the child must end too. The parent-death signal would not do: the kernel sends it as soon as the
+        thread that started this server ends.
         """
         try:
             descriptor = os.pidfd_open(child)
@@ -168,7 +167,7 @@ class Server:
         return False
 
     def _confine(self) -> None:
-        """Take every right away that a program does not need."""
+        """Give up every right that a program does not need."""
         confinement.limit_resources(self.config["seconds"], self.address_space_bytes)
         if self.filter is not None:
             confinement.landlock(None)

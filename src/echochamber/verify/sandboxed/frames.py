@@ -7,7 +7,7 @@ import os
 import struct
 from typing import Any, BinaryIO
 
-# What a tier 1 worker answers when the interpreter's process died of a program.
+# What a tier 1 worker answers when a program crashed the interpreter's process.
 CRASHED = {"status": "crashed"}
 
 
@@ -34,6 +34,6 @@ def write_frame(stream: BinaryIO, message: Any) -> None:
 
 
 def write_all(descriptor: int, data: bytes) -> None:
-    """Write to a descriptor with nothing but `write`, which a confined process still has."""
+    """Write to a descriptor using only `write`, which a confined process may still call."""
     while data:
         data = data[os.write(descriptor, data) :]

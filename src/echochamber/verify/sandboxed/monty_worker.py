@@ -1,7 +1,7 @@
-"""The process beside a tier 1 interpreter: reads programs, has them run, answers with scalars.
+"""The process that manages a tier 1 interpreter: reads programs, has them run, answers with scalars.
 
 It runs no generated code itself: the interpreter is a process of its own,
-which this one restarts when a program takes it down.
+which this one restarts when a program crashes it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import pydantic_monty as monty
 from echochamber.verify.sandboxed.frames import CRASHED, read_frame, write_frame
 from echochamber.verify.sandboxed.values import MAX_TEXT, last_line, scalar
 
-# An idle worker ends its interpreter by itself when the grader closes the connection, and reaps it.
+# An idle worker ends and reaps its interpreter by itself when the grader closes the connection.
 _FAREWELL_SECONDS = 1.0
 
 _OPTIONS: dict[str, Any] = {
@@ -44,7 +44,7 @@ def round(number, ndigits=None):
 
 
 def outcome_of(error: monty.MontyError) -> dict[str, str]:
-    """The answer that an error of the interpreter stands for."""
+    """The answer that corresponds to an error of the interpreter."""
     if isinstance(error, monty.MontyCrashedError):
         return {"status": "timeout"} if error.timed_out else CRASHED
     if isinstance(error, monty.MontySyntaxError):
@@ -81,7 +81,7 @@ def main() -> None:
 
 
 def _end_with_the_grader(connection: int) -> None:
-    """Once the other end is gone, let what runs come to its end for a moment, then end all of it."""
+    """Once the other end is gone, give running programs a moment to finish, then end everything."""
     poll = select.poll()
     poll.register(connection, 0)
     poll.poll()
@@ -94,7 +94,7 @@ def _serve() -> None:
     sys.set_int_max_str_digits(MAX_TEXT)
     requests, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     threading.Thread(target=_end_with_the_grader, args=(requests.fileno(),), daemon=True).start()
-    # Nothing that a library prints may reach the socket.
+    # Output printed by a library must not reach the socket.
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
     os.dup2(null, 1)

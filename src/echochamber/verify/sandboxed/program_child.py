@@ -1,4 +1,4 @@
-"""Running one generated program, in a child of the fork server that has given up its rights already."""
+"""Running one generated program, in a child of the fork server that has already given up its rights."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class _Bounded(io.TextIOBase):
 
 
 def prepare() -> None:
-    """What every child needs alike, done once before the first fork."""
+    """Preparation that every child needs, done once before the first fork."""
     warnings.simplefilter("ignore")
     sys.stdin = io.StringIO("")
     sys.set_int_max_str_digits(MAX_TEXT)
@@ -63,7 +63,7 @@ def run(source: str, output_bytes: int) -> dict[str, str]:
 
 
 def _value(source: str) -> Any:
-    """Run a program and give the value of its last expression, None if it ends with a statement."""
+    """Run a program and return the value of its last expression, None if it ends with a statement."""
     tree = ast.parse(source)
     namespace: dict[str, Any] = {"__name__": "__main__", "__builtins__": __builtins__}
     last = tree.body[-1] if tree.body else None
@@ -107,7 +107,7 @@ def _ratio(parts: tuple[Any, Any]) -> str:
 
 
 def _single(value: Any) -> Any:
-    """The one entry of a collection of one, as equation solvers return; anything else as it is."""
+    """The only entry of a one-entry collection, as equation solvers return; anything else unchanged."""
     import numpy
     import sympy
 

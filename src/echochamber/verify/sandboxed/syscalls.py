@@ -37,7 +37,7 @@ _AARCH64 = {
 
 ALLOWED = {"x86_64": _X86_64, "aarch64": _AARCH64}
 
-# Allowed with some arguments only: see `confinement.filter_program`.
+# Allowed only with certain arguments: see `confinement.filter_program`.
 OPEN = {"x86_64": 2, "aarch64": None}
 OPENAT = {"x86_64": 257, "aarch64": 56}
 FCNTL = {"x86_64": 72, "aarch64": 25}

@@ -9,8 +9,8 @@ from typing import Any
 MAX_TEXT = 4096
 _MAX_ENTRIES = 64
 
-# How a value of each kind writes itself: by the method of its built-in class, not by one of a subclass,
-# which could answer with anything.
+# How a value of each kind is written: by the method of its built-in class, not by that of a subclass, which
+# could return anything.
 _SCALARS: tuple[tuple[str, type, Callable[[Any], str]], ...] = (
     ("bool", bool, bool.__repr__),
     ("int", int, int.__repr__),
@@ -21,13 +21,13 @@ _SCALARS: tuple[tuple[str, type, Callable[[Any], str]], ...] = (
 
 
 def scalar(value: Any) -> tuple[str, str]:
-    """(kind, text) of a value; a text beyond the limit becomes `other`, never a part taken for the whole.
+    """(kind, text) of a value; a text beyond the limit becomes `other`, so that no part passes for the whole.
 
-    A list, tuple or set of one entry stands for that entry, as equation solvers return.
+    A list, tuple or set with one entry is treated as that entry, as equation solvers return.
     """
     if value is None:
         return "none", ""
-    # The type itself is asked: `isinstance` believes what a value says of its class.
+    # The type itself is checked: `isinstance` trusts what a value says about its class.
     own = type(value)
     for kind, builtin, write in _SCALARS:
         if issubclass(own, builtin):
@@ -55,7 +55,7 @@ def limited(kind: str, write: Callable[[Any], str], value: Any) -> tuple[str, st
 
 
 def _shown(value: Any) -> str:
-    """What `repr` says, or the name of the class where it fails (deep nesting, integers too long)."""
+    """The `repr`, or the name of the class where that fails (deep nesting, integers too long)."""
     try:
         return str.__str__(repr(value))[:MAX_TEXT]
     except Exception:  # noqa: BLE001 - the entries may be a program's own objects
@@ -63,5 +63,5 @@ def _shown(value: Any) -> str:
 
 
 def last_line(output: str) -> str:
-    """The last line that is not empty, if short enough to be an answer."""
+    """The last nonempty line, if it is short enough to be an answer."""
     return output.rstrip().rpartition("\n")[2].strip()[:MAX_TEXT]
