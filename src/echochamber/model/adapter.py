@@ -1,4 +1,4 @@
-"""Any causal language model of `transformers` as a policy of ours.
+"""Any causal language model of `transformers` as one of our policies.
 
 Shapes: B sequences, T tokens, D width, V vocabulary.
 """
@@ -22,16 +22,16 @@ from echochamber.model.policy import Policy
 class HFPolicy(Policy):
     """A causal language model of transformers, trained and sampled like ours.
 
-    It stays in evaluation mode, so dropout that its config may ask for is never applied: updates see the
-    distribution that was sampled from. Where its layers attend to a sliding window, the context is cut
-    to the window, within which they attend to everything.
+    It stays in evaluation mode, so any dropout in its config is never applied: updates see the distribution
+    that was sampled from. If its layers attend to a sliding window, the context is shortened to the window,
+    within which they attend to everything.
 
     Args:
         inner: the model, with scaled-dot-product attention.
 
     Raises:
-        InputError: it does something between hidden states and logits, or with attention masks, that
-            post-training here does not do.
+        InputError: between hidden states and logits, or with attention masks, it does something that
+            post-training here does not support.
     """
 
     config: Description
@@ -42,10 +42,10 @@ class HFPolicy(Policy):
         name, own = type(inner).__name__, inner.get_output_embeddings()
         if own is None or getattr(own, "bias", None) is not None:
             raise InputError(f"{name}: expected a causal language model with an output matrix and no bias")
-        # Set, it would keep the embedding of a token that may well be sampled from ever learning.
+        # If set, it would keep the embedding of a token that may well be sampled from being trained.
         inner.get_input_embeddings().padding_idx = None
         count = sum(p.numel() for p in inner.parameters())
-        # Sizes of the weights, which may have more rows than the tokenizer has tokens.
+        # From the weights, which may have more rows than the tokenizer has tokens.
         described = {**inner.config.to_dict(), "vocab_size": inner.get_input_embeddings().weight.shape[0]}
         self.config = describe_foreign(described, count, name)
         _probe(self)
@@ -75,7 +75,7 @@ class HFPolicy(Policy):
         return hidden_BTD
 
     def train(self, mode: bool = True) -> HFPolicy:
-        """Nothing changes: see the class."""
+        """Does nothing: see the class."""
         return self
 
     def drop_head(self) -> None:
@@ -106,14 +106,14 @@ class HFPolicy(Policy):
 
 
 def _plain_generation(inner: Any, eos_id: int, pad_id: int) -> None:
-    """Forget what the folder said about sampling: a repetition penalty would change every probability."""
+    """Drop the folder's sampling settings: a repetition penalty would change every probability."""
     made = require_transformers().GenerationConfig(eos_token_id=eos_id, pad_token_id=pad_id)
     inner.generation_config = made
 
 
 @torch.no_grad()
 def _probe(policy: HFPolicy) -> None:
-    """Run a few tokens both ways: packed behind one prompt and alone, through our head and the model's.
+    """Run a few tokens both ways: packed after one prompt and alone, through our head and the model's.
 
     Raises:
         InputError: the results differ.
@@ -130,7 +130,7 @@ def _probe(policy: HFPolicy) -> None:
     name = type(policy.inner).__name__
     if not _close(packed[0], torch.cat([alone[0], alone[1][3:]])):
         raise InputError(
-            f"{name}: several completions behind one prompt give other values than each alone, so its "
+            f"{name}: several completions after one prompt give other values than each alone, so its "
             "attention does not follow the mask and positions it is given; choose a plain transformer"
         )
     if not _close(policy.head(alone[0]), policy.inner(input_ids=rows[0], use_cache=False).logits[0]):
@@ -146,11 +146,11 @@ def _close(found: Tensor, expected: Tensor) -> bool:
 
 
 def load_foreign_model(folder: Path) -> HFPolicy:
-    """Read any causal language model that transformers knows, without running code from the folder.
+    """Read any causal language model that transformers supports, without running code from the folder.
 
     Raises:
-        InputError: transformers is not installed, does not know the architecture, or the model does
-            something that post-training here does not do.
+        InputError: transformers is not installed or does not support the architecture, or the model does
+            something that post-training here does not support.
         EchoError: weights are missing, unknown or of another shape.
     """
     transformers = require_transformers()

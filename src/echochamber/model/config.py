@@ -10,7 +10,7 @@ from echochamber.base import Config, InputError, did_you_mean
 
 
 class PolicyConfig(Protocol):
-    """The sizes of a policy that others ask for."""
+    """The sizes of a policy that other code needs."""
 
     @property
     def d_model(self) -> int:
@@ -45,10 +45,10 @@ class ModelConfig(Config):
         mlp_hidden: inner width of the SwiGLU, after gating.
         vocab_size: rows of the embedding.
         context_length: longest sequence, in tokens.
-        tied_embeddings: the embedding serves as the output matrix too.
+        tied_embeddings: the embedding also serves as the output matrix.
         rope_theta: base of the rotary frequencies (Su et al. 2021, arXiv:2104.09864).
         init_std: standard deviation of the initial weights.
-        init_cutoff: the initial normal is cut at this many standard deviations.
+        init_cutoff: the initial normal is truncated at this many standard deviations.
     """
 
     d_model: int = Field(gt=0)
@@ -93,7 +93,7 @@ SIZES: dict[str, tuple[int, int, int, int, bool]] = {
 
 
 def size_config(name: str, *, vocab_size: int, context_length: int) -> ModelConfig:
-    """The config of a named size.
+    """The config of a named model size.
 
     Raises:
         InputError: no such size.

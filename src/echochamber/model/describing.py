@@ -17,7 +17,7 @@ from echochamber.model.config import ModelConfig, num_parameters
 from echochamber.model.files import ARCHITECTURE, CONFIG_FILE, read_description
 from echochamber.model.reading import ORIGINAL_TYPES, hf_model_config, weight_files
 
-# Names under which architectures of transformers keep what we need; the first one found counts.
+# Names under which architectures of transformers store what we need; the first one found is used.
 _WIDTH = ("hidden_size", "n_embd", "d_model")
 _LAYERS = ("num_hidden_layers", "n_layer", "num_layers")
 _CONTEXT = ("max_position_embeddings", "n_positions", "n_ctx", "max_sequence_length")
@@ -44,7 +44,7 @@ class Description:
 
     @property
     def shape(self) -> ModelConfig:
-        """The model of ours that comes closest: it needs about as much memory."""
+        """The closest of our own models: it needs about as much memory."""
         return ModelConfig(
             d_model=self.d_model,
             num_layers=self.num_layers,
@@ -61,7 +61,7 @@ class Description:
 
 
 def describe_config(config: ModelConfig, kind: str = ARCHITECTURE) -> Description:
-    """A model of ours."""
+    """Describe one of our own models."""
     return Description(
         kind=kind,
         num_parameters=num_parameters(config),
@@ -75,10 +75,10 @@ def describe_config(config: ModelConfig, kind: str = ARCHITECTURE) -> Descriptio
 
 
 def describe(folder: Path) -> Description:
-    """What the folder holds, in our layout or any of transformers.
+    """Describe the model in a folder, in our layout or any of those of transformers.
 
     Raises:
-        InputError: it holds no model, or one whose sizes cannot be told.
+        InputError: it holds no model, or one whose sizes cannot be determined.
         EchoError: a file is damaged.
     """
     found = read_description(folder)
@@ -94,10 +94,10 @@ def describe(folder: Path) -> Description:
 
 
 def describe_foreign(found: Mapping[str, Any], num_parameters: int, where: str) -> Description:
-    """A model of transformers, from its config.
+    """Describe a model of transformers from its config.
 
     Raises:
-        InputError: its sizes cannot be told; `where` is named.
+        InputError: its sizes cannot be determined; the message names `where`.
     """
     width = _number(found, _WIDTH, where)
     return Description(
@@ -107,14 +107,14 @@ def describe_foreign(found: Mapping[str, Any], num_parameters: int, where: str) 
         num_layers=_number(found, _LAYERS, where),
         context_length=_attention_reach(found, where),
         vocab_size=_number(found, ("vocab_size",), where),
-        # GPT-2 leaves it out where it is four times the width.
+        # GPT-2 omits it where it is four times the width.
         mlp_hidden=int(found.get("intermediate_size") or found.get("n_inner") or 4 * width),
         tied_embeddings=bool(found.get("tie_word_embeddings", False)),
     )
 
 
 def _attention_reach(config: Mapping[str, Any], where: str) -> int:
-    """Tokens that attention covers: the longest context, or the sliding window where layers have one."""
+    """Tokens that attention covers: the longest context, or the sliding window if layers have one."""
     context = _number(config, _CONTEXT, where)
     window = config.get("sliding_window")
     layers = config.get("layer_types")

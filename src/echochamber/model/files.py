@@ -21,13 +21,13 @@ CONFIG_FILE = "config.json"
 
 
 def save_state(state: Mapping[str, Tensor], config: ModelConfig, folder: Path) -> None:
-    """Write weights gathered elsewhere, e.g. from several processes, as `Policy.write` does."""
+    """Write weights gathered elsewhere, e.g. from several processes, in the form of `Policy.write`."""
     description = {"architecture": ARCHITECTURE, "layout": LAYOUT, "model": config.model_dump(mode="json")}
     write_weights(state, folder, description)
 
 
 def write_weights(state: Mapping[str, Tensor], folder: Path, description: Mapping[str, Any]) -> None:
-    """Weights, then `config.json`, without which a reader refuses the folder; each file atomically.
+    """Write weights, then `config.json`, without which readers refuse the folder; each file atomically.
 
     Raises:
         EchoError: the disk refused.
@@ -36,7 +36,7 @@ def write_weights(state: Mapping[str, Tensor], folder: Path, description: Mappin
 
     with explained_write(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        # An older model in that folder must stop being readable before its weights change.
+        # An older model in that folder must become unreadable before its weights change.
         (folder / CONFIG_FILE).unlink(missing_ok=True)
     plain = {name: tensor.detach().to("cpu").contiguous() for name, tensor in state.items()}
     write_file(folder / WEIGHTS_FILE, save(plain, metadata={"format": "pt"}))

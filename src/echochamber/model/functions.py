@@ -2,7 +2,7 @@
 
 Left to autograd, slicing a fused projection costs a zero-filled copy and an addition per slice in the
 backward pass, and rotary positions cost ten kernels; here both are a few passes over one buffer. The
-forward arithmetic is, product by product, that of the textbook form, so the results are the same bits.
+forward arithmetic is that of the textbook form, product by product, so the results are bit-identical.
 
 Shapes: B sequences, T tokens, H heads, W entries per head, M inner width of the SwiGLU.
 """
@@ -21,7 +21,8 @@ def rotate(out: Tensor, x: Tensor, cos: Tensor, sin: Tensor, *, back: bool = Fal
 
     out_i = x_i cos_i - x_j sin_i and out_j = x_j cos_i + x_i sin_i (Su et al. 2021, arXiv:2104.09864, in
     the rotate-half layout). `cos` holds each cosine twice, `sin` first the negated sines, then the sines;
-    both broadcast. Whole rows at a time: rows of W/2 entries leave a vector unit half idle.
+    both broadcast. Whole rows are processed at a time: rows of W/2 entries would leave a vector unit half
+    idle.
 
     Args:
         back: rotate by the opposite angles, which is the inverse and the transpose.
@@ -64,7 +65,7 @@ class _SwiGLU(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, gate_up: Tensor) -> Tensor:
         gate, up = gate_up.chunk(2, dim=-1)
-        # Kept: an exponential costs more than reading the result back.
+        # Kept because an exponential costs more than reading the result back.
         activated = torch.nn.functional.silu(gate)
         ctx.save_for_backward(gate_up, activated)
         return activated * up

@@ -1,4 +1,4 @@
-"""Our model as `transformers` has it: its names, its config, its folders. Made without that package."""
+"""Our model in the form `transformers` uses: names, config and folders. Does not need that package."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from echochamber.base import InputError
 from echochamber.model.config import ModelConfig
 
-# A matrix of ours and, in its order of rows, those of theirs.
+# One of our matrices and, in the order of its rows, theirs.
 _PARTS = {
     "qkv": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
     "out": ("self_attn.o_proj",),
@@ -41,7 +41,7 @@ def hf_config(
     """`config.json` of an `OlmoForCausalLM`; readable by transformers 4 and 5.
 
     Raises:
-        InputError: the architecture there has no such setting.
+        InputError: their architecture has no such setting.
     """
     if config.norm_eps != 1e-5:
         raise InputError(
@@ -74,7 +74,7 @@ def hf_config(
 
 
 def require_transformers() -> Any:
-    """The package transformers.
+    """Import the package transformers.
 
     Raises:
         InputError: it is not installed.

@@ -1,4 +1,4 @@
-"""One door to every model folder that can be read."""
+"""The one entrance for every model folder that can be read."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ from echochamber.model.transformer import Transformer
 
 
 def load_policy(folder: Path) -> Policy:
-    """A model in whatever layout the folder has: ours, OLMo-1's two, or any other of transformers.
+    """Load a model in any supported layout: ours, the two of OLMo-1, or any other of transformers.
 
-    OLMo-1 models become ours, others are used through `HFPolicy`.
+    OLMo-1 models become our `Transformer`; others are used through `HFPolicy`.
 
     Raises:
         InputError: no such folder, an architecture that cannot be used, or transformers is missing.
@@ -53,7 +53,7 @@ def load_ours(folder: Path) -> Transformer:
 
     Raises:
         InputError: the folder holds no model of ours.
-        EchoError: its files are damaged or do not fit one another.
+        EchoError: its files are damaged or do not match one another.
     """
     description = read_description(folder)
     if description.get("layout") != LAYOUT:
@@ -69,7 +69,7 @@ def load_ours(folder: Path) -> Transformer:
 
 
 def load_olmo(folder: Path) -> Transformer:
-    """Read an OLMo-1 model from a folder of others, in the dtype it was saved in.
+    """Read an OLMo-1 model that other software wrote, in the dtype it was saved in.
 
     Weights may be safetensors or `pytorch_model.bin`, whole or in shards; layouts as in `reading`.
 

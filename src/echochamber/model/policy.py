@@ -1,4 +1,4 @@
-"""What is trained: anything that turns tokens into hidden states, and those into logits.
+"""The interface of what is trained: anything that turns tokens into hidden states, and those into logits.
 
 Shapes: B sequences, T tokens, D width, V vocabulary.
 """
@@ -17,7 +17,7 @@ from echochamber.model.config import PolicyConfig
 
 
 class Policy(nn.Module, ABC):
-    """A causal language model as post-training, sampling and measuring use it.
+    """A causal language model as post-training, sampling and evaluation use it.
 
     Attributes:
         config: its sizes.
@@ -37,7 +37,7 @@ class Policy(nn.Module, ABC):
         """The residual stream after the final norm, h_BTD.
 
         Args:
-            tokens_BT: token ids. Padding belongs on the right, where causal attention never sees it.
+            tokens_BT: token ids. Padding goes on the right, where causal attention never sees it.
             positions_BT: position of each token, each below the context length; 0, 1, 2, ... when None.
             mask: boolean, broadcastable to (B, H, T, T), True where a query (row) may look at a key
                 (column); causal when None. Every query must be allowed at least one key.
@@ -48,7 +48,7 @@ class Policy(nn.Module, ABC):
 
     @abstractmethod
     def drop_head(self) -> None:
-        """Give up the output matrix where it is the model's own: a critic has no use for logits."""
+        """Drop the output matrix unless it is shared with the embedding: a critic does not need logits."""
 
     @abstractmethod
     def write(self, folder: Path) -> None:
@@ -63,13 +63,13 @@ class Policy(nn.Module, ABC):
         """Write a folder that `AutoModelForCausalLM.from_pretrained` loads, with identical logits.
 
         Raises:
-            InputError: the architecture there cannot express this model.
+            InputError: their architecture cannot express this model.
             EchoError: the disk refused.
         """
 
     @abstractmethod
     def to_transformers(self, *, eos_id: int, pad_id: int) -> Any:
-        """A model of transformers with a copy of the weights, on the same device.
+        """A transformers model with a copy of the weights, on the same device.
 
         Raises:
             InputError: transformers is not installed.

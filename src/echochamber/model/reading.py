@@ -1,4 +1,4 @@
-"""OLMo-1 models of others: their settings and weights, wherever they lie, under our names.
+"""OLMo-1 models written by other software: their settings and weights under our names.
 
 Two layouts are known: `OlmoForCausalLM` of transformers, and that of the original OLMo-1 training code,
 in which the released checkpoints of Zhao, Meterez et al. 2025 are kept (fused attention projection; the
@@ -31,10 +31,10 @@ INDEX_FILES = (WEIGHTS_FILE + ".index.json", PICKLE_FILE + ".index.json")
 
 
 def hf_model_config(folder: Path) -> tuple[dict[str, Any], ModelConfig]:
-    """`config.json` of an OLMo-1 folder, as it stands and as a config of ours.
+    """`config.json` of an OLMo-1 folder, both unchanged and as one of our configs.
 
     Raises:
-        InputError: no such folder, another architecture, or settings this one does not have.
+        InputError: no such folder, another architecture, or settings that ours does not have.
     """
     description = read_description(folder)
     kind = description.get("model_type")
@@ -110,7 +110,7 @@ def _config_of_original(d: Mapping[str, Any], folder: Path) -> ModelConfig:
             "multi_query_attention": (bool(d.get("multi_query_attention", False)), False),
         },
     )
-    # mlp_hidden_size counts gate and up together there.
+    # There, mlp_hidden_size counts gate and up together.
     inner = d.get("mlp_hidden_size") or d["mlp_ratio"] * d["d_model"]
     return ModelConfig(
         d_model=d["d_model"],
@@ -126,7 +126,7 @@ def _config_of_original(d: Mapping[str, Any], folder: Path) -> ModelConfig:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The files that hold a folder's weights: safetensors where there are any, else PyTorch's own.
+    """The files that hold a folder's weights: safetensors if there are any, else PyTorch's own format.
 
     Raises:
         InputError: there are none.
@@ -160,7 +160,7 @@ def all_weights(folder: Path) -> dict[str, Tensor]:
 
 
 def _read_pickle(path: Path) -> dict[str, Tensor]:
-    """Tensors of a file by `torch.save`; nothing but tensors is unpickled, so no code can run."""
+    """Tensors of a file written by `torch.save`; only tensors are unpickled, so no code can run."""
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
@@ -190,7 +190,7 @@ class _Weights:
         return max(found, default=-1) + 1
 
     def output_matrix(self, name: str, embedding: Tensor, tied: bool) -> Tensor | None:
-        """The matrix of its own, or None; a tied one may be stored once more, with the same values."""
+        """The separate output matrix, or None; a tied one may be stored twice, with the same values."""
         if not tied:
             return self.take(name)
         copy = self.left.pop(name, embedding)
@@ -202,7 +202,7 @@ class _Weights:
 
 
 def state_of_hf(state: Mapping[str, Tensor], folder: Path, *, tied: bool) -> dict[str, Tensor]:
-    """The weights of an `OlmoForCausalLM` under our names; what is left over keeps its name.
+    """The weights of an `OlmoForCausalLM` under our names; any others keep theirs.
 
     Raises:
         EchoError: a weight is missing.
@@ -226,7 +226,7 @@ def state_of_hf(state: Mapping[str, Tensor], folder: Path, *, tied: bool) -> dic
 
 
 def state_of_original(state: Mapping[str, Tensor], folder: Path, *, tied: bool) -> dict[str, Tensor]:
-    """The weights of the original OLMo-1 code under our names; what is left over keeps its name.
+    """The weights of the original OLMo-1 code under our names; any others keep theirs.
 
     Raises:
         EchoError: a weight is missing.

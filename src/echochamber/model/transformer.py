@@ -1,7 +1,7 @@
 """The transformer: logits equal to `transformers.OlmoForCausalLM`, bit for bit on CPU in float32.
 
-Queries, keys and values come from one matrix, gate and up of the SwiGLU from another: the products
-are the same numbers, made in fewer and larger calls.
+Queries, keys and values come from one matrix, gate and up of the SwiGLU from another: the products are the
+same numbers, computed in fewer and larger calls.
 
 Shapes: B sequences, T tokens, D width, V vocabulary, H heads, W entries per head, M SwiGLU inner width.
 """
@@ -27,8 +27,8 @@ from echochamber.model.policy import Policy
 def rotary_tables(config: ModelConfig, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
     """Cosines and sines of position x frequency, each (context_length, W/2), float32.
 
-    Frequency i is theta^(-2 i / W). Made on the CPU and then moved: the devices' cosines differ in the
-    last bit.
+    Frequency i is theta^(-2 i / W). Computed on the CPU and then moved, because cosines differ between
+    devices in the last bit.
     """
     width = config.head_width
     exponent = torch.arange(0, width, 2, dtype=torch.float32, device="cpu") / width
@@ -159,7 +159,7 @@ class Transformer(Policy):
 
 
 def build(config: ModelConfig, *, seed: int) -> Transformer:
-    """A new model: every weight from a normal of `init_std`, cut at `init_cutoff` standard deviations.
+    """A new model: every weight from a normal with `init_std`, truncated at `init_cutoff` deviations.
 
     Each matrix has its own random stream, so that weights do not depend on the order of construction.
     """

@@ -39,10 +39,10 @@ class ValueModel(nn.Module):
         super().__init__()
         self.trunk = trunk
         self.head = ValueHead(trunk.config.d_model, seed=seed)
-        # The optimizer should not carry the weights of logits that nobody asks for.
+        # The optimizer should not hold weights of logits that are never used.
         trunk.drop_head()
 
     def forward(self, tokens_BT: Tensor, *, positions_BT: Tensor | None = None) -> Tensor:
-        """values_BT: the value at each token, after having read it."""
+        """values_BT: the value at each token, after reading it."""
         values: Tensor = self.head(self.trunk.hidden(tokens_BT, positions_BT=positions_BT))
         return values

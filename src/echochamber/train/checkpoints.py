@@ -1,4 +1,4 @@
-"""Checkpoints that appear whole or not at all, and are checked before they are believed.
+"""Checkpoints that appear whole or not at all, and are verified before they are used.
 
 Writing: temporary folder; write and fsync each file; MANIFEST.json (sizes, SHA-256, fingerprints of what
 the run depends on); fsync the folder; rename; fsync the parent; retire old ones by rename, then delete.
@@ -49,7 +49,7 @@ class Retention:
     log_spaced: bool = True
 
     def keep(self, steps: Iterable[int]) -> set[int]:
-        """The steps that stay, out of those present."""
+        """Which of the existing steps stay."""
         ordered = sorted(steps)
         kept = set(ordered[-max(1, self.last) :])
         if self.log_spaced:
@@ -62,7 +62,7 @@ class Retention:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Everything a run needs to go on after `step` completed steps.
+    """Everything a run needs to continue after `step` completed steps.
 
     Attributes:
         tensors: groups of named tensors; each group is one safetensors file.
@@ -76,7 +76,7 @@ class Checkpoint:
 
 
 class _Damaged(Exception):
-    """Why a checkpoint on disk cannot be believed."""
+    """Why a checkpoint on disk cannot be trusted."""
 
 
 def _delete(folder: Path) -> None:
@@ -98,7 +98,7 @@ def _retire(path: Path) -> None:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove what a kill left half written or half deleted."""
+    """Remove checkpoints that a kill left half written or half deleted."""
     for path in sorted(folder.iterdir()):
         if path.name.startswith((_TEMPORARY, _RETIRED)):
             _delete(path)
@@ -161,13 +161,13 @@ def save_checkpoint(
     fingerprints: Mapping[str, str] | None = None,
     retention: Retention | None = None,
 ) -> Path:
-    """Write a checkpoint atomically and durably into `folder/step-<step>`, then apply the retention.
+    """Write a checkpoint atomically and durably to `folder/step-<step>`, then apply the retention.
 
     Args:
         step: number of completed steps.
         tensors: groups of named tensors, e.g. `{"policy": model.state_dict()}`.
         values: JSON-able data.
-        fingerprints: what a run that resumes from here must have in common, e.g. `{"config": digest}`.
+        fingerprints: what must be the same in a run that resumes from here, e.g. `{"config": digest}`.
         retention: which older checkpoints stay; default `Retention()`.
 
     Returns:
@@ -260,7 +260,7 @@ def _load(path: Path, step: int, fingerprints: Mapping[str, str]) -> Checkpoint:
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
-    """Read a checkpoint that is known to be whole."""
+    """Read a checkpoint that has been verified."""
     tensors = {file.stem: read_tensors(file) for file in sorted(path.glob("*.safetensors"))}
     values = json.loads((path / VALUES).read_bytes())
     return Checkpoint(int(path.name.removeprefix("step-")), tensors, values, path)
@@ -274,7 +274,7 @@ def restore(
 ) -> Checkpoint | None:
     """The newest valid checkpoint below `folder`, or None.
 
-    A damaged checkpoint, or one that `objection` gives a reason against (a non-empty sentence), is renamed
+    A damaged checkpoint, or one that `objection` rejects (by returning a nonempty sentence), is renamed
     to `damaged-step-...` with a warning, and the next older one is tried.
 
     Raises:
@@ -309,6 +309,6 @@ def _set_aside(path: Path, reason: str) -> None:
 
 
 def newest(folder: Path) -> Path | None:
-    """The checkpoint with the highest step, unchecked."""
+    """The checkpoint with the highest step, not verified."""
     found = _steps(folder)
     return found[max(found)] if found else None

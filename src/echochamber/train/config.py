@@ -1,4 +1,4 @@
-"""How a model is trained from scratch, as a study file states it."""
+"""How a model is trained from scratch, as specified in a study file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from echochamber.base import Config
 
 Precision = Literal["auto", "float32", "bfloat16"]
-"""Of matrix products: `auto` is bfloat16 autocast on a GPU and float32 elsewhere."""
+"""Precision of matrix products: `auto` is bfloat16 autocast on a GPU and float32 elsewhere."""
 
 
 class OptimizerConfig(Config):
@@ -24,7 +24,7 @@ class OptimizerConfig(Config):
         max_grad_norm: gradients are scaled down to this norm; None never clips.
         schedule: shape after the warm-up: cosine or linear to `final_fraction` of the peak, or constant.
         warmup_fraction: share of the steps that rise linearly to the peak.
-        warmup_steps: the same as a number of steps; overrides the fraction when given.
+        warmup_steps: the warm-up as a number of steps; overrides the fraction when given.
     """
 
     learning_rate: float = Field(default=3e-3, gt=0)
@@ -45,7 +45,7 @@ class OptimizerConfig(Config):
 
     @property
     def clip(self) -> float:
-        """`max_grad_norm` as `train_step` takes it."""
+        """`max_grad_norm` in the form `train_step` expects."""
         return math.inf if self.max_grad_norm is None else self.max_grad_norm
 
 
@@ -55,8 +55,8 @@ class ParallelConfig(Config):
     Attributes:
         strategy: `ddp` keeps a whole model in each process; `fsdp` shards weights, gradients and
             optimizer state (FSDP2). Without torchrun neither matters.
-        activation_checkpointing: keep only the input of each block and compute it again on the way
-            back: a third more arithmetic, a fraction of the activations.
+        activation_checkpointing: keep only the input of each block and recompute the rest in the backward
+            pass: a third more arithmetic, a fraction of the activations.
         compile: compile each block with torch.compile.
     """
 
@@ -66,7 +66,7 @@ class ParallelConfig(Config):
 
 
 class PretrainConfig(Config):
-    """Pretraining: batches, steps, optimizer, and what is measured and kept on the way.
+    """Pretraining: batches, steps, optimizer, and what is measured and kept along the way.
 
     Attributes:
         batch_size: sequences per optimizer step.
@@ -81,7 +81,7 @@ class PretrainConfig(Config):
         checkpoint_every: steps between checkpoints; does not affect the result.
         snapshots: numbers of steps after which the model is kept, for arms to start from (`start_step`).
         precision: of matrix products: `auto` is bfloat16 autocast on a GPU and float32 elsewhere.
-        document_masking: a token sees only its own document, not those before it in its row. The paper
+        document_masking: a token sees only its own document, not earlier ones in its row. The paper
             does not do this; a GPU then uses a kernel that takes masks, which is slower than the causal one.
         parallel: how the model is spread over the processes of a torchrun job.
     """

@@ -1,4 +1,4 @@
-"""What the machine could compute at best, so that a run can say how close it comes."""
+"""What the machine could compute at best, so that a run can report how close it comes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from echochamber.model import ModelConfig, flops_per_token
 from echochamber.train.precision import synchronize
 
 # Dense bfloat16 matrix-product peaks in FLOP/s, from the makers' data sheets (without sparsity).
-# Matched by substring in this order: longer names first.
+# Matched by substring in this order, longer names first.
 _PEAKS = {
     "H200": 989e12,
     "H100 NVL": 835e12,
@@ -26,15 +26,15 @@ _PEAKS = {
     "RTX 4090": 165e12,
 }
 
-# Of glibc's malloc.h; blocks beyond the largest that is kept are still the kernel's.
+# From glibc's malloc.h; blocks larger than the largest kept size still go back to the kernel.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _LARGEST_KEPT = 2**28
 
 
 def peak_flops(device: torch.device, *, bfloat16: bool) -> float | None:
-    """Matrix-product peak of a GPU that we know, in FLOP/s; None elsewhere.
+    """Matrix-product peak of a known GPU, in FLOP/s; None elsewhere.
 
-    float32 runs on the TF32 units at half the bfloat16 rate, if those are allowed at all.
+    float32 runs on the TF32 units at half the bfloat16 rate, if they are enabled.
     """
     if device.type != "cuda":
         return None
@@ -61,7 +61,7 @@ def matmul_flops_per_second(
 
 
 def cpu_flops_per_second(seconds: float = 0.3) -> float:
-    """The CPU's rate in float32 as `matmul_flops_per_second` means it, measured with NumPy alone."""
+    """The CPU's rate in float32 as defined by `matmul_flops_per_second`, measured with NumPy alone."""
     a = np.ones((512, 512), dtype=np.float32)
     start, count = time.perf_counter(), 0
     while time.perf_counter() - start < seconds:
@@ -72,11 +72,11 @@ def cpu_flops_per_second(seconds: float = 0.3) -> float:
 
 @functools.cache
 def keep_freed_memory() -> bool:
-    """Have glibc keep the memory of freed tensors for the next ones; returns whether that was possible.
+    """Make glibc keep the memory of freed tensors for later ones; returns whether that was possible.
 
-    By default it hands blocks of 32 MiB and more back to the kernel at once and cuts its heap often, so
-    that every step pays for the same pages again: 2 to 7 % of a training step on a CPU. The process then
-    stays as large as it ever was; peak memory is the same. Results do not depend on it.
+    By default it returns blocks of 32 MiB and more to the kernel at once and trims its heap often, so that
+    every step pays for the same pages again: 2 to 7 % of a training step on a CPU. The process then never
+    shrinks; peak memory is the same. Results do not depend on it.
     """
     if platform.libc_ver()[0] != "glibc":
         return False
@@ -88,7 +88,7 @@ def keep_freed_memory() -> bool:
 def best_flops(device: torch.device, *, bfloat16: bool) -> float:
     """What one process could compute at best, in FLOP/s.
 
-    The data sheet's peak for a GPU that we know; elsewhere the rate of a matrix product, measured once.
+    This is the data sheet's peak for a known GPU; elsewhere the rate of a matrix product, measured once.
     """
     known = peak_flops(device, bfloat16=bfloat16)
     return matmul_flops_per_second(0.1, device=device, bfloat16=bfloat16) if known is None else known
@@ -105,11 +105,11 @@ def model_flops_utilization(
 ) -> float:
     """MFU (Chowdhery et al. 2022, arXiv:2204.02311, app. B): arithmetic the model needs over `best_flops`.
 
-    The arithmetic is 6 N plus attention (`flops_per_token`); what activation checkpointing computes again
-    is not counted. On a CPU the denominator is a measured rate, which good code can come close to.
+    The arithmetic is 6 N plus attention (`flops_per_token`); what activation checkpointing recomputes is not
+    counted. On a CPU the denominator is a measured rate, which good code can approach.
 
     Args:
-        tokens_per_second: trained by all processes together.
+        tokens_per_second: tokens trained per second by all processes together.
         context: tokens of a training sequence.
     """
     possible = best_flops(device, bfloat16=bfloat16) * num_processes

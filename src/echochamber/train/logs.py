@@ -16,14 +16,14 @@ from echochamber.base import EchoError, explained_write, fault_point
 
 @dataclass(frozen=True)
 class LogMark:
-    """How far a log had been written at a checkpoint, and the digest of everything up to there."""
+    """The length of a log at a checkpoint, and the digest of its content up to that point."""
 
     num_bytes: int
     sha256: str
 
 
 def _plain(value: Any) -> Any:
-    """JSON has no NaN or infinity: they become null."""
+    """Replace NaN and infinity, which JSON lacks, by null."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, Mapping):
@@ -80,14 +80,14 @@ class MetricsLog:
             data = data[written:]
 
     def mark(self) -> LogMark:
-        """Make everything written durable, and return how far that is."""
+        """Make everything written durable, and return its length."""
         with explained_write(self.path):
             fault_point("log.before_fsync")
             os.fsync(self._stream.fileno())
         return LogMark(self._size, self._hash.hexdigest())
 
     def truncate(self, offset: int) -> None:
-        """Forget everything after the first `offset` bytes.
+        """Discard everything after the first `offset` bytes.
 
         Raises:
             EchoError: the log is shorter than that.
@@ -108,7 +108,7 @@ class MetricsLog:
 
 
 def disagreement(path: Path, mark: LogMark) -> str:
-    """Why the log at `path` is not what it was at `mark`, or an empty string if its beginning is intact."""
+    """How the log at `path` differs from its state at `mark`; empty if its beginning is intact."""
     size = path.stat().st_size if path.exists() else 0
     if size < mark.num_bytes:
         return f"{path.name} holds {size} bytes, the checkpoint was written after {mark.num_bytes}"
@@ -123,10 +123,10 @@ def disagreement(path: Path, mark: LogMark) -> str:
 
 
 class TimingLog:
-    """Wall-clock rows of a run, every restart included; outside the resume contract.
+    """Wall-clock rows of a run, including every restart; not part of the resume contract.
 
-    A row holds `seconds` spent since the row before it; their sum is the compute time of the stage,
-    repeated work counted.
+    A row holds the `seconds` since the row before it; their sum is the compute time of the stage, including
+    repeated work.
     """
 
     def __init__(self, path: Path) -> None:

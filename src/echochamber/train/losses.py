@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-# Logits worked on at once: few enough to stay in cache, enough to keep both cores in one matrix product.
+# Logits processed at once: few enough to stay in cache, enough to keep the cores busy in one product.
 CPU_CHUNK_ELEMENTS = 2**20
 GPU_CHUNK_ELEMENTS = 2**26
 
@@ -22,8 +22,8 @@ class LossSum:
     """What a loss function returns for one microbatch: sums, so that splitting a batch changes nothing.
 
     Attributes:
-        total: 0-d, differentiable: the sum of weighted per-token terms. Whoever knows the global
-            normalizer divides.
+        total: 0-d, differentiable: the sum of weighted per-token terms. The caller, who knows the global
+            normalizer, divides.
         metrics: named 0-d sums without gradient (token counts, clipped tokens, ...); they add up over
             microbatches.
     """
@@ -37,7 +37,7 @@ def _accumulation_dtype(dtype: torch.dtype) -> torch.dtype:
 
 
 def row_chunks(num_rows: int, num_columns: int, elements: int) -> list[slice]:
-    """The rows of a matrix in pieces of about `elements` numbers, and of at least one row."""
+    """The rows of a matrix in pieces of about `elements` numbers and at least one row."""
     size = max(1, elements // num_columns)
     return [slice(start, min(start + size, num_rows)) for start in range(0, num_rows, size)]
 
@@ -50,11 +50,11 @@ def _chunks(num_rows: int, num_columns: int, device: torch.device) -> list[slice
 
 @torch.no_grad()
 def token_logprobs(logits_BTV: Tensor, targets_BT: Tensor) -> Tensor:
-    """Log-probability of each target token in nats, log softmax(logits)[target], to be read only.
+    """Log-probability of each target token in nats, log softmax(logits)[target], without gradient.
 
-    Works row chunk by row chunk: beside the logits nothing of size B x T x V is held. Half-precision logits
-    are summed in float32, which is then the dtype of the result. No gradient flows back; training has
-    `linear_cross_entropy`, and `rl` its own kernel for sampled tokens.
+    It works in chunks of rows: besides the logits, nothing of size B x T x V is held. Half-precision logits
+    are summed in float32, which is then the dtype of the result. Training uses `linear_cross_entropy`, and
+    `rl` has its own kernel for sampled tokens.
 
     Returns:
         logp_BT.
@@ -74,7 +74,7 @@ def token_logprobs(logits_BTV: Tensor, targets_BT: Tensor) -> Tensor:
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
-    """Cross-entropy of `hidden @ weight.T`, with both gradients made while each chunk of logits is hot."""
+    """Cross-entropy of `hidden @ weight.T`, with both gradients computed while a chunk is in cache."""
 
     @staticmethod
     def forward(
@@ -121,7 +121,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
 def linear_cross_entropy(
     hidden_BTD: Tensor, weight_VD: Tensor, targets_BT: Tensor, weight_BT: Tensor | None = None
 ) -> LossSum:
-    """Sum over tokens of weight x negative log-likelihood in nats, without ever holding all logits.
+    """Sum over tokens of weight x negative log-likelihood in nats, without ever storing all logits.
 
     The logits are `hidden @ weight.T`; `weight_BT` None means 1 for every token, and a token of weight 0
     contributes nothing. Metrics: `tokens`, the sum of the weights.
@@ -142,7 +142,7 @@ def linear_cross_entropy(
     hidden_ND = hidden_BTD.reshape(-1, hidden_BTD.shape[-1])
     weight_N = None if weight_BT is None else weight_BT.reshape(-1)
     if torch.is_autocast_enabled(device):
-        # Inside a Function autocast would cast at every call; cast once, with a gradient, here.
+        # Inside a Function, autocast would cast at every call; cast once here, with a gradient.
         dtype = torch.get_autocast_dtype(device)
         hidden_ND, weight_VD = hidden_ND.to(dtype), weight_VD.to(dtype)
     with torch.autocast(device, enabled=False):

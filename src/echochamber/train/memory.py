@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from echochamber.model import PolicyConfig
 
 GIB = 2**30
-# Logits of a chunk, gradients in flight between processes, and what the allocator cannot give back.
+# Logits of a chunk, gradients in transit between processes, and memory the allocator cannot release.
 WORKSPACE_BYTES = 2 * GIB
 
 
@@ -35,12 +35,12 @@ def activation_bytes_per_token(
 
 
 def kept_bytes(parameters: float) -> dict[str, float]:
-    """Bytes of a model in training that exist all the time: float32 weights and both moments of AdamW."""
+    """Bytes that a model in training always needs: float32 weights and both moments of AdamW."""
     return {"weights": 4.0 * parameters, "Adam moments": 8.0 * parameters}
 
 
 def step_bytes(parameters: float) -> dict[str, float]:
-    """Bytes that exist during one optimizer step only: gradients, and autocast's copies of the weights."""
+    """Bytes needed only during an optimizer step: gradients, and autocast's copies of the weights."""
     return {"gradients": 4.0 * parameters, "bfloat16 copies": 2.0 * parameters}
 
 
@@ -75,7 +75,7 @@ def pretraining_bytes(
         **kept_bytes(share),
         **step_bytes(share),
         "activations": per_token * microbatch_tokens,
-        # The fused loss makes the head's gradient in float32 before autograd adds it.
+        # The fused loss computes the head's gradient in float32 before autograd adds it.
         "loss": 6.0 * config.vocab_size * config.d_model,
         "workspace": float(WORKSPACE_BYTES),
     }

@@ -1,4 +1,4 @@
-"""What pretraining minimizes, and its measurement on documents that no batch contains.
+"""The loss that pretraining minimizes, and its measurement on documents that no batch contains.
 
 Shapes: B sequences, T tokens, D width.
 """
@@ -26,14 +26,14 @@ def next_token_loss(
     """Summed negative log-likelihood of each token after the first of its row, in nats.
 
     `weight_BT` has a weight for each predicted token, so one column fewer than `tokens_BT`; `mask` is as in
-    `Transformer.hidden`, over those that are read.
+    `Transformer.hidden`, over the tokens that are read.
     """
     hidden_BTD = model.hidden(tokens_BT[:, :-1], mask=mask)
     return linear_cross_entropy(hidden_BTD, model.head_weight, tokens_BT[:, 1:], weight_BT)
 
 
 def document_mask(tokens_BT: Tensor, eos_id: int) -> Tensor:
-    """Who may look at whom if documents end at `eos_id`: (B, 1, T, T), True for earlier tokens of its own."""
+    """The attention mask for documents that end at `eos_id`: (B, 1, T, T), True within a document."""
     ends_BT = tokens_BT == eos_id
     document_BT = ends_BT.cumsum(dim=1) - ends_BT.long()
     same_BTT = document_BT[:, :, None] == document_BT[:, None, :]

@@ -8,7 +8,7 @@ from echochamber.base import EchoError
 class NonFiniteError(EchoError):
     """A loss or gradient is NaN or infinite; the parameters are as they were before the step.
 
-    `train_step` knows what went wrong, the loop around it where: `located` adds that.
+    `train_step` knows what went wrong; the loop around it knows where, which `located` adds.
     """
 
     def __init__(self, what: str, *, step: int | None = None, batch: str = "", checkpoint: str = "") -> None:
@@ -23,7 +23,7 @@ class NonFiniteError(EchoError):
         super().__init__("; ".join(parts) + ". Lower the learning rate or look at that batch")
 
     def located(self, *, step: int, batch: str, checkpoint: str) -> NonFiniteError:
-        """The same error with its place; what is already known is kept."""
+        """The same error with its location; parts that are already known are kept."""
         return NonFiniteError(
             self.what,
             step=step if self.step is None else self.step,

@@ -45,6 +45,6 @@ def learning_rate_at(step: int, config: OptimizerConfig, total_steps: int) -> fl
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:
-    """Use this learning rate for every parameter from the next step on."""
+    """Set this learning rate for every parameter, from the next step on."""
     for group in optimizer.param_groups:
         group["lr"] = learning_rate

@@ -1,4 +1,4 @@
-"""Several processes train one model: torchrun with DDP, FSDP2, or gradients added by hand.
+"""Several processes train one model: torchrun with DDP or FSDP2, or with explicitly added gradients.
 
 Losses are sums over the rows of one process; gradients are the sum over all processes divided by the global
 normalizer, so that the number of processes changes rounding only.
@@ -39,7 +39,7 @@ class _LossModule(nn.Module):
 
 
 class ParallelModel:
-    """A model prepared for `train_step` in this world; alone and without options it is the model itself.
+    """A model prepared for `train_step` in this world; for one process without options, the model itself.
 
     Args:
         model: equal in every process. Under FSDP2 a sharded copy is trained and `finish` copies back.
@@ -52,7 +52,7 @@ class ParallelModel:
 
     Attributes:
         trained: whose parameters the optimizer must own and checkpoints hold, under the model's names.
-        gradient_scale: the wrappers average gradients over processes; sums are wanted.
+        gradient_scale: the wrappers average gradients over processes, whereas sums are needed.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class ParallelModel:
         elif world.size > 1:
             ids = [world.device.index] if world.device.type == "cuda" else None
             wrap = nn.parallel.DistributedDataParallel
-            # Rotary tables are equal everywhere; sending them at every forward pass would be waste.
+            # Rotary tables are equal everywhere; sending them at every forward pass would be wasteful.
             tables = [name for name, _ in self._forward.named_buffers()]
             wrap._set_params_and_buffers_to_ignore_for_model(  # type: ignore[no-untyped-call]
                 self._forward, tables
@@ -99,23 +99,23 @@ class ParallelModel:
         return LossSum(total, metrics)
 
     def accumulating(self, last: bool) -> AbstractContextManager[Any]:
-        """Context of one microbatch: gradients travel once, with the last one.
+        """Context of one microbatch: gradients are exchanged once, with the last microbatch.
 
-        FSDP2 reduces each time, since whole gradients would not fit where it is needed.
+        FSDP2 reduces them every time, since whole gradients would not fit in memory where it is needed.
         """
         if self._ddp is not None and not last:
             return cast(AbstractContextManager[Any], self._ddp.no_sync())
         return contextlib.nullcontext()
 
     def gradients(self, parameters: Sequence[nn.Parameter]) -> None:
-        """Nothing: the wrappers have reduced the gradients during the backward pass."""
+        """Does nothing: the wrappers have reduced the gradients during the backward pass."""
 
     def sum(self, values: Tensor) -> Tensor:
         """Sum of per-process values."""
         return self.world.sum(values)
 
     def finish(self) -> None:
-        """Bring the trained weights back into the model as given, and take the preparation off it."""
+        """Copy the trained weights back into the given model and remove the wrappers."""
         if self.trained is not self._model:
             state = {name: full_tensor(tensor) for name, tensor in self.trained.state_dict().items()}
             self._model.load_state_dict(state)
@@ -125,7 +125,7 @@ class ParallelModel:
             block._compiled_call_impl = None
 
 
-# Elements of gradients that travel in one message.
+# Gradient elements sent in one message.
 _BUCKET_ELEMENTS = 2**25
 
 
@@ -134,7 +134,7 @@ class Collective(Protocol):
 
     @property
     def gradient_scale(self) -> float:
-        """Number of processes over whose gradients the backward pass averages."""
+        """Number of processes over which the backward pass averages gradients."""
 
     def accumulating(self, last: bool) -> AbstractContextManager[Any]:
         """Entered around each microbatch."""
@@ -147,10 +147,10 @@ class Collective(Protocol):
 
 
 class SummedGradients:
-    """A `Collective` for losses that no wrapper sees as a forward pass: RL's reach into a model's parts.
+    """A `Collective` for losses that are not a wrapped forward pass: RL's use parts of a model.
 
-    Every process holds the whole model; gradients are added after the last microbatch, in buckets, and
-    come out as the same bits everywhere, so that the copies stay equal.
+    Every process holds the whole model; gradients are added after the last microbatch, in buckets, and are
+    bit-identical in all processes, so that the copies stay equal.
     """
 
     gradient_scale = 1.0
@@ -159,7 +159,7 @@ class SummedGradients:
         self.world = world
 
     def accumulating(self, last: bool) -> AbstractContextManager[Any]:
-        """Nothing to prepare."""
+        """Does nothing."""
         return contextlib.nullcontext()
 
     def gradients(self, parameters: Sequence[nn.Parameter]) -> None:
@@ -207,7 +207,7 @@ def _shard(root: nn.Module, model: nn.Module, world: World) -> None:
 
 
 def full_tensor(tensor: Tensor) -> Tensor:
-    """The whole of a tensor that may be sharded over processes; every process must ask."""
+    """The whole of a tensor that may be sharded over processes; every process must call this."""
     gather = getattr(tensor, "full_tensor", None)
     return tensor if gather is None else cast(Tensor, gather())
 

@@ -16,7 +16,7 @@ def best_device() -> torch.device:
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait until the device has done what it was given; a CPU has nothing to wait for."""
+    """Wait until the device has finished its work; a CPU needs no waiting."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
@@ -27,7 +27,7 @@ def uses_bfloat16(device: torch.device, precision: Precision) -> bool:
 
 
 def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[Any]:
-    """The context for forward passes: bfloat16 matrix products, or nothing."""
+    """The context for forward passes: bfloat16 matrix products, or no change."""
     if uses_bfloat16(device, precision):
         return torch.autocast(device.type, dtype=torch.bfloat16)
     return contextlib.nullcontext()

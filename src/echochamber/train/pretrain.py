@@ -55,7 +55,7 @@ class TrainingTokens(Protocol):
 
 @dataclass(frozen=True)
 class FitResult:
-    """What pretraining ended with.
+    """The result of pretraining.
 
     Attributes:
         num_steps: optimizer steps.
@@ -73,9 +73,9 @@ class FitResult:
 
 
 class SpikeDetector:
-    """Marks a loss far above its recent course: above mean + 6 x mean absolute deviation, both moving.
+    """Detects a loss far above its recent values: above mean + 6 x mean absolute deviation, both moving.
 
-    The state is a plain dictionary, so that it can live in a checkpoint.
+    The state is a plain dictionary, so that it can be stored in a checkpoint.
     """
 
     decay = 0.95
@@ -87,7 +87,7 @@ class SpikeDetector:
             state.setdefault(name, 0.0)
 
     def __call__(self, loss: float) -> bool:
-        """Whether `loss` is a spike; then takes it into account."""
+        """Whether `loss` is a spike; afterwards updates the state with it."""
         state = self.state
         above = loss - state["mean"]
         spike = state["seen"] >= self.patience_steps and above > 6 * state["deviation"]
@@ -107,7 +107,7 @@ def fit(
     seed: int,
     eos_id: int | None = None,
 ) -> FitResult:
-    """Train `model` in place on `data`, resuming from `folder/checkpoints` if there is something.
+    """Train `model` in place on `data`, resuming from `folder/checkpoints` if there are any.
 
     Writes `metrics.jsonl`: one row per step (`step` completed steps, `tokens` seen, `loss` in nats per
     token, `learning_rate`, `grad_norm`, `loss_spike`, at times `heldout` {source: loss}), `timing.jsonl`,
@@ -118,7 +118,7 @@ def fit(
     `timing.jsonl` has `tokens_per_second` and `mfu` of every step (see `model_flops_utilization`).
 
     Args:
-        model: as initialized for `seed`; it moves to this process's device, and its state is replaced when
+        model: initialized for `seed`; it is moved to this process's device, and its state is replaced when
             resuming.
         eos_id: token that ends a document; needed for `document_masking` only.
 
@@ -127,7 +127,7 @@ def fit(
         Interrupted: SIGINT or SIGTERM; the finished step is in a checkpoint.
         EchoError: `folder` holds checkpoints of another config, data or seed, or memory ran out.
         InputError: the batch cannot be divided among the processes of a torchrun job, a snapshot is asked
-            for that lies beyond the last step, or documents are to be masked and nobody said where they end.
+            for that lies beyond the last step, or documents are to be masked and `eos_id` is missing.
     """
     trainer = _Trainer(model, data, config, start_world(), seed=seed, eos_id=eos_id)
     run = trainer.training_run(folder)
@@ -176,7 +176,7 @@ class _Trainer:
         self.optimizer = make_optimizer(self.parallel.trained, config.optimizer)
         self.device = next(self.parallel.trained.parameters()).device
         self.bfloat16 = uses_bfloat16(self.device, config.precision)
-        # Measured now where it must be, so that no step's clock includes it.
+        # Measured now if necessary, so that no step's clock includes it.
         best_flops(self.device, bfloat16=self.bfloat16)
         self.local_batch = config.batch_size // world.size
         self.microbatch = config.microbatch_size or self.local_batch
@@ -290,7 +290,7 @@ class _Trainer:
         display.update(done, loss=loss, tokens_per_second=rate, MFU=f"{speed['mfu']:.1%}")
 
     def finish(self, folder: Path) -> FitResult:
-        """Bring the weights back into the model, and say what training ended with."""
+        """Copy the weights back into the model, and return the result of training."""
         self.parallel.finish()
         return self.world.on_main(lambda: self._result(folder))
 
@@ -305,7 +305,7 @@ class _Trainer:
         )
 
     def _memory_advice(self) -> str:
-        """The settings that would make this fit."""
+        """The settings that would make training fit in memory."""
         size, advice = self.microbatch, []
         if size > 1:
             advice.append(

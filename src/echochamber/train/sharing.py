@@ -1,14 +1,14 @@
-"""A process whose OpenMP threads give way where the machine is busy.
+"""Makes a process's OpenMP threads yield when the machine is busy.
 
-Threads of one team meet at the end of every parallel loop, and libgomp lets whoever comes first spin for
-milliseconds. That is the fastest way on an idle machine. Beside other processes it is ruinous: the spinning
-thread uses up its share of the processor, then is made to wait itself when the others come. Pretraining
-`pico` on two cores keeps 38 % of its speed beside one busy process and 10 % beside three, where fair shares
-would be 67 and 40 %.
+Threads of one team meet at the end of every parallel loop, and libgomp lets those that arrive first spin for
+milliseconds. On an idle machine that is fastest. Beside other processes it is ruinous: the spinning thread
+uses up its share of the processor and must itself wait once the others arrive. Pretraining `pico` on two
+cores keeps 38 % of its speed beside one busy process and 10 % beside three, where fair shares would be 67 and
+40 %.
 
-So a watcher asks the kernel twice per second how long the training thread stood in line for a processor, and
-while that is long
-- has libgomp spin for microseconds instead. libgomp does so by itself while it manages more threads than
+So a watcher asks the kernel twice per second how long the training thread waited for a processor, and while
+that is long, it
+- makes libgomp spin for microseconds instead. libgomp does so by itself while it manages more threads than
   there are processors; a second team that sleeps makes it believe so, and can be dismissed again;
 - asks the kernel for short slices of processor time (Linux 6.12 and newer): the same share, sooner.
 
@@ -27,9 +27,9 @@ import time
 from pathlib import Path
 
 WATCH_SECONDS = 0.5
-# Part of the time that the thread stands in line; on an idle machine it is under 3 %.
+# Fraction of the time that the thread waits; on an idle machine it is under 3 %.
 BUSY, QUIET = 0.15, 0.08
-# After this many quiet looks in a row the process stops giving way.
+# After this many quiet measurements in a row the process stops yielding.
 PATIENCE = 3
 SLICE_NANOSECONDS = 1_000_000
 
@@ -42,7 +42,7 @@ _POLICY, _FLAGS, _RUNTIME = 1, 2, 5
 
 @functools.cache
 def give_way_when_busy() -> bool:
-    """Watch the calling thread from now on, once per process; whether there is anything to watch.
+    """Watch the calling thread from now on, once per process; returns whether that is possible.
 
     Nothing is done on systems other than Linux, without libgomp, or for a user who chose how threads wait
     (`OMP_WAIT_POLICY`, `GOMP_SPINCOUNT`).
@@ -64,14 +64,14 @@ def _watch(queue: _Queue, crowd: _Crowd) -> None:
         quiet_looks = quiet_looks + 1 if waiting < QUIET else 0
         if waiting > BUSY:
             crowd.gather()
-            _ask_for_slices(SLICE_NANOSECONDS)  # also for threads that have come since
+            _ask_for_slices(SLICE_NANOSECONDS)  # also for threads started since
         elif crowd.gathered and quiet_looks >= PATIENCE:
             crowd.dismiss()
             _ask_for_slices(0)
 
 
 class _Queue:
-    """How long a thread stands in line for a processor."""
+    """How long a thread waits for a processor."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -79,7 +79,7 @@ class _Queue:
 
     @classmethod
     def of_this_thread(cls) -> _Queue | None:
-        """The calling thread's; None where the kernel does not say."""
+        """The queue of the calling thread; None where the kernel does not report it."""
         path = Path(f"/proc/self/task/{threading.get_native_id()}/schedstat")
         return cls(path) if path.is_file() else None
 
@@ -90,7 +90,7 @@ class _Queue:
             return 0
 
     def share_since_last(self) -> float:
-        """Part of the time since the last call, between 0 and 1."""
+        """The fraction of the time since the last call that was spent waiting, between 0 and 1."""
         at, waited = time.perf_counter(), self._nanoseconds()
         share = (waited - self._waited) / 1e9 / (at - self._at)
         self._at, self._waited = at, waited
@@ -98,7 +98,7 @@ class _Queue:
 
 
 def _libgomp() -> ctypes.CDLL | None:
-    """The libgomp that this process has loaded, torch's own as a rule."""
+    """The libgomp that this process has loaded, usually torch's own."""
     try:
         lines = Path("/proc/self/maps").read_text().splitlines()
     except OSError:
@@ -118,17 +118,17 @@ class _Crowd:
 
     @property
     def gathered(self) -> bool:
-        """Whether the team is there."""
+        """Whether the team exists."""
         return self._leave is not None
 
     def gather(self) -> None:
-        """Have the team there; libgomp throttles its spinning from now on."""
+        """Create the team; libgomp throttles its spinning from now on."""
         if self._leave is not None:
             return
         leave, there = threading.Event(), threading.Event()
 
         def lead() -> None:
-            # Any function that does nothing will do as the loop's body.
+            # Any function that does nothing can serve as the loop's body.
             body = ctypes.cast(ctypes.CDLL(None).getpid, ctypes.c_void_p)
             self._parallel(body, None, len(os.sched_getaffinity(0)) + 1, 0)
             there.set()
@@ -139,14 +139,14 @@ class _Crowd:
         self._leave = leave
 
     def dismiss(self) -> None:
-        """Send the team home: libgomp ends a team's threads when the thread that leads it ends."""
+        """Dismiss the team: libgomp ends a team's threads when its leading thread ends."""
         if self._leave is not None:
             self._leave.set()
             self._leave = None
 
 
 def _ask_for_slices(nanoseconds: int) -> None:
-    """Ask for such slices of processor time for all threads of this process; 0 is the kernel's own choice."""
+    """Request time slices of this length for all threads of this process; 0 is the kernel's default."""
     numbers = _CALLS.get(platform.machine())
     if numbers is None:
         return

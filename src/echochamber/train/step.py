@@ -1,4 +1,4 @@
-"""The one training step, used by pretraining, supervised tuning and every RL algorithm."""
+"""The one training step, used by pretraining, supervised fine-tuning and every RL algorithm."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ M = TypeVar("M")
 
 @dataclass(frozen=True)
 class StepStats:
-    """What one optimizer step did.
+    """The result of one optimizer step.
 
     Attributes:
         loss: the sum of all microbatch totals divided by the normalizer.
@@ -56,7 +56,7 @@ def train_step(
         normalizer: e.g. the number of loss tokens of the whole batch, over all microbatches.
         max_grad_norm: the gradient is scaled down to this Euclidean norm; `math.inf` never clips.
         collective: the other processes of this step; each passes its own microbatches, at least one (and
-            equally many where gradients travel during the backward pass), and the same global normalizer,
+            equally many if gradients are exchanged during the backward pass), and the same global normalizer,
             and all get the same statistics.
 
     Raises:
@@ -85,7 +85,7 @@ def train_step(
         optimizer.zero_grad(set_to_none=True)
         raise NonFiniteError(bad)
     optimizer.step()
-    # Actor and critic take turns: the memory of one's gradients is the other's.
+    # Actor and critic take turns and share the memory for gradients.
     optimizer.zero_grad(set_to_none=True)
     return StepStats(
         math.fsum(loss_values) / normalizer, grad_norm, dict(zip(sums, metric_values, strict=True))

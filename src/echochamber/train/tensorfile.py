@@ -1,4 +1,4 @@
-"""Safetensors files written as a stream, so that a checkpoint costs no second copy in memory.
+"""Safetensors files written as a stream, so that a checkpoint needs no second copy in memory.
 
 Format: https://github.com/huggingface/safetensors#format - eight bytes of little-endian header length,
 a JSON header, the raw tensors one after another. Read back with the safetensors library.
@@ -60,7 +60,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> tuple[int, str]:
         OSError: the disk refused.
         KeyError: a dtype that safetensors does not know.
     """
-    # Wide types first keeps every tensor aligned to its element size.
+    # Writing wide types first keeps every tensor aligned to its element size.
     order = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))
     header = _header(tensors, order)
     found = hashlib.sha256(header)

@@ -1,12 +1,12 @@
-"""A loop of steps that survives being killed; pretraining, tuning and every RL algorithm run in it.
+"""A loop of steps that survives being killed; pretraining, fine-tuning and every RL algorithm use it.
 
     with TrainingRun(folder, total_steps=9, modules={"model": model}, optimizers={"model": adam}) as run:
         for step in run.steps():
             stats = train_step(...)
             run.log({"step": step, "loss": stats.loss})
 
-Each step must be a function of the step number, the modules, the optimizers and `run.extras`; then a run
-that was killed and started again ends with the same bytes as one that was not.
+Each step must be a function of the step number, the modules, the optimizers and `run.extras`; then a run that
+was killed and restarted ends with the same bytes as one that was not.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def load_optimizer_tensors(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Put back what `optimizer_tensors` gave; learning rate, betas and decay stay as constructed."""
+    """Restore the output of `optimizer_tensors`; learning rate, betas and decay stay as constructed."""
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
@@ -71,7 +71,7 @@ def load_optimizer_tensors(optimizer: torch.optim.Optimizer, tensors: Mapping[st
 def _out_of_memory(error: BaseException | None) -> bool:
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    # What PyTorch's allocator for the CPU says has no type of its own.
+    # PyTorch's CPU allocator has no error type of its own.
     return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
 
 
@@ -84,7 +84,7 @@ class TrainingRun:
         modules: whose parameters and buffers are saved and, on entering, restored in place.
         optimizers: likewise.
         extras: state that JSON can hold, changed through `run.extras`; these are the values at step 0.
-        fingerprints: what must be equal for a checkpoint to be used, e.g. `{"config": digest}`.
+        fingerprints: values that must be equal for a checkpoint to be used, e.g. `{"config": digest}`.
         checkpoint_every: steps between checkpoints; the last step always leaves one.
         retention: which checkpoints stay on disk.
         logs: names of further JSON-lines files under the same contract as `metrics.jsonl`.
@@ -92,8 +92,8 @@ class TrainingRun:
 
     Attributes:
         step: number of completed steps.
-        batch: what the current step works on, named in the error if the loss is not finite.
-        memory_advice: what to change when memory runs out.
+        batch: description of the current step's batch, named in the error if the loss is not finite.
+        memory_advice: what the user could change when memory runs out.
 
     Raises:
         InputError: the folder is not writable.
@@ -177,7 +177,7 @@ class TrainingRun:
             note(f"{self.folder}: going on after step {self.step} of {self.total_steps}")
 
     def steps(self) -> Iterator[int]:
-        """Numbers of the steps still to do, from 0; a step counts as done when the next one is asked for.
+        """Numbers of the remaining steps, from 0; a step counts as done when the next one is requested.
 
         Raises:
             Interrupted: SIGINT or SIGTERM came; the finished step is in a checkpoint.
@@ -204,9 +204,9 @@ class TrainingRun:
     def log_timing(
         self, row: Mapping[str, Any], rates: Callable[[float], Mapping[str, Any]] | None = None
     ) -> float:
-        """Append a row of wall-clock values; `seconds` since the row before it is added and returned.
+        """Append a row of wall-clock values; `seconds` since the previous row is added and returned.
 
-        `rates` gives further values that follow from the seconds.
+        `rates` computes further values from the seconds.
         """
         now = time.perf_counter()
         seconds, self._clock = now - self._clock, now
@@ -215,7 +215,7 @@ class TrainingRun:
         return seconds
 
     def save(self) -> None:
-        """Write a checkpoint of the steps completed so far, unless there is one."""
+        """Write a checkpoint of the steps completed so far, unless it exists."""
         if self.step == self._last_saved:
             return
         tensors = {n: gather_tensors(m.state_dict(), self.world) for n, m in self.modules.items()}

@@ -1,9 +1,9 @@
-"""The processes that torchrun started, and how they agree. Ranks are known here and nowhere else.
+"""The processes that torchrun started, and how they communicate. Only this module knows ranks.
 
     torchrun --nproc-per-node 8 -m echochamber run study.yaml
 
-Every process runs the same program; only the main one (rank 0) writes. Objects travel over gloo, tensors
-of a GPU over NCCL.
+Every process runs the same program; only the main one (rank 0) writes. Objects are sent over gloo, GPU
+tensors over NCCL.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
-# Others wait while the main process tokenizes or evaluates, which may take days; torchrun itself ends the
-# job when a process dies.
+# The other processes wait while the main one tokenizes or evaluates, which may take days; torchrun itself
+# ends the job when a process dies.
 _PATIENCE = timedelta(days=7)
 _ENDED = "echochamber/ended"
 
@@ -38,8 +38,8 @@ class World:
     """The processes of this job, and which one this is.
 
     Attributes:
-        place: name of the device where this process computes, as PyTorch writes it; the best one there is
-            if it is empty.
+        place: name of the device on which this process computes, as PyTorch writes it; if empty, the best one
+            available.
     """
 
     rank: int = 0
@@ -48,7 +48,7 @@ class World:
 
     @functools.cached_property
     def device(self) -> torch.device:
-        """Where this process computes."""
+        """The device on which this process computes."""
         return torch.device(self.place) if self.place else best_device()
 
     @property
@@ -69,7 +69,7 @@ class World:
         return bool(flag) if self.size == 1 else bool(self.sum(torch.tensor([float(flag)])).item())
 
     def on_main(self, work: Callable[[], R]) -> R:
-        """Do something in the main process; every process gets its result, or raises its `EchoError`."""
+        """Call a function in the main process; every process gets its result or raises its `EchoError`."""
         if self.size == 1:
             return work()
         box: list[R | EchoError | None] = [None]
@@ -84,7 +84,7 @@ class World:
         return cast(R, box[0])
 
     def gather(self, value: R) -> list[R]:
-        """The value of every process, in order of rank, in every process."""
+        """The values of all processes, in order of rank, in every process."""
         if self.size == 1:
             return [value]
         gathered: list[Any] = [None] * self.size
@@ -113,23 +113,23 @@ class World:
 
 
 def ends_first() -> bool:
-    """Whether this process is the first of its job to end with an error, so that it may say why.
+    """Whether this process is the first of its job to end with an error, and so may say why.
 
-    The others stay silent: they end for the same reason, or because this one has gone.
+    The others stay silent: they end for the same reason, or because this one is gone.
     """
     return not _has_joined() or _count(_ENDED, 1) == 1
 
 
 def another_ended() -> bool:
-    """Whether a process of this job has ended with an error, and said so."""
+    """Whether a process of this job has ended with an error and reported it."""
     return _has_joined() and _count(_ENDED, 0) > 0
 
 
 def all_left(world: World, what: str, *, patience_seconds: float) -> bool:
-    """Whether every process says within a while that it has left `what`; each asks once.
+    """Whether every process confirms within a time limit that it has left `what`; each calls this once.
 
-    Unlike everything else here this works while some are stuck in an exchange of tensors that others will
-    never join.
+    Unlike everything else here, this works while some processes are stuck in an exchange of tensors that
+    others will never join.
     """
     deadline = time.monotonic() + patience_seconds
     _count(what, 1)
@@ -141,7 +141,7 @@ def all_left(world: World, what: str, *, patience_seconds: float) -> bool:
 
 
 def _has_joined() -> bool:
-    """Whether this process has joined others; without PyTorch it cannot have."""
+    """Whether this process has joined others, which is impossible without PyTorch."""
     return "torch" in sys.modules and bool(torch.distributed.is_initialized())
 
 
@@ -152,9 +152,9 @@ def _count(name: str, more: int) -> int:
 
 @functools.cache
 def start_world() -> World:
-    """Join the processes that torchrun started; alone without torchrun, on the GPU if there is one.
+    """Join the processes that torchrun started; without torchrun, a world of one, on the GPU if there is one.
 
-    Of several processes only the main one shows messages from then on.
+    From then on, only the main process shows messages.
 
     Raises:
         InputError: more processes than GPUs on this machine.
@@ -179,11 +179,10 @@ def start_world() -> World:
 
 
 def leave_world(status: int) -> NoReturn:
-    """End a process that torchrun started, with that exit status.
+    """End a process that torchrun started, with the given exit status.
 
-    What Python registered for its end is done; what C++ does after that is not: a thread of the process
-    group that is still there then aborts the process now and then (PyTorch 2.13), and torchrun
-    takes that for a failure of the work.
+    Python's exit handlers run; C++'s do not, because a remaining thread of the process group occasionally
+    aborts the process there (PyTorch 2.13), which torchrun would take for a failure.
     """
     atexit._run_exitfuncs()
     sys.stdout.flush()
