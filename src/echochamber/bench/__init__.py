@@ -1,4 +1,4 @@
-"""Measured comparisons with peers, on the same work, beside what the machine could do at best."""
+"""Measured comparisons with peers on the same work, and with the best the machine could do."""
 
 from echochamber.bench.benches import BENCHES, COMPARISONS, run_bench, table
 from echochamber.bench.measure import (

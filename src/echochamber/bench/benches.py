@@ -31,12 +31,12 @@ BENCHES.register("study", bench_study)
 BENCHES.register("scaling", bench_scaling)
 BENCHES.register("profile", bench_profile)
 BENCHES.register("calibration", bench_calibration)
-# What `all` runs: the comparisons and promises, not the studies of our own cost or error rates.
+# The benches that `all` runs: comparisons and promises, not the studies of our own cost or error rates.
 COMPARISONS = tuple(name for name in BENCHES if name not in ("scaling", "profile", "calibration"))
 
 
 def run_bench(name: str, settings: Settings | None = None) -> dict[str, Any]:
-    """Measure one bench.
+    """Run one bench.
 
     Returns:
         `{"name", "ours": {"median_seconds", ...}, "peer": {"name", "version", "median_seconds"} or None,
@@ -50,7 +50,7 @@ def run_bench(name: str, settings: Settings | None = None) -> dict[str, Any]:
 
 
 def table(result: dict[str, Any]) -> list[dict[str, str]]:
-    """A bench's rows as text for a terminal, one line per row and further ones for further targets."""
+    """A bench's rows as text for a terminal, one line per row and one more for each further target."""
     if "cells" in result:
         return calibration_table(result)
     lines = []

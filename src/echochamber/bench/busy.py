@@ -1,4 +1,4 @@
-"""Training steps beside other busy processes: with threads that give way, and with OpenMP's own."""
+"""Training steps beside other busy processes: with threads that yield, and with OpenMP's own waiting."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ import torch
 from echochamber.bench.measure import Settings, comparison, describe_machine, target
 
 SIZE = "pico"
-# Processes that compute beside the run, and the share of its idle speed that a run must then keep.
+# Number of processes that compute beside the run, and the share of its idle speed that it must keep.
 # Fair shares of two cores would be 67 and 40 %.
 NEIGHBORS = {0: None, 1: 0.5, 3: 0.25}
 IDLE_LOSS = 0.95
-# Trained before the clock starts: whoever watches the machine has seen by then what it is like.
+# Time trained before the clock starts, by which the watcher has measured the load of the machine.
 SETTLE_SECONDS = 2.5
 SECONDS = 2.0
 
 
 class _TrainingProcess:
-    """A process that trains when told to."""
+    """A process that trains on request."""
 
     def __init__(self, *, giving_way: bool) -> None:
         self._process = subprocess.Popen(
@@ -41,7 +41,7 @@ class _TrainingProcess:
         return self._process.stdout.readline()
 
     def seconds_per_step(self, seconds: float) -> float:
-        """Seconds per step when it trains for about that long."""
+        """Seconds per step when it trains for about the given time."""
         assert self._process.stdin is not None
         print(seconds, file=self._process.stdin, flush=True)
         return float(self._answer())
@@ -53,7 +53,7 @@ class _TrainingProcess:
 
 
 def serve(giving_way: bool) -> None:
-    """Answer every number of seconds on stdin with the seconds that a training step took during them."""
+    """For every number of seconds read from stdin, train that long and print the seconds per step."""
     from echochamber.bench.measure import Machine
     from echochamber.bench.pretrain import training_steps
     from echochamber.model import build, size_config
@@ -91,7 +91,7 @@ def _neighbors(count: int) -> Iterator[None]:
 def bench_busy(settings: Settings) -> dict[str, Any]:
     """Seconds of a training step beside 0, 1 and 3 other processes that compute without pause.
 
-    Both sides train the same model alternately, each in a process of its own; they differ in how OpenMP's
+    The two sides train the same model alternately, each in its own process; they differ in how OpenMP's
     threads wait for each other.
     """
     settle, seconds = (0.1, 0.1) if settings.quick else (SETTLE_SECONDS, SECONDS)
@@ -110,7 +110,7 @@ def bench_busy(settings: Settings) -> dict[str, Any]:
         for trainer in trainers:
             trainer.close()
     rows = []
-    idle = statistics.median(times[0][1])  # with OpenMP's own waiting, which is at its best there
+    idle = statistics.median(times[0][1])  # with OpenMP's own waiting, which is best on an idle machine
     for count, (ours, theirs) in times.items():
         row = comparison(ours, theirs, peer="OpenMP's own waiting", version=torch.__version__)
         wanted = NEIGHBORS[count]

@@ -1,8 +1,8 @@
-"""Error rates of intervals and verdicts, measured on invented studies whose truth is known.
+"""Error rates of intervals and verdicts, measured on simulated studies whose truth is known.
 
 Every row counts how often something happens that should happen in a stated share of studies: equal arms are
 called different, an interval holds the truth, a difference of the stated detectable size is found.
-docs/statistics.md holds the table and says what it means.
+docs/statistics.md has the table and explains it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from echochamber.bench.simulated import (
 CHUNK = 500
 
 Hits = tuple[npt.NDArray[np.bool_], Array | None]
-"""For each repetition whether the thing happened, and half the width of the interval if there is one."""
+"""For each repetition, whether the event happened, and half the width of the interval if there is one."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,10 @@ class CalibrationRow:
 
     Attributes:
         question: what is counted.
-        case: the invented studies it is counted in.
+        case: the simulated studies in which it is counted.
         num_seeds: trainings per arm.
-        measure: what some repetitions gave.
-        target: lowest and highest rate that keep the promise, in percent; None where nothing is promised.
+        measure: returns the outcomes of some repetitions.
+        target: lowest and highest rate that keep the promise, in percent; None if nothing is promised.
     """
 
     question: str
@@ -62,7 +62,7 @@ FOUND_AT_MEAN = "a difference of the average stated size is found"
 
 
 def bench_calibration(settings: Settings) -> dict[str, Any]:
-    """Measure every row on `settings.repetitions` invented studies; the same numbers for the same seed."""
+    """Measure every row on `settings.repetitions` simulated studies; the same seed gives the same numbers."""
     repetitions = 40 if settings.quick else settings.repetitions
     cells = list(all_rows())
     rows = []
@@ -116,7 +116,7 @@ def calibration_table(result: dict[str, Any]) -> list[dict[str, str]]:
     """The rows as text for a terminal or a page: one line per case, one column per number of seeds.
 
     `4.9 ±2.6` is a rate in percent and the mean half width of the intervals in points; `!` marks a rate
-    outside of what is promised.
+    outside the promised range.
     """
     seeds = sorted({row["seeds"] for row in result["cells"]}, key=lambda number: number or 0)
     lines: dict[tuple[str, str], dict[str, str]] = {}
@@ -155,7 +155,7 @@ def _coverage_target(num_seeds: int) -> tuple[float, float] | None:
 
 RUN_POINTS = (0.0, 1.4, 2.6, 5.4, 6.0)
 RARE = (0.005, 0.01, 0.03)
-# Problems and samples of other studies: greedy decoding, small sets, many samples.
+# Numbers of problems and samples of other studies: greedy decoding, small sets, many samples.
 OTHER_DESIGNS = ((200, 1), (50, 1), (40, 4), (30, 64))
 
 
@@ -297,7 +297,7 @@ def _called_different(draw: Draw) -> Measure:
 
 
 def _ratios_differ(num_seeds: int) -> Measure:
-    """Accuracy within a format that few completions are in: how many there are is drawn as well."""
+    """Accuracy within a rare format: the number of completions in it is drawn as well."""
     written_design = design_with(0.10, 3.0, ease=1.0, model=0.3)
     design = design_with(0.60, 3.0, base=0.2)
 
@@ -351,7 +351,7 @@ def _covers_bimodal(chance: float, num_seeds: int) -> Measure:
 
 
 def _detected(draw: Draw, *, average: bool) -> Measure:
-    """A second study whose arms differ by what the first one stated."""
+    """A second study whose arms differ by the amount the first one stated."""
 
     def measure(rng: np.random.Generator, repetitions: int) -> Hits:
         first, second = (Ratio.mean(arm) for arm in draw(rng, repetitions))
@@ -374,7 +374,7 @@ def _by(method: Callable[[Array, np.random.Generator], Bands], draw: Draw) -> Me
 
 
 def _seed_means(difference_SPR: Array, rng: np.random.Generator) -> Bands:
-    """A t interval over the means of the seeds, which leaves the problems out."""
+    """A t interval over the means of the seeds, which ignores the problems."""
     num_seeds = len(difference_SPR)
     found = spread(list(difference_SPR.mean(axis=1, keepdims=True)), crossed=False)
     half = t_quantile(num_seeds - 1.0) * np.sqrt(found.variance)

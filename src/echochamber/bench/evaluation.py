@@ -1,4 +1,4 @@
-"""What a sample costs in an evaluation, beside what it costs in a training rollout."""
+"""The cost of a sample in an evaluation, compared with its cost in a training rollout."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SAMPLES = 64
 
 
 def bench_evaluation(settings: Settings) -> dict[str, Any]:
-    """Seconds per sample with 64 samples per problem, written to Parquet, beside a training rollout of 8.
+    """Seconds per sample with 64 samples per problem, written to Parquet, against a training rollout of 8.
 
     Both sample, decode and grade. The ratio is the rollout's seconds per sample over the evaluation's.
     """

@@ -1,4 +1,4 @@
-"""How often each claim is called reproduced where it is just not true, on invented studies."""
+"""How often each claim is called reproduced where it is barely false, on simulated studies."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NULLS: dict[str, Null] = {}
 
 
 def null_of(key: str) -> Callable[[Null], Null]:
-    """Register a study in which a claim is just not true."""
+    """Register a study in which a claim is barely false."""
 
     def register(make: Null) -> Null:
         NULLS[key] = make

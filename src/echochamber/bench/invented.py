@@ -1,4 +1,4 @@
-"""Invented studies whose truth is known, as findings see them: arms with chosen shares and accuracies.
+"""Simulated studies whose truth is known, as findings see them: arms with chosen shares and accuracies.
 
 Shapes: P problems, T evaluated steps, F formats.
 """
@@ -24,8 +24,8 @@ _SMALL = 1e-9
 class InventedStudy:
     """Draws the completions of a study's arms; arms of one size and mixture share their base model.
 
-    Each seed moves all logits of the base model, and those of each arm again, by normal numbers: trainings
-    differ, in shares and in accuracy. Problems differ in difficulty, alike for all arms.
+    Each seed shifts all logits of the base model, and again those of each arm, by normal random numbers, so
+    that trainings differ in shares and accuracy. Problems differ in difficulty, equally for all arms.
     """
 
     def __init__(
@@ -52,9 +52,9 @@ class InventedStudy:
         mixture: str = "mixed",
         benchmark: str = "test",
     ) -> Trajectory:
-        """An arm with given shares (T rows over FORMATS) and accuracies (T, of all or of each format).
+        """An arm with given shares (T rows over FORMATS) and accuracies (T, overall or per format).
 
-        The first row is the base model's; arms of one size, mixture and benchmark draw it once.
+        The first row is that of the base model; arms of one size, mixture and benchmark share its draw.
         """
         p_TF = np.array([[*row, *[0.0] * (len(FORMATS) - len(row))] for row in shares], dtype=float)
         a_TF = np.array([np.broadcast_to(a, len(FORMATS)) for a in accuracy], dtype=float)
@@ -76,7 +76,7 @@ class InventedStudy:
         return Trajectory(cell, False, times, FORMATS, tuple(counts), cell.base())
 
     def _draw(self, p_TF: Array, a_TF: Array, moved: Array) -> tuple[Array, Array]:
-        """Completions and rewards, (P, T, F) each; the expected accuracy is a_TF over problems and seeds."""
+        """Completions and rewards, (P, T, F) each; a_TF is the expected accuracy over problems and seeds."""
         num = len(FORMATS)
         weights = p_TF * np.exp(moved[:num])
         weights /= weights.sum(axis=1, keepdims=True)
@@ -125,5 +125,5 @@ def invented_evidence(
 
 
 def _majority(t: Trajectory, index: int, k: int) -> list[Array]:
-    """Whether more than half of the samples are right, instead of a vote."""
+    """Whether more than half of the samples are correct; replaces a vote."""
     return [(values > 0.5).astype(float) for values in t.accuracy_per_problem(index)]

@@ -36,10 +36,10 @@ class Machine:
 
     @classmethod
     def named(cls, name: str = "auto") -> Machine:
-        """The machine that a user names: `auto` (the GPU if there is one), `cpu`, `cuda`, `cuda:1`, `mps`.
+        """The device that the user names: `auto` (the GPU if there is one), `cpu`, `cuda`, `cuda:1`, `mps`.
 
         Raises:
-            InputError: no such device here.
+            InputError: this machine has no such device.
         """
         if name == "auto":
             name = best_device().type
@@ -53,7 +53,7 @@ class Machine:
         return cls(device, torch.bfloat16 if device.type == "cuda" else torch.float32)
 
     def synchronize(self) -> None:
-        """Wait until the GPU has done what it was given."""
+        """Wait until the GPU has finished its work."""
         synchronize(self.device)
 
 
@@ -64,12 +64,12 @@ class Settings:
     Attributes:
         repeats: timed pairs (ours, then the peer), after one untimed pair.
         sizes: model sizes to measure, the headline first; None is the bench's own choice.
-        quick: small numbers of everything, to see that it runs; the timings mean nothing.
+        quick: small numbers of everything, to check that it runs; the timings are meaningless.
         machine: device and dtype of both sides.
         study: study file that the `study` bench runs.
         out: folder for pictures of the benches that draw some; None draws nothing.
-        repetitions: invented studies behind each row of the `calibration` bench.
-        seed: of the random numbers of the `calibration` bench.
+        repetitions: simulated studies per row of the `calibration` bench.
+        seed: seed of the `calibration` bench.
         show: reports progress, `show(label, total)`.
     """
 
@@ -86,7 +86,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Rates:
-    """What the machine does at best, measured just before a comparison.
+    """The best rates of the machine, measured just before a comparison.
 
     Attributes:
         flops_per_second: of a large matrix product in the dtype of the bench.
@@ -114,7 +114,7 @@ def seconds_of(work: Callable[[], object], machine: Machine) -> float:
 
 
 def measure_rates(settings: Settings) -> Rates:
-    """Best of several large matrix products and copies, on all threads."""
+    """The best of several large matrix products and copies, on all threads."""
     machine, quick = settings.machine, settings.quick
     width = 256 if quick else (8192 if machine.device.type == "cuda" else 2048)
     a = torch.randn(width, width, device=machine.device, dtype=machine.dtype)
@@ -131,11 +131,12 @@ def measure_rates(settings: Settings) -> Rates:
 def in_turns(
     ours: Callable[[int], object], peer: Callable[[int], object], settings: Settings, label: str
 ) -> tuple[list[float], list[float]]:
-    """Seconds of both, alternately, so that a slow phase of the machine meets both.
+    """Seconds of both sides in alternation, so that a slow phase of the machine affects both.
 
-    Each is called once untimed; the argument counts the repetition. `label` names the work for whoever waits.
+    Each is first called once without timing; the argument is the repetition's number. `label` names the work
+    in the progress display.
     """
-    keep_freed_memory()  # as in our training loop; the peer then has it too
+    keep_freed_memory()  # as in our training loop; the peer then benefits too
     repeats, machine = settings.repeats, settings.machine
     our_seconds, peer_seconds = [], []
     with settings.show(label, repeats + 1) as bar:
@@ -150,7 +151,7 @@ def in_turns(
 
 
 def timed(work: Callable[[int], object], settings: Settings, label: str) -> list[float]:
-    """Seconds of work that has no peer, after one untimed call; the argument counts the repetition."""
+    """Seconds of work that has no peer, after one untimed call; the argument is the repetition's number."""
     keep_freed_memory()
     seconds = []
     with settings.show(label, settings.repeats + 1) as bar:
@@ -163,7 +164,7 @@ def timed(work: Callable[[int], object], settings: Settings, label: str) -> list
 
 
 def describe_machine(machine: Machine) -> dict[str, Any]:
-    """What the numbers were measured on."""
+    """The machine and software that the numbers were measured on."""
     on_gpu = machine.device.type == "cuda"
     return {
         "platform": platform.platform(),
@@ -196,8 +197,8 @@ def comparison(
 ) -> dict[str, Any]:
     """The numbers every row has: medians, spread, ratio per pair (peer seconds / our seconds).
 
-    `floor_fraction` is the floor over our median: the share of what the machine could do at best; None
-    where no floor is known.
+    `floor_fraction` is the floor over our median: the fraction of the best the machine could do; None where
+    no floor is known.
     """
     ratios = [theirs / ours for ours, theirs in zip(our_seconds, peer_seconds, strict=True)]
     ours = summary(our_seconds)
@@ -212,13 +213,13 @@ def comparison(
 
 
 def alone(seconds: Sequence[float], *, why: str, floor_seconds: float | None = None) -> dict[str, Any]:
-    """The same numbers for work that no peer does; `why` says so in a sentence."""
+    """The same numbers for work that no peer does; `why` explains that in a sentence."""
     row = comparison(seconds, seconds, peer="", version="", floor_seconds=floor_seconds)
     return {**row, "peer": None, "why_no_peer": why, "ratio": None, "ratios": []}
 
 
 def target(measured: float, of: str, *, at_least: float | None = None, at_most: float | None = None) -> Row:
-    """A number that was promised, what it is, and whether it is met."""
+    """A promised number, what it refers to, and whether it is met."""
     met = (at_least is None or measured >= at_least) and (at_most is None or measured <= at_most)
     bound = {"at_least": at_least} if at_least is not None else {"at_most": at_most}
     return {"of": of, "measured": measured, **bound, "met": met}

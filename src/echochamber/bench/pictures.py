@@ -29,7 +29,7 @@ def _save(figure: Any, path: Path) -> None:
 
 
 def draw_profile(rows: Sequence[Row], kinds: Sequence[str], path: Path) -> None:
-    """One bar a case, split by kind of operator; a line where the arithmetic floor lies."""
+    """One bar per case, split by kind of operator; a line marks the arithmetic floor."""
     figure, axes = _figure(10, 1.2 + 0.5 * len(rows), 1)
     panel = axes[0, 0]
     for y, row in enumerate(reversed(rows)):
@@ -52,7 +52,7 @@ def draw_profile(rows: Sequence[Row], kinds: Sequence[str], path: Path) -> None:
 
 
 def draw_scaling(rows: Sequence[Row], path: Path) -> None:
-    """One panel per axis: seconds against what grows, with the slope of proportional growth beside it."""
+    """One panel per axis: seconds against the varied quantity, with the slope of proportional growth."""
     names = list(dict.fromkeys(row["axis"] for row in rows))
     figure, axes = _figure(3.4 * len(names), 3.2, len(names))
     for panel, name in zip(axes[0], names, strict=True):

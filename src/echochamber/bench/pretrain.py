@@ -1,4 +1,4 @@
-"""Pretraining steps: ours beside transformers' model in a plain loop."""
+"""Pretraining steps: ours against transformers' model in a plain loop."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from echochamber.model import (
 from echochamber.train import OptimizerConfig, autocast, make_optimizer, next_token_loss, train_step
 
 HEADLINE = "small"
-# Times as many pairs as other benches make: a few per cent part the two here, and one pair varies by ten.
+# Multiple of the pairs of other benches: here the two differ by a few percent, and one pair varies by ten.
 MORE_PAIRS = 3
 # size: sequences, tokens of a sequence, steps timed together
 SHAPES = {
@@ -50,8 +50,8 @@ SHAPES = {
 def bench_pretrain(settings: Settings) -> dict[str, Any]:
     """Seconds per optimizer step (forward, backward, clipping, AdamW) on the same batch and weights.
 
-    The floor is the arithmetic of the matrix products, the embedding's look-up not counted and causal
-    attention counted for the positions it can see, at the measured rate of a matrix product.
+    The floor is the arithmetic of the matrix products at the measured rate of a large one; the embedding's
+    lookup does not count, and causal attention counts for the positions it can see.
     """
     on_gpu = settings.machine.device.type == "cuda"
     sizes = settings.sizes or (("pico",) if settings.quick else ("small", "pico", "nano", "micro"))
@@ -111,7 +111,7 @@ def step_flops(config: ModelConfig, batch: int, length: int) -> float:
 
 
 def training_steps(model: Transformer, tokens: torch.Tensor, steps: int, machine: Machine) -> Any:
-    """Work of so many optimizer steps on the same tokens; called with the number of the repetition."""
+    """The given number of optimizer steps on the same tokens; called with the repetition's number."""
     config = OptimizerConfig(learning_rate=1e-4)
     optimizer = make_optimizer(model, config)
 
@@ -133,7 +133,7 @@ def training_steps(model: Transformer, tokens: torch.Tensor, steps: int, machine
 def pretraining_step(
     size: str, batch: int, length: int, machine: Machine
 ) -> tuple[Transformer, Callable[[int], object]]:
-    """A model of that size and one optimizer step of it on random tokens."""
+    """A model of the given size and one optimizer step of it on random tokens."""
     config = size_config(size, vocab_size=vocabulary_of(size), context_length=length)
     model = build(config, seed=0).to(machine.device)
     tokens = torch.randint(

@@ -17,7 +17,7 @@ from echochamber.bench.rl_work import NUM_PROMPTS, NUM_SAMPLES, RLWork, Solution
 from echochamber.bench.workload import sampling_flops, training_flops
 
 NO_PEER = "where our own time goes"
-# The first kind whose fragment occurs in an operator's name takes its time; what fits nowhere is `other`.
+# The first kind whose fragment occurs in an operator's name gets its time; the rest is `other`.
 KINDS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("attention", ("scaled_dot_product", "attention", "bmm", "baddbmm")),
     ("matrix products", ("::mm", "addmm", "linear_pointwise", "::linear", "mkldnn")),

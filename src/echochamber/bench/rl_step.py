@@ -1,4 +1,4 @@
-"""One GRPO step, rollout and reward and update: ours beside TRL's trainer."""
+"""One GRPO step of rollout, reward and update: ours against TRL's trainer."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ HEADLINE = "nano"
 def bench_rl_step(settings: Settings) -> dict[str, Any]:
     """Seconds of a GRPO step of 32 prompts x 8 samples of at most 80 tokens, one optimizer step.
 
-    The floor is the arithmetic of sampling and of one forward and backward pass with each prompt read once a
-    group, at the measured rate of a matrix product; grading is not in it.
+    The floor is the arithmetic of sampling and of one forward and backward pass with each prompt read once
+    per group, at the measured rate of a matrix product; it does not include grading.
     """
     sizes = settings.sizes or (("pico",) if settings.quick else (HEADLINE, "micro"))
     rows = [_compare(size, settings) for size in sizes]
@@ -37,7 +37,7 @@ def bench_rl_step(settings: Settings) -> dict[str, Any]:
 
 
 class _Turns:
-    """Our step before each step of the peer's own loop; the first pair is not counted."""
+    """Runs our step before each step of the peer's own loop; the first pair is not counted."""
 
     def __init__(self, ours: Any, settings: Settings, bar: Any) -> None:
         self.ours, self.machine, self.bar = ours, settings.machine, bar
@@ -46,7 +46,7 @@ class _Turns:
         self.number, self.start = 0, 0.0
 
     def before(self) -> None:
-        """Do ours, then start the peer's clock."""
+        """Run our step, then start the peer's clock."""
         self.our_seconds.append(seconds_of(lambda: self.ours(self.number), self.machine))
         gc.collect()
         gc.disable()
@@ -63,7 +63,7 @@ class _Turns:
 
 
 def _compare(size: str, settings: Settings) -> dict[str, Any]:
-    # A pair at a larger size than the headline's takes half a minute on two cores.
+    # A pair at a size above the headline's takes half a minute on two cores.
     repeats = settings.repeats if size in ("pico", HEADLINE) else min(settings.repeats, 3)
     num_steps = repeats + 1
     work = RLWork.make(num_graded=NUM_PROMPTS * NUM_SAMPLES * num_steps, quick=settings.quick)

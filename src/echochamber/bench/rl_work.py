@@ -1,4 +1,4 @@
-"""The default study's RL step without its training: real questions and grader, a model of chosen length."""
+"""The default study's RL step without its training: real questions and grader, chosen completion length."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ FORMATS = ("tinygsm", "llm_code", "boxed")
 
 
 class SolutionGrader(Grader):
-    """A grader that reads generated solutions instead of what an untrained model wrote.
+    """A grader that grades generated solutions instead of an untrained model's text.
 
-    Random tokens hold no program, so grading them would cost nothing. Each completion is graded as one of
-    `solutions` instead, never the same twice, as if the policy had answered well.
+    Random tokens contain no program, so grading them would cost nothing. Instead each completion is graded as
+    one of `solutions`, never the same twice, as if the policy had answered well.
     """
 
     def __init__(self, solutions: Sequence[tuple[str, str]]) -> None:
@@ -51,14 +51,14 @@ class SolutionGrader(Grader):
         rules: str = "gsm8k",
         truncated: Sequence[bool] | None = None,
     ) -> list[Verdict]:
-        """Verdicts of the next solutions, as many as completions."""
+        """Verdicts on the next solutions, one per completion."""
         first, self._used = self._used, self._used + len(completions)
         chosen = [self._solutions[i % len(self._solutions)] for i in range(first, self._used)]
         return super().grade([text for text, _ in chosen], [gold for _, gold in chosen], rules=rules)
 
 
 class _Counting:
-    """An engine that notes how long its completions are, prompt by prompt in the order of `prompts`."""
+    """An engine that records the lengths of its completions, prompt by prompt in the order of `prompts`."""
 
     def __init__(self, engine: Engine, prompts: list[list[int]], lengths: list[list[list[int]]]) -> None:
         self._engine, self._prompts, self._lengths = engine, prompts, lengths
@@ -80,10 +80,10 @@ class _Counting:
 
 @dataclass
 class RLWork:
-    """What both sides of a comparison are given.
+    """What both sides of a comparison receive.
 
     Attributes:
-        problems: asked in every step, all of them.
+        problems: all of them are asked in every step.
         solutions: (completion, gold) pairs for a `SolutionGrader`.
     """
 
@@ -130,7 +130,7 @@ class RLWork:
         return cls(tokenizer, drawn["asked"], solutions, NUM_SAMPLES, 8 if quick else MAX_NEW_TOKENS)
 
     def model(self, size: str, machine: Machine, *, context: int | None = None) -> Transformer:
-        """Untrained weights whose completions have 16 tokens on average; equal at every call."""
+        """Untrained weights whose completions have 16 tokens on average; the same at every call."""
         model = bench_model(
             size, machine, context_length=context or CONTEXT, vocabulary=self.tokenizer.vocab_size
         )

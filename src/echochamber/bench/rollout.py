@@ -1,4 +1,4 @@
-"""Sampling: the native engine beside `transformers.generate`, on the default study's workload."""
+"""Sampling: the native engine against `transformers.generate`, on the default study's workload."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class _Peer:
         return seconds
 
     def __call__(self, repeat: int) -> int:
-        """Sample once; number of tokens up to the eos of each row."""
+        """Sample once; returns the number of tokens up to the eos of each row."""
         torch.manual_seed(repeat)
         with torch.inference_mode():
             output = self.model.generate(

@@ -29,9 +29,10 @@ NUM_PROMPTS = 8
 
 
 def bench_scaling(settings: Settings) -> dict[str, Any]:
-    """Seconds of a GRPO step as one thing grows and the rest stays, and of an evaluation with its memory.
+    """Seconds of a GRPO step as one quantity grows, and seconds and memory of an evaluation.
 
-    Each point is the median of `repeats` steps, the heaviest of one, after one untimed step. `peak_mib` is
+    Each point is the median of `repeats` steps (one for the heaviest points), after one untimed step.
+    `peak_mib` is
     the most memory the process of an evaluation ever held: it is started for that point alone. With a folder
     for pictures, `scaling.png` is drawn.
     """
@@ -56,7 +57,7 @@ def _step(
     axis: str, x: int | str, settings: Settings, *, size: str = "nano", num_samples: int = 8,
     length: int | None = None,
 ) -> Row:  # fmt: skip
-    """Median seconds of a GRPO step of 8 prompts; with a `length`, no completion ends before it."""
+    """Median seconds of a GRPO step of 8 prompts; with `length`, no completion ends earlier."""
     work = RLWork.make(num_graded=NUM_PROMPTS * num_samples, quick=settings.quick)
     work = replace(
         work, problems=work.problems[:NUM_PROMPTS], num_samples=num_samples,
@@ -113,7 +114,7 @@ def _evaluation(num_problems: int, settings: Settings) -> Row:
 
 
 def _peak_mib() -> float:
-    """The most memory this process has held; on Linux `getrusage` would count its parent's too."""
+    """This process's peak memory; on Linux `getrusage` would include its parent's."""
     status = Path("/proc/self/status")
     if status.is_file():
         line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))

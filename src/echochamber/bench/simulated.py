@@ -1,8 +1,8 @@
-"""Invented studies whose truth is known: what seeds, problems and samples do to a measured share.
+"""Simulated studies whose truth is known: what seeds, problems and samples do to a measured share.
 
-A measurement is a binomial count; on the logit scale its chance adds up from the ease of the problem, what
-the problem is to a model (new in every training), what it is to an arm (the same in every training), and what
-a training adds to all problems.
+A measurement is a binomial count. On the logit scale its probability is the sum of the problem's ease, an
+interaction of problem and model (new in every training), one of problem and arm (the same in every training),
+and an effect of the training on all problems.
 
 Shapes: P problems, R repetitions of a study, S seeds; a measurement is one (P, R) array per seed.
 """
@@ -28,15 +28,15 @@ _WEIGHT: Array = np.exp(-0.5 * _Z * _Z) / np.exp(-0.5 * _Z * _Z).sum()
 
 @dataclass(frozen=True)
 class SimulatedDesign:
-    """How one share or accuracy comes about.
+    """How one share or accuracy is generated.
 
     Attributes:
         center: mean of the problems' logits.
         ease: standard deviation of the problems' logits.
-        model: standard deviation of what a problem is to one training.
-        arm: standard deviation of what a problem is to one arm, in all its trainings.
-        base: standard deviation of what the base model of a seed adds to all problems and all arms.
-        run: standard deviation of what a training adds to all problems.
+        model: standard deviation of the interaction of problem and training.
+        arm: standard deviation of the interaction of problem and arm, shared by all its trainings.
+        base: standard deviation of the effect of a seed's base model on all problems and arms.
+        run: standard deviation of the effect of a training on all problems.
         num_problems, num_samples: of the measurement.
     """
 
@@ -51,12 +51,12 @@ class SimulatedDesign:
 
     @property
     def truth(self) -> float:
-        """The share, expected over trainings and problems."""
+        """The expected share over trainings and problems."""
         return _mean_share(self.center, math.hypot(self.ease, self.model, self.arm, self.base, self.run))
 
     @property
     def spread_of_runs(self) -> float:
-        """Standard deviation over trainings of the share of all problems."""
+        """Standard deviation over trainings of the share over all problems."""
         deviation = math.hypot(self.ease, self.model, self.arm, self.base)
         shares = np.array([_mean_share(self.center + self.run * z, deviation) for z in _Z[::8]])
         weight = _WEIGHT[::8] / _WEIGHT[::8].sum()
@@ -74,7 +74,7 @@ class SimulatedDesign:
     def chances(
         self, rng: np.random.Generator, num_arms: int, num_seeds: int, repetitions: int
     ) -> list[Measurement]:
-        """The chances behind the shares of `arms`."""
+        """The probabilities behind the shares of `arms`."""
         shape = (self.num_problems, repetitions)
         ease = rng.normal(self.center, self.ease, shape)
         own = [ease + rng.normal(0.0, self.arm, shape) for _ in range(num_arms)]
@@ -87,7 +87,7 @@ class SimulatedDesign:
 
 
 def design_with(share: float, run_points: float = 0.0, **deviations: Any) -> SimulatedDesign:
-    """A design with this expected share, whose trainings differ by a standard deviation of `run_points`."""
+    """A design with this expected share and a standard deviation of `run_points` over trainings."""
     low, high = 0.0, 8.0 if run_points else 0.0
     design = replace(SimulatedDesign(), **deviations)
     for _ in range(30):
@@ -97,7 +97,7 @@ def design_with(share: float, run_points: float = 0.0, **deviations: Any) -> Sim
 
 
 def _centered(design: SimulatedDesign, share: float) -> SimulatedDesign:
-    """The same design with another center, at which the share is as wanted."""
+    """The same design, recentered so that it has the given share."""
     low, high = -20.0, 20.0
     for _ in range(40):
         middle = (low + high) / 2.0
@@ -110,7 +110,7 @@ def bimodal(
     rng: np.random.Generator, num_arms: int, num_seeds: int, repetitions: int,
     *, chance: float, high: float = 0.95, low: float = 0.02,
 ) -> list[Measurement]:  # fmt: skip
-    """Shares of a format that wins a training with this chance and else dies out, in each arm for itself."""
+    """Shares of a format that wins a training with this chance and otherwise dies out, per arm."""
     shape = (NUM_PROBLEMS, repetitions)
     ease = rng.normal(0.0, 0.5, shape)
     found: list[Measurement] = []
@@ -127,7 +127,7 @@ def bimodal(
 
 
 def bimodal_truth(chance: float, high: float = 0.95, low: float = 0.02) -> float:
-    """The share of `bimodal`, expected over trainings and problems."""
+    """The expected share of `bimodal` over trainings and problems."""
     deviation = math.hypot(0.5, 0.35, 0.5, 0.3)
     won, lost = (_mean_share(_logit(mode), deviation) for mode in (high, low))
     return chance * won + (1.0 - chance) * lost

@@ -16,7 +16,7 @@ NO_PEER = "the wait of one's own command line has no peer"
 
 
 def bench_startup(settings: Settings) -> dict[str, Any]:
-    """Seconds from starting Python to its end, interpreter included; the least of the repetitions counts."""
+    """Seconds from Python's start to its end, interpreter included; the fastest repetition counts."""
     rows = []
     for case, code, seconds in CASES:
 

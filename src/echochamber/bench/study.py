@@ -1,4 +1,4 @@
-"""A whole study on the clock, and where its time goes."""
+"""The time of a whole study, and where it goes."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ NO_PEER = (
 
 
 def bench_study(settings: Settings) -> dict[str, Any]:
-    """Seconds of one run from nothing to the report, in a folder that is removed afterwards.
+    """Seconds of one run from scratch to the report, in a folder that is removed afterwards.
 
     `stages` has the seconds of each stage, `split` those of pretraining, rollout, grading, update and
-    evaluation over all arms; `other` is what is left: tokenizer, mixture, checkpoints, start, report.
+    evaluation over all arms; `other` is the rest: tokenizer, mixture, checkpoints, startup, report.
 
     Raises:
         InputError: there is no such study file.

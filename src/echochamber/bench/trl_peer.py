@@ -1,4 +1,4 @@
-"""TRL's GRPOTrainer on the same work, unmodified, at the settings it is fastest with."""
+"""TRL's GRPOTrainer on the same work, unmodified, at its fastest settings."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def grpo_trainer(
     on_step_begin: Callable[[], None],
     on_step_end: Callable[[], None],
 ) -> tuple[Any, str]:
-    """A trainer that does `num_steps` GRPO steps of the same prompts, samples and optimizer, and its version.
+    """A trainer for `num_steps` GRPO steps with the same prompts, samples and optimizer, and its version.
 
     One generation call per step for all completions, one optimizer step, no KL, no gradient checkpointing,
     nothing saved or reported.

@@ -1,4 +1,4 @@
-"""Grading: numeric answers beside math-verify; programs of both tiers by the second."""
+"""Grading: numeric answers against math-verify; programs of both tiers per second."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ NUM_ANSWERS, NUM_PROGRAMS, NUM_SYMPY = 512, 4096, 128
 
 
 def bench_verify(settings: Settings) -> dict[str, Any]:
-    """Seconds to grade numeric answers in prose, ours beside math-verify, and programs, which no peer runs.
+    """Seconds to grade numeric answers in prose, against math-verify, and programs, which no peer runs.
 
-    Every repetition grades texts that were not seen before: nothing comes from a memory of verdicts.
+    Every repetition grades new texts, so no verdict comes from a cache.
     There is no floor: neither arithmetic nor copying bounds this work.
     """
     rows = [*_numeric(settings), _programs(settings), *_sympy(settings)]
@@ -49,9 +49,10 @@ def _solved(count: int, format_name: str) -> list[tuple[str, str]]:
 
 
 def _numeric(settings: Settings) -> list[Row]:
-    """Two rows: answers that are extracted already, and whole completions.
+    """Two rows: answers that are already extracted, and whole completions.
 
-    Ours reads a completion's format and extracts the answer first; math-verify searches it for one.
+    Our grader first reads a completion's format and extracts the answer; math-verify searches the text for
+    one.
     """
     count = _count(NUM_ANSWERS, settings)
     solved = _solved(count * (settings.repeats + 1), "boxed")

@@ -1,4 +1,4 @@
-"""Work of known shape: models whose completions have a chosen mean length, and prompts."""
+"""Work of known shape: prompts, and models whose completions have a chosen mean length."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ EOS_ID, PAD_ID = 0, 1
 
 
 def vocabulary_of(size: str) -> int:
-    """1,024 tokens below the paper's sizes and 32,000 from there."""
+    """Vocabulary size: 1,024 below the paper's model sizes and 32,000 from there on."""
     return 32_000 if size[0].isdigit() else VOCABULARY
 
 
 def bench_model(
     size: str, machine: Machine, *, context_length: int, vocabulary: int | None = None
 ) -> Transformer:
-    """A freshly built model of that size."""
+    """A newly initialized model of the given size."""
     vocabulary = vocabulary or vocabulary_of(size)
     config = size_config(size, vocab_size=vocabulary, context_length=context_length)
     return build(config, seed=0).to(device=machine.device, dtype=machine.dtype)
 
 
 def with_mean_length(model: Transformer, mean_tokens: float) -> Transformer:
-    """Make the model stop after `mean_tokens` tokens on average, eos included; returned for chaining.
+    """Make the model stop after `mean_tokens` tokens on average, eos included; returns the model.
 
     Every embedding gets the same extra direction, so every hidden state has about the same component
     along it, and the eos row of the output matrix points there: each token ends the completion with
@@ -58,12 +58,12 @@ def prompts(num_prompts: int, *, least: int = 10, most: int = 24, seed: int = 0)
 
 
 def product_parameters(config: ModelConfig) -> int:
-    """Weights a token is multiplied with: all but the embedding, which is only looked up."""
+    """Number of weights a token is multiplied by: all but the embedding, which is only looked up."""
     return num_parameters(config) - (0 if config.tied_embeddings else config.vocab_size * config.d_model)
 
 
 def sampling_flops(config: ModelConfig, prompt_lengths: list[int], lengths: list[list[int]]) -> float:
-    """Least arithmetic of a rollout: each prompt read once, each token but the last of a row read back.
+    """Least arithmetic of a rollout: each prompt read once, and every token of a row except the last.
 
     Args:
         lengths: tokens of each completion of each prompt.
@@ -81,7 +81,7 @@ def sampling_flops(config: ModelConfig, prompt_lengths: list[int], lengths: list
 
 
 def training_flops(config: ModelConfig, prompt_lengths: list[int], lengths: list[list[int]]) -> float:
-    """Least arithmetic of one update on a rollout: forward and backward, each prompt read once a group.
+    """Least arithmetic of one update on a rollout: forward and backward, each prompt read once per group.
 
     Every sampled token has its row of logits; the last token of a completion is predicted, never read.
     """
@@ -92,5 +92,5 @@ def training_flops(config: ModelConfig, prompt_lengths: list[int], lengths: list
 
 
 def sampling_bytes(config: ModelConfig, longest: int, element_bytes: int) -> float:
-    """Least traffic of a rollout in one batch: the weights once for each step."""
+    """Least memory traffic of a rollout in one batch: the weights once per step."""
     return float(product_parameters(config) * element_bytes * longest)

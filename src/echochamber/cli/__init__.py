@@ -1,1 +1,1 @@
-"""The command line: thin commands over the rooms, one sentence for every mistake."""
+"""The command line: thin commands over the rooms, and one sentence for every mistake."""

@@ -20,19 +20,19 @@ NAME = typer.Argument(
 )
 JSON = typer.Option("--json", metavar="FILE", help="Write the result as one JSON object.")
 DEVICE = typer.Option(
-    metavar="DEVICE", help="cpu, cuda, cuda:1; auto takes a GPU if there is one, and bfloat16 on it."
+    metavar="DEVICE", help="cpu, cuda, cuda:1; auto uses a GPU if there is one, in bfloat16."
 )
 SIZES = typer.Option(
     metavar="SIZES", help="Model sizes, headline first, e.g. nano,micro; by default the bench's own."
 )
 REPEATS = typer.Option(
-    min=2, metavar="N", help="Timed pairs, after one that is not timed; pretrain makes three times as many."
+    min=2, metavar="N", help="Timed pairs, after an untimed one; pretrain runs three times as many."
 )
-STUDY = typer.Option(metavar="STUDY", help="Study file that the bench `study` runs.")
-OUT = typer.Option(metavar="FOLDER", help="Folder for the pictures of the benches that draw some.")
-REPETITIONS = typer.Option(min=1, metavar="N", help="Invented studies behind each row of calibration.")
-SEED = typer.Option(metavar="SEED", help="Seed of the invented studies of calibration.")
-QUICK = typer.Option("--quick", help="Tiny work, to see that everything runs; its times mean nothing.")
+STUDY = typer.Option(metavar="STUDY", help="Study file for the bench `study`.")
+OUT = typer.Option(metavar="FOLDER", help="Folder for pictures, for benches that draw some.")
+REPETITIONS = typer.Option(min=1, metavar="N", help="Simulated studies per row of calibration.")
+SEED = typer.Option(metavar="SEED", help="Seed of the simulated studies of calibration.")
+QUICK = typer.Option("--quick", help="Tiny work, to check that everything runs; the times are meaningless.")
 
 
 def bench(
@@ -47,15 +47,15 @@ def bench(
     seed: Annotated[int, SEED] = 0,
     quick: Annotated[bool, QUICK] = False,
 ) -> None:
-    """Measure our speed beside that of peers.
+    """Measure our speed against that of peers.
 
     Ours and the peer alternate in one process, with the same weights, prompts, sampling and threads. The
-    table shows medians with their spread, the ratio peer / ours of each pair, the share of the floor that is
-    reached (the floor: the arithmetic of the work at this machine's rate of a large matrix product), and
-    what was promised. On a busy machine trust the ratios, not the seconds.
+    table shows medians with their spread, the ratio peer / ours per pair, the fraction of the floor reached
+    (the floor is the arithmetic of the work at this machine's rate of a large matrix product), and what was
+    promised. On a busy machine trust the ratios, not the seconds.
 
-    `calibration` has no peer and no clock: it measures how often intervals and verdicts are wrong on invented
-    studies. The same seed gives the same numbers.
+    `calibration` has no peer and no clock: it measures how often intervals and verdicts are wrong on
+    simulated studies. The same seed gives the same numbers.
 
     The peers are an extra. Install them, or use `make bench` in a clone:
 
@@ -79,7 +79,7 @@ def bench(
 
 
 def _run(name: str, settings: Settings, json_file: Path | None) -> None:
-    """Run one bench or all, writing the file anew after each, and print one table."""
+    """Run one bench or all of them, rewriting the file after each, and print one table."""
     from echochamber.base import write_json
     from echochamber.bench import COMPARISONS, describe_machine, run_bench, table
     from echochamber.cli.terminal import print_rows

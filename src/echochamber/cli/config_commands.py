@@ -1,4 +1,4 @@
-"""`config show` and `config schema`: what a study file says and may say."""
+"""`config show` and `config schema`: what a study file says and what it may say."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def show(study: Annotated[Path, STUDY], overrides: Annotated[list[str] | None, S
 def schema() -> None:
     """Print the JSON schema of study files.
 
-    With it an editor completes and checks a study as it is written.
+    With it, an editor can complete and check a study as you write it.
     """
     import json
 

@@ -37,7 +37,7 @@ def prepare(
 ) -> None:
     """Make only the data of a study.
 
-    That is its problem sets, its tokenizer and its tokenized mixtures; `run` goes on from there.
+    These are its problem sets, its tokenizer and its tokenized mixtures; `run` continues from there.
     """
     from echochamber.study import open_study, run_study
 
@@ -58,7 +58,7 @@ def formats(
 ) -> None:
     """Print how well answer formats are recognized.
 
-    First on rendered documents of every format, then on texts that were made to mislead.
+    This is done first on generated documents of every format, then on texts written to mislead.
     """
     from echochamber.cli.terminal import print_rows
     from echochamber.formats import quality
@@ -66,7 +66,7 @@ def formats(
 
     groups = {
         "rendered documents": labeled_examples(study, overrides or [], num),
-        "texts made to mislead": None,
+        "texts written to mislead": None,
     }
     for title, examples in groups.items():
         found = quality(examples) if examples is not None else quality()
@@ -83,12 +83,12 @@ def stand_in(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder to write.", show_default=False)],
     documents: Annotated[int, typer.Option(min=1, metavar="N", help="Documents per corpus.")] = 2000,
     problems: Annotated[int, typer.Option(min=1, metavar="N", help="Problems per benchmark.")] = 100,
-    seed: Annotated[int, typer.Option(metavar="SEED", help="Seed of everything generated.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="SEED", help="Seed of the generated text.")] = 0,
 ) -> None:
     """Write small generated files in the layout of the hub.
 
-    They stand in for corpora and benchmarks of the Hugging Face hub, so that a study of these can be tried
-    out offline.
+    They replace corpora and benchmarks of the Hugging Face hub, so that a study that uses them can be tried
+    offline.
 
     \b
     echochamber data stand-in hub

@@ -1,4 +1,4 @@
-"""`findings`: what a run says about the endpoints of its study and about every claim it can test."""
+"""`findings`: what a run says about the endpoints of its study and every claim it can test."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def findings(
 ) -> None:
     """Print the outcome of every endpoint and claim of a run.
 
-    These are the outcomes that the report of the run shows.
+    The run's report shows the same outcomes.
     """
     from echochamber.analysis import Run, verdicts
     from echochamber.study import find_run, import_modules
@@ -35,7 +35,7 @@ def findings(
     for finding in found["findings"]:
         _say_finding(finding)
     if not found["endpoints"] and not found["findings"]:
-        say("nothing to test: the study names no endpoints, and the run holds no arm")
+        say("nothing to test: the study names no endpoints, and the run has no arm")
 
 
 def _say_endpoint(result: dict[str, Any]) -> None:

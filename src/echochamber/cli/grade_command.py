@@ -1,4 +1,4 @@
-"""`grade`: any file of completions, whoever wrote them."""
+"""`grade`: any file of completions, from any model."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ OUT = typer.Option(metavar="FILE", help="Write one JSON line per row: format, ou
 TIER = typer.Option(
     "--tier", min=1, max=2, metavar="TIER", help="Sandbox tier that programs may use. Repeatable."
 )
-STATED = typer.Option("--reward-stated", help="Pay llm_code by its final \\boxed, not by its program.")
+STATED = typer.Option("--reward-stated", help="Reward llm_code by its final \\boxed, not by its program.")
 UNCONFINED = typer.Option(
     "--unsafe-unconfined", help="UNSAFE: run tier 2 where the system cannot confine it."
 )
@@ -39,9 +39,9 @@ def grade(
     reward_stated: Annotated[bool, STATED] = False,
     unsafe_unconfined: Annotated[bool, UNCONFINED] = False,
 ) -> None:
-    """Grade a file of completions, whoever wrote them.
+    """Grade a file of completions from any model.
 
-    The share and the accuracy of each format are printed.
+    This prints the share and the accuracy of each format.
 
     Tier 1 runs programs in an interpreter of its own and is the default; tier 2 adds confined CPython with
     numpy and sympy. A program that needs a tier not given here is `unsupported` and earns 0.
@@ -89,7 +89,7 @@ def _show(summary: GradeSummary, title: str, tiers: tuple[int, ...]) -> None:
 
 
 def _way_to_tier_2() -> str:
-    """What runs the programs that tier 1 cannot run, or why nothing here does."""
+    """How to run the programs that tier 1 cannot run, or why this machine cannot."""
     from echochamber.base import InputError
     from echochamber.verify import require_confinement
 

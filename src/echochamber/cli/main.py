@@ -31,7 +31,7 @@ app = typer.Typer(
     help="What does RL post-training do to behaviors that pretraining put there?\n\n"
     "Describe a study in one YAML file; echochamber trains the models from scratch, post-trains them, "
     "measures what moved and writes a report.\n\n"
-    "\b\nFirst steps: run a study, then open the report whose path it prints.\n"
+    "\b\nTo begin, run a study, then open the report whose path it prints.\n"
     "  echochamber run studies/demo.yaml",
     no_args_is_help=True,
     add_completion=False,
@@ -67,7 +67,7 @@ bench_command.add_to(app)
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 failed, 2 the user's input, 130 interrupted."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # A terminal that lacks a character shows its number.
+        # A terminal that cannot show a character shows its code.
         sys.stdout.reconfigure(errors="backslashreplace")
     status = run_cli(sys.argv[1:] if arguments is None else arguments)
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
@@ -78,7 +78,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _ends_first() -> bool:
-    """Whether this process is to say why it ends: of a torchrun job, the first does."""
+    """Whether this process should say why it ends: in a torchrun job, the first one to end does."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return True
     from echochamber.train import ends_first
@@ -86,7 +86,7 @@ def _ends_first() -> bool:
     return ends_first()
 
 
-# What a file system answers where a path cannot be used, whoever asks.
+# The errors of a file system when nobody can use a path.
 _REFUSALS = (
     errno.EACCES,
     errno.EPERM,
@@ -110,7 +110,7 @@ def run_cli(arguments: list[str]) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         if _ends_first():
-            say_error("interrupted; run the same command again to go on")
+            say_error("interrupted; run the same command again to continue")
         return 130
     except BrokenPipeError:
         return 1
@@ -120,7 +120,7 @@ def run_cli(arguments: list[str]) -> int:
         if error.errno not in _REFUSALS or error.filename is None:
             raise
         if _ends_first():
-            reason = f"{error.strerror}. Check its rights and what it is, or give another path"
+            reason = f"{error.strerror}. Check its type and permissions, or give another path"
             say_error(f"cannot use {error.filename}: {reason}")
         return 2
     except Exception as error:

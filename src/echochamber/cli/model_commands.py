@@ -1,4 +1,4 @@
-"""`export` and `import`: models out of studies for others, models of others for studies."""
+"""`export` and `import`: models from studies for other software, and models from elsewhere for studies."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def export(
     overrides: Annotated[list[str] | None, SET] = None,
     runs: Annotated[Path, RUNS] = Path("runs"),
 ) -> None:
-    """Write a trained model as transformers loads it.
+    """Write a trained model in a form that transformers loads.
 
     The folder holds the model and its tokenizer.
 
@@ -53,8 +53,8 @@ def import_folder(
 ) -> None:
     """Copy a model made elsewhere to start a study from.
 
-    It must be an OLMo-1 model with its tokenizer, as transformers (OlmoForCausalLM) or the original code
-    writes it. The copy is checked.
+    It must be an OLMo-1 model with its tokenizer, as written by transformers (OlmoForCausalLM) or by the
+    original code. The copy is verified.
     """
     from echochamber.cli.terminal import print_rows
     from echochamber.study import import_model

@@ -12,9 +12,9 @@ from echochamber.base import printable, say
 STUDY = typer.Argument(metavar="STUDY", help="Study file (YAML), e.g. studies/demo.yaml.", show_default=False)
 RUN = typer.Argument(metavar="RUN", help="Run folder, study name or study file.", show_default=False)
 ARM = typer.Option(metavar="ARM", help="Arm whose final weights are used, or 'base'.")
-SIZE = typer.Option(metavar="SIZE", help="Which model size, where the study has several.")
-MIXTURE = typer.Option(metavar="MIXTURE", help="Which mixture, where the study has several.")
-SEED = typer.Option(metavar="SEED", help="Which seed, where the study has several.")
+SIZE = typer.Option(metavar="SIZE", help="Which model size, if the study has several.")
+MIXTURE = typer.Option(metavar="MIXTURE", help="Which mixture, if the study has several.")
+SEED = typer.Option(metavar="SEED", help="Which seed, if the study has several.")
 SWEEP = typer.Option(metavar="LABEL", help="Which point of the sweep, e.g. kl_coefficient=0.01.")
 SET = typer.Option(
     "--set", metavar="KEY=VALUE", help="Set a value of the study, e.g. --set seed=7. Repeatable."
@@ -65,7 +65,7 @@ def run(
 ) -> None:
     """Run a study: train, post-train, measure, report.
 
-    A run that was interrupted goes on where it stopped when the same command is given again.
+    After an interruption, the same command continues where the run stopped.
 
     \b
     echochamber run studies/demo.yaml --set seed=7
@@ -94,7 +94,7 @@ def run(
 
 
 def last_rows(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows of `summary.json` at each arm's last step, as a table for people: sampled, greedy beside."""
+    """The rows of `summary.json` at each arm's last step as a table, with greedy beside sampled results."""
     last: dict[bool, dict[tuple[Any, ...], dict[str, Any]]] = {False: {}, True: {}}
     for row in rows:
         cell = tuple(row[name] for name in ("arm", "size", "mixture", "seed", "benchmark"))
@@ -141,14 +141,15 @@ def status(
 def report(
     run: Annotated[str, RUN],
     as_published: Annotated[
-        bool, typer.Option("--as-published", help="Also score the run by the paper's released rules.")
+        bool, typer.Option("--as-published", help="Also score the run by the paper's released code.")
     ] = False,
     modules: Annotated[list[str] | None, MODULE] = None,
     runs: Annotated[Path, RUNS] = Path("runs"),
 ) -> None:
-    """Write a run's report again from its results.
+    """Redraw the report of a run from its results.
 
-    The report is report.html and the folder figures/ in the run folder; nothing is trained or measured.
+    The report consists of report.html and the folder figures/ in the run folder; nothing is trained or
+    measured.
     """
     from echochamber.study import find_run, import_modules, redraw
 
@@ -160,13 +161,13 @@ def forecast(
     run: Annotated[str, RUN],
     beta: Annotated[
         list[float] | None,
-        typer.Option(metavar="BETA", help="KL coefficient; 0 stands for its limit. Repeatable."),
+        typer.Option(metavar="BETA", help="KL coefficient; 0 means the limit. Repeatable."),
     ] = None,
     runs: Annotated[Path, RUNS] = Path("runs"),
 ) -> None:
     """Forecast which format wins, from the base model alone.
 
-    The shares after RL are computed from the samples that the base model's evaluation wrote.
+    The shares after RL are computed from the samples of the base model's evaluation.
     """
     from echochamber.analysis import Run, select, trajectories
     from echochamber.analysis.forecast import forecast as forecasts
@@ -197,7 +198,7 @@ def evaluate(
     num_problems: Annotated[int | None, NUM_PROBLEMS] = None,
     num_samples: Annotated[int | None, typer.Option(min=0, metavar="N", help="Samples per problem.")] = None,
     temperature: Annotated[float | None, TEMPERATURE] = None,
-    top_p: Annotated[float | None, typer.Option(metavar="P", help="Probability mass sampled from.")] = None,
+    top_p: Annotated[float | None, typer.Option(metavar="P", help="Probability mass to sample from.")] = None,
     max_new_tokens: Annotated[int | None, MAX_NEW_TOKENS] = None,
     k: Annotated[list[int] | None, K] = None,
     size: Annotated[str | None, SIZE] = None,
@@ -208,9 +209,9 @@ def evaluate(
     overrides: Annotated[list[str] | None, SET] = None,
     runs: Annotated[Path, RUNS] = Path("runs"),
 ) -> None:
-    """Measure a trained model of a study again.
+    """Evaluate a trained model of a study again.
 
-    What is not given is as in the study's own evaluation; nothing of the run changes.
+    Anything not given is as in the study's own evaluation; the run does not change.
 
     \b
     echochamber evaluate studies/demo.yaml --arm grpo --num-samples 32
@@ -237,7 +238,7 @@ def evaluate(
         settings={name: value for name, value in asked.items() if value is not None},
         out=out,
     )
-    # Greedily there is one completion, so that its row has k = 1 only.
+    # Greedy decoding gives one completion, so its row has only k = 1.
     ks = sorted({n for row in rows for n in row["pass_at"]}, key=int)
     print_rows(
         [
@@ -278,7 +279,7 @@ def sample(
 ) -> None:
     """Ask a trained model a question of your own.
 
-    Each completion is shown with its format and its answer: for a program, the value that running it gave.
+    Each completion is shown with its format and its answer; for a program, that is the value it returned.
 
     \b
     echochamber sample studies/demo.yaml "What is 3 plus 4?" --gold 7

@@ -9,7 +9,7 @@ from echochamber.base import printable
 
 
 def shown(value: Any) -> str:
-    """A cell as people read it: thousands separated, small numbers short, None empty, controls visible."""
+    """A cell as text for people: thousands separated, small numbers short, None empty, controls visible."""
     if value is None:
         return ""
     if isinstance(value, int) and not isinstance(value, bool):
@@ -20,7 +20,7 @@ def shown(value: Any) -> str:
 
 
 def print_rows(rows: Sequence[Mapping[str, Any]], *, title: str) -> None:
-    """Print mappings as one table, with every key of any of them as a column."""
+    """Print mappings as one table with a column for every key that occurs in any of them."""
     from rich.box import SIMPLE
     from rich.console import Console
     from rich.table import Table
