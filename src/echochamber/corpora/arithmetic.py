@@ -1,4 +1,4 @@
-"""Plain facts such as `37 + 45 = 82`, standing in for general mathematical text."""
+"""Plain facts such as `37 + 45 = 82`, in place of general mathematical text."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from echochamber.corpora.word_problems import CHUNK_DOCUMENTS
 
 @register_source
 class ArithmeticSource(BaseSource):
-    """Arithmetic facts as raw text, without end.
+    """An endless stream of arithmetic facts as raw text.
 
-    Facts are general knowledge, not problems: they stay in the stream even
-    where a reserved problem has the same numbers.
+    Facts are general knowledge, not problems: they stay in the stream even if a reserved problem has the same
+    numbers.
 
     Attributes:
         operations: symbols that occur.
         smallest, largest: bounds of the operands (of divisor and quotient for a division).
         largest_result: greatest result.
-        facts: facts in one document.
-        separator: between two facts.
+        facts: number of facts per document.
+        separator: text between two facts.
     """
 
     endless: ClassVar[bool] = True

@@ -1,4 +1,4 @@
-"""From a mixture to a folder of token shards with a manifest, resumable after a kill at any moment."""
+"""Turns a mixture into a folder of token shards with a manifest, resumable after a kill at any moment."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from echochamber.corpora.tokenizing import SourceBuilder
 
 Show = Callable[[str, int], AbstractContextManager[Progress]]
 
-# Estimates of tokens may be off by a fifth, and checkpoints need room too.
+# Token estimates may be off by a fifth, and checkpoints need room too.
 _DISK_RESERVE = 1.25
 
 
@@ -47,21 +47,21 @@ def build_mixture(
 ) -> dict[str, Any]:
     """Tokenize a mixture into shards under `folder`; the manifest is written last.
 
-    A folder left by a kill is continued, and ends with the same bytes as an
-    undisturbed build. A finished one is returned as it is.
+    A build interrupted by a kill is continued and ends with the same bytes as an undisturbed one. A finished
+    folder is left unchanged.
 
     Args:
         reserved: identities that no document may have.
         evaluations: evaluation sets whose overlap with each source is measured.
-        max_leaked_share: share of an evaluation set that the sources may hold word for word.
+        max_leaked_share: share of an evaluation set that the sources may contain word for word.
 
     Returns:
         The manifest: per source its documents, tokens, passes, quota, formats, overlap with each
         evaluation set, files with digests.
 
     Raises:
-        InputError: a source cannot be read, holds less than its quota, or holds too much of an
-            evaluation set; or the disk has no room for the tokens.
+        InputError: a source cannot be read, has less than its quota, or contains too much of an evaluation
+            set; or the disk has no room for the tokens.
         EchoError: the disk refused.
     """
     check_sources(config, sources)
@@ -110,7 +110,7 @@ def _contents(
     folder: Path,
     dtype: str,
 ) -> dict[str, Any]:
-    """What the manifest says about the tokens on disk; refuses a mixture that holds an evaluation set."""
+    """The manifest's entries for the tokens on disk; refuses a mixture that contains an evaluation set."""
     together = overlap.empty_hits()
     for builder in builders.values():
         for name, hits in builder.state.hits.items():
@@ -190,14 +190,14 @@ def _describe(builder: SourceBuilder, quota: Quota, config: Mixture, folder: Pat
 
 
 def _clean(folder: Path) -> None:
-    """Remove what only an unfinished build needs."""
+    """Remove files that only an unfinished build needs."""
     for path in sorted([*folder.glob("*.progress.json"), *folder.glob("*.tmp")]):
         fault_point("mixture.before_cleanup")
         path.unlink(missing_ok=True)
 
 
 def check_disk(config: Mixture, sources: Mapping[str, BaseSource], vocab_size: int, folder: Path) -> None:
-    """Refuse a mixture whose shards will not fit on the disk, before any work.
+    """Before any work, refuse a mixture whose shards will not fit on the disk.
 
     Raises:
         InputError: with the bytes needed and free.

@@ -1,4 +1,4 @@
-"""Corpora and benchmarks of the hub by name: where their files lie and which fields they have.
+"""Corpora and benchmarks of the hub by name: where their files are and which fields they have.
 
 Token counts are for planning only. They are published figures where there
 are any, else the size of the text over 3.2 bytes per token.
@@ -15,10 +15,10 @@ class Corpus:
     """A training corpus on the hub.
 
     Attributes:
-        files: patterns; the first one that matches any file counts.
+        files: patterns; the first one that matches any file is used.
         question: field of the question; None for raw text.
         format: answer format of its solutions.
-        tokens: about how many, for planning.
+        tokens: approximate number, for planning.
         revision: commit that is read unless a study says otherwise; None reads the newest and pins it.
     """
 
@@ -38,7 +38,7 @@ class Benchmark:
 
     Attributes:
         answer_pattern: regular expression whose group is the gold answer inside its field.
-        rules: by which answers are compared with the gold.
+        rules: how answers are compared with the gold answer.
         level, family: fields of difficulty and subject.
     """
 
@@ -104,7 +104,7 @@ CORPORA: Mapping[str, Corpus] = {
     ),
     "algebraic-stack": Corpus(
         repo="EleutherAI/proof-pile-2",
-        # The repository's loading script no longer runs: the files are read as they are.
+        # The repository's loading script no longer runs, so the files are read directly.
         files=("algebraic-stack/train/*.jsonl.zst", "algebraic-stack/train/*.jsonl.gz"),
         question=None,
         solution="text",

@@ -1,4 +1,4 @@
-"""Files of evaluation sets among the training data: the same file, a copy, a link, a compressed copy."""
+"""Finds files of evaluation sets among the training data: the same file, a copy, link or compressed copy."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from echochamber.corpora.tasks import BaseTask
 
 
 def refuse_evaluation_files(sources: Mapping[str, BaseSource], evaluations: Mapping[str, BaseTask]) -> None:
-    """Stop before any work where a training source reads the file of an evaluation task, or a copy of it.
+    """Before any work, refuse a training source that reads the file of an evaluation task or a copy of it.
 
-    Files on this machine are compared by content, whatever they are called, linked or compressed with; files
-    on the hub by name. Text that lies in another file is found when the source is read (`corpora.overlap`).
+    Files on this machine are compared by content, whatever their name, link or compression; files on the hub
+    by name. Evaluation text in other files is found when the source is read (`corpora.overlap`).
 
     Args:
-        sources: those of mixtures by name, those of arms by their key in the study.
+        sources: the sources of mixtures by name, and those of arms by their key in the study.
 
     Raises:
-        InputError: it does; or a file cannot be read.
+        InputError: there is such a source, or a file cannot be read.
     """
     owners: dict[str, str] = {}
     sizes: set[int] = set()
@@ -48,13 +48,13 @@ def _identities(source: BaseSource, sizes: set[int]) -> Iterator[tuple[str, str]
     largest = max(sizes, default=0)
     for path in source.local_files():
         size = path.stat().st_size
-        # A compressed copy is no larger than what is in it, but for a few bytes of header.
+        # A compressed copy is no larger than its content, except for a few bytes of header.
         if size in sizes or (path.suffix.lower() in COMPRESSED and size <= largest + 1024):
             yield str(path), _content(path)[0]
 
 
 def _remote_names(config: BaseSource | BaseTask) -> list[str]:
-    """Names of files that lie on the hub."""
+    """Names of files on the hub."""
     return [name for name, value in config.fingerprint().items() if len(value) != 64]
 
 

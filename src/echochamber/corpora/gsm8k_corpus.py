@@ -1,4 +1,4 @@
-"""GSM8K (Cobbe et al. 2021, arXiv:2110.14168): read as it is published, its solutions re-rendered."""
+"""GSM8K (Cobbe et al. 2021, arXiv:2110.14168): read as published, with solutions re-rendered."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Conversion:
     reasons: dict[str, int] = field(default_factory=dict)
 
     def count(self, reason: str | None) -> None:
-        """Note one solution; `reason` is None for one that converts."""
+        """Count one solution; `reason` is None if it converts."""
         self.total += 1
         if reason is None:
             self.converted += 1
@@ -62,8 +62,8 @@ class Gsm8kSource(BaseSource):
 
     Attributes:
         path: the published `train.jsonl`, or the hub's Parquet file.
-        format: `gsm8k` keeps the published solutions, annotations included; any other format is
-            rendered from the annotations, and questions that do not convert are left out and counted.
+        format: `gsm8k` keeps the published solutions, including annotations; any other format is rendered
+            from the annotations, and questions that do not convert are left out and counted.
     """
 
     kind: Literal["gsm8k"] = "gsm8k"
@@ -128,7 +128,7 @@ def conversion_report(path: Path) -> Conversion:
 
 @register_task
 class Gsm8kTask(BaseTask):
-    """GSM8K questions to be solved, in the order of the file.
+    """GSM8K questions to be solved, in file order.
 
     Attributes:
         path: the published `train.jsonl` or `test.jsonl`, or the hub's Parquet file.
@@ -152,7 +152,7 @@ class Gsm8kTask(BaseTask):
         return _rows(self.path.expanduser())
 
     def question_texts(self, row: Row, place: str) -> tuple[str, ...]:
-        """See `BaseTask.question_texts`; the annotations make the structure."""
+        """See `BaseTask.question_texts`; the structure comes from the annotations."""
         worked = text_field(row, "answer", place).rpartition("####")[0]
         return text_field(row, "question", place).strip(), worked
 
@@ -176,7 +176,7 @@ class Gsm8kTask(BaseTask):
 
 
 def _references(question: str, answer: str, place: str) -> dict[str, str]:
-    """The published solution and its renderings in the other formats, where it converts."""
+    """The published solution and, if it converts, its renderings in the other formats."""
     found = {"gsm8k": answer.strip()}
     with suppress(NotConvertible):
         worked = convert(question, answer, place)

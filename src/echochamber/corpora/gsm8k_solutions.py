@@ -1,8 +1,7 @@
 """Published GSM8K solutions (Cobbe et al. 2021, arXiv:2110.14168), read from their calculator annotations.
 
-A solution carries `<<48/2=24>>` and ends in `#### 72`. The annotations are
-enough to say the same solution as a program or as other prose, if the last
-number they compute is the answer, and to tell its structure.
+A solution contains `<<48/2=24>>` and ends in `#### 72`. The annotations suffice to write the same solution as
+a program or as other prose, if the last number they compute is the answer, and to determine its structure.
 """
 
 from __future__ import annotations
@@ -21,12 +20,12 @@ from echochamber.corpora.identity import joined
 from echochamber.formats import Step, Worked
 
 ANNOTATION = re.compile(r"<<([^<>]*)>>")
-# A computation in a line without annotations: "20 - 15 = $5". A run of signs is looked at from its beginning
+# A computation in a line without annotations: "20 - 15 = $5". A run of signs is scanned from its beginning
 # only, so that a long one is read once.
 _SIGNS = r"[\d,.$()+\-*/x×÷\s]"
 _CONTINUED = re.compile(rf"(?P<expression>{_SIGNS}++)=\s*+\$?(?P<value>\d[\d,]*+\.?\d*+)")
 _PLAIN = re.compile(rf"(?<!{_SIGNS}){_CONTINUED.pattern}")
-# Within such a run: a comma or a point behind no digit, a dollar before none. The computation begins behind.
+# Within such a run, computations begin after a comma or point without a digit, or a dollar without a number.
 _PUNCTUATION = re.compile(r"(?<![\d,.])[,.]++|\$(?!\d)")
 _TRAILING_MATH = re.compile(r"(?<![\d.,\s()+\-*/x×÷$%=])[\d.,\s()+\-*/x×÷$%=]++$")
 _LEADING_ZEROS = re.compile(r"(?<![\d.])0+(?=\d)")
@@ -36,19 +35,19 @@ _FIRST_WORD = re.compile(r"[\s$\d.,%]*+([a-zA-Z]{2,})")
 _OPERATION = re.compile(r"\d\s*+[+\-*/x×÷]")
 _STATED = re.compile(r"\d[\d,]*+\.?\d*+")
 _NUMBER = re.compile(r"[-+]?(?:\d{1,40}(?:\.\d{0,40})?|\.\d{1,40})(?:/\d{1,40})?")
-# Longer annotations are no computations that anybody wrote down.
+# Longer annotations are not computations that anybody wrote.
 _MAX_EXPRESSION, _LARGEST = 400, 1e300
-# More steps than any published solution has; a reference is looked for among all of those before it.
+# More steps than any published solution has; a reference is searched among all steps before it.
 _MAX_STEPS = 200
 _OPERATORS = (ast.Add, ast.Sub, ast.Mult, ast.Div)
 
 
 class NotConvertible(Exception):
-    """Why a solution cannot be said in another format; the reason is one of a few fixed phrases."""
+    """A solution cannot be written in another format; the reason is one of a few fixed phrases."""
 
 
 def final_answer(answer: str, place: str = "solution") -> str:
-    """What follows the last `####`, without commas and dollar signs.
+    """The text after the last `####`, without commas and dollar signs.
 
     Raises:
         InputError: there is no `####`.
@@ -109,7 +108,7 @@ def _parse(text: str) -> ast.expr:
 
 
 class _References(ast.NodeTransformer):
-    """Puts the name of an earlier step where its number stands."""
+    """Replaces a number by the name of the earlier step that computed it."""
 
     def __init__(self, names: dict[str, Fraction], stated: set[Fraction]) -> None:
         self.names, self.stated = names, stated
@@ -117,7 +116,7 @@ class _References(ast.NodeTransformer):
     def visit_Constant(self, node: ast.Constant) -> ast.expr:
         value = Fraction(repr(node.value))
         matching = [name for name, result in self.names.items() if result == value]
-        # A number that the question states too is taken for the stated one, unless it was just computed.
+        # A number that the question also states is taken as the stated one unless it was just computed.
         last = next(reversed(self.names), None)
         if matching and (value not in self.stated or matching[-1] == last):
             return ast.Name(id=matching[-1], ctx=ast.Load())
@@ -167,7 +166,7 @@ def _computation(before: str, expression: str, value: str, after: str) -> _Compu
 
 
 def _computations(solution: str) -> Iterator[_Computation]:
-    """Each computation, line by line: the annotated ones, and on lines without any the plain ones."""
+    """All computations, line by line: the annotated ones, and plain ones on lines without annotations."""
     for line in solution.splitlines():
         annotations = list(ANNOTATION.finditer(line))
         if annotations:
@@ -185,14 +184,14 @@ def _computations(solution: str) -> Iterator[_Computation]:
                 *_, start = [0, *(sign.end() for sign in _PUNCTUATION.finditer(expression))]
                 expression = expression[start:]
                 if _OPERATION.search(expression):
-                    # Part of an equation, often: what cannot be read as a computation is prose.
+                    # Often part of an equation: anything that cannot be read as a computation is prose.
                     with suppress(NotConvertible):
                         before, after = line[: found.start() + start], line[found.end() :]
                         yield _computation(before, expression, value, after)
 
 
 def _plain_computations(line: str) -> Iterator[re.Match[str]]:
-    """Runs of signs with `=` and a number behind them; one may go on where the one before it ended."""
+    """Runs of signs followed by `=` and a number; one may begin where the previous one ended."""
     found = _PLAIN.search(line)
     while found is not None:
         yield found
@@ -201,11 +200,11 @@ def _plain_computations(line: str) -> Iterator[re.Match[str]]:
 
 @lru_cache(maxsize=16_384)
 def convert(question: str, answer: str, place: str = "solution") -> Worked:
-    """A published solution as steps that every format can render.
+    """A published solution as steps that every format can write.
 
     Numbers that an earlier step computed become references to it. The last
     step's exact value is the gold answer; a step whose printed value is
-    rounded is kept, and later steps go on from the printed number.
+    rounded is kept, and later steps continue with the printed number.
 
     Raises:
         NotConvertible: with the reason, one of a few fixed phrases.
@@ -243,8 +242,8 @@ def convert(question: str, answer: str, place: str = "solution") -> Worked:
 def structure_of_solution(question: str, answer: str) -> str:
     """Operations and numbers of a published solution (see `corpora.identity`); empty if it has none.
 
-    Every computation that no later one uses is a tree of its own; they are put in order. The stated answer
-    has no part in it, so that correcting one changes no identity.
+    Every computation that no later one uses is the root of a tree; the trees are sorted. The stated answer is
+    not part of the structure, so that correcting it changes no identity.
     """
     stated = _stated(question)
     names: dict[str, Fraction] = {}
@@ -266,7 +265,7 @@ def structure_of_solution(question: str, answer: str) -> str:
 
 
 def _structure(node: ast.expr, trees: dict[str, str], used: set[str]) -> str:
-    """The structure of a parsed expression; notes the steps that it uses."""
+    """The structure of a parsed expression; records the steps that it uses."""
     match node:
         case ast.Name(id=name):
             used.add(name)

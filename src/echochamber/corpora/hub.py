@@ -1,4 +1,4 @@
-"""Corpora and benchmarks of the Hugging Face hub as sources and tasks, by name or spelled out."""
+"""Corpora and benchmarks of the Hugging Face hub as sources and tasks, by name or by repository."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from echochamber.corpora.local_files import FILE_CHUNK_ROWS, ProblemFields, RowT
 from echochamber.corpora.sources import BaseSource, Example, register_source
 from echochamber.corpora.tasks import register_task
 
-# Files downloaded while an earlier one is read.
+# Number of files downloaded ahead while an earlier one is read.
 _FILES_AHEAD = 2
 
 
@@ -29,7 +29,7 @@ def _repo(name: str, revision: str | None, mirror: Path | None) -> HubRepo:
 
 
 def _fetched(repo: HubRepo, patterns: tuple[str, ...]) -> Iterator[Path]:
-    """Local paths of the matching files in order; the next ones are fetched meanwhile."""
+    """Local paths of the matching files, in order; the next ones are downloaded meanwhile."""
     files = repo.files(patterns)
     pool = ThreadPoolExecutor(_FILES_AHEAD)
     try:
@@ -39,7 +39,7 @@ def _fetched(repo: HubRepo, patterns: tuple[str, ...]) -> Iterator[Path]:
             if index + _FILES_AHEAD + 1 < len(files):
                 waiting.append(pool.submit(repo.fetch, files[index + _FILES_AHEAD + 1]))
     finally:
-        # Waits for downloads under way: whoever tries again must not meet them.
+        # Waits for running downloads, so that a retry does not collide with them.
         pool.shutdown(cancel_futures=True)
 
 
@@ -53,12 +53,12 @@ def _described(repo: HubRepo, patterns: tuple[str, ...]) -> dict[str, int | str]
 
 
 def _snapshot(repo: HubRepo, patterns: tuple[str, ...]) -> dict[str, str]:
-    """Names with their commit, and sizes: digests of tens of gigabytes are taken once, after reading."""
+    """Names with commit and sizes: digests of tens of gigabytes are computed once, after reading."""
     return {f"{repo.name}@{repo.commit}/{file.name}": f"{file.bytes} bytes" for file in repo.files(patterns)}
 
 
 def _fingerprint(card: Corpus | Benchmark, mirror: Path | None) -> dict[str, str]:
-    """The files of a mirror; without one, what will be asked for, so that a plan needs no connection."""
+    """The files of a mirror; without one, what will be requested, so that a plan needs no connection."""
     if mirror is not None or os.environ.get(MIRROR_VARIABLE):
         return _snapshot(_repo(card.repo, card.revision, mirror), card.files)
     return {f"{card.repo}@{card.revision or 'newest'}/{pattern}": "on the hub" for pattern in card.files}
@@ -82,13 +82,13 @@ def _known(name: str, table: Mapping[str, object], kind: str) -> None:
 
 @register_source
 class HubSource(BaseSource):
-    """A corpus of the hub: one of the catalog, or any repository with its files and fields.
+    """A corpus of the hub: one from the catalog, or any repository with its files and fields.
 
     Attributes:
         corpus: name in the catalog; the fields below override its entries.
         repo: `owner/name` of a dataset.
         revision: commit to read; the catalog's, or the newest one, which is then pinned.
-        files: patterns of file names; the first that matches any counts.
+        files: patterns of file names; the first that matches any is used.
         question: field of the question; an empty string for raw text.
         solution: field of the solution or of the raw text.
         format: label of the solutions' format.
@@ -153,7 +153,7 @@ class HubSource(BaseSource):
         return _fingerprint(self.card, self.mirror)
 
     def local_files(self) -> tuple[Path, ...]:
-        """See `BaseSource.local_files`: those of a mirror."""
+        """See `BaseSource.local_files`: the files of a mirror."""
         return _mirrored(self.card, self.mirror)
 
     def snapshot(self) -> dict[str, str]:
@@ -170,9 +170,9 @@ class HubSource(BaseSource):
         return self.mirror is not None or bool(os.environ.get(MIRROR_VARIABLE))
 
     def estimated_tokens(self) -> int | None:
-        """See `BaseSource.estimated_tokens`: the catalog's figure, or by the size of the mirrored files.
+        """See `BaseSource.estimated_tokens`: the catalog's figure, or an estimate from mirrored files.
 
-        Never asks the hub: a plan is made without a connection.
+        Never contacts the hub: a plan is made without a connection.
         """
         if self.is_local or self.card.tokens == 0:
             try:
@@ -184,13 +184,13 @@ class HubSource(BaseSource):
 
 
 def _inflation(name: str) -> float:
-    """About how much larger the text is than its file."""
+    """The approximate ratio of the text's size to the file's."""
     return 4.0 if name.endswith((".parquet", ".gz", ".zst")) else 1.0
 
 
 @register_task
 class HubTask(RowTask):
-    """Problems from the hub: one of the catalog's benchmarks, or any repository.
+    """Problems from the hub: a benchmark from the catalog, or any repository.
 
     Attributes:
         problems: name in the catalog; the fields below override its entries.
@@ -241,7 +241,7 @@ class HubTask(RowTask):
         return _fingerprint(self.card, self.mirror)
 
     def local_files(self) -> tuple[Path, ...]:
-        """See `BaseTask.local_files`: those of a mirror."""
+        """See `BaseTask.local_files`: the files of a mirror."""
         return _mirrored(self.card, self.mirror)
 
     def planned_bytes(self) -> int | None:

@@ -3,8 +3,8 @@
 A mirror is a folder that holds either copies of repositories
 (`<mirror>/<owner>/<name>/<files>`, what `hf download --local-dir` writes) or
 the hub client's own cache (`<mirror>/datasets--<owner>--<name>/snapshots/...`).
-Which commit was read is written down per cache or mirror: a later run reads
-the same one, and a repository that changed is an error, not other data.
+The commit that was read is recorded per cache or mirror: a later run reads the same one, and a changed
+repository is an error, never silently different data.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class HubFile:
-    """A file of a repository; `sha256` is what the hub says it is, where it says so."""
+    """A file of a repository; `sha256` is the digest stated by the hub, if it states one."""
 
     name: str
     bytes: int
@@ -39,25 +39,25 @@ class HubRepo(Protocol):
     """One revision of a dataset repository.
 
     Attributes:
-        commit: its full hash; `"unrecorded"` for a plain copy that does not say.
+        commit: its full hash; `"unrecorded"` for a plain copy that does not record it.
     """
 
     name: str
     commit: str
 
     def files(self, patterns: Sequence[str]) -> list[HubFile]:
-        """Files that match the first pattern that matches any, sorted by name.
+        """Files matching the first pattern that matches any, sorted by name.
 
         Raises:
             InputError: none does.
         """
 
     def fetch(self, file: HubFile) -> Path:
-        """The file on this machine, downloaded if need be.
+        """The file on this machine, downloaded if necessary.
 
         Raises:
-            InputError: it cannot be had.
-            EchoError: its content is not what the hub says.
+            InputError: it is unavailable.
+            EchoError: its content differs from what the hub states.
         """
 
 
@@ -73,7 +73,7 @@ def _select(repo: str, files: Sequence[HubFile], patterns: Sequence[str]) -> lis
 
 
 def check_content(path: Path, file: HubFile) -> str:
-    """SHA-256 of a fetched file, compared with what the hub says.
+    """SHA-256 of a fetched file, compared with the digest stated by the hub.
 
     Raises:
         EchoError: they differ.
@@ -91,7 +91,7 @@ class MirroredRepo:
     """A repository in a local mirror; nothing is downloaded.
 
     Raises:
-        InputError: the mirror lacks it, or holds another revision than the one asked for.
+        InputError: the mirror lacks it, or holds a revision other than the requested one.
     """
 
     def __init__(self, name: str, revision: str | None, mirror: Path) -> None:
@@ -135,7 +135,7 @@ class MirroredRepo:
 
 
 def _cached_commit(cached: Path, name: str, revision: str | None) -> str:
-    """The commit in the hub client's cache that a revision stands for."""
+    """The commit in the hub client's cache that a revision refers to."""
     if revision is not None and (cached / "snapshots" / revision).is_dir():
         return revision
     reference = cached / "refs" / (revision or "main")
@@ -150,7 +150,7 @@ def _cached_commit(cached: Path, name: str, revision: str | None) -> str:
 
 
 def _downloaded_commit(folder: Path) -> str:
-    """The commit that `hf download --local-dir` noted beside its files, if it did."""
+    """The commit that `hf download --local-dir` recorded beside its files, if any."""
     for path in sorted((folder / ".cache" / "huggingface" / "download").rglob("*.metadata")):
         first = path.read_text(encoding="utf-8").split("\n", 1)[0].strip()
         if _COMMIT.fullmatch(first):
@@ -173,8 +173,8 @@ class RemoteRepo:
         cache: the client's cache folder; its default if None.
 
     Raises:
-        InputError: the client is not installed, the dataset is missing, gated or unreachable, or its
-            revision is not the one read before.
+        InputError: the client is not installed, the dataset is missing, gated or unreachable, or its revision
+            is not the one that was read before.
     """
 
     def __init__(self, name: str, revision: str | None, cache: Path | None) -> None:
@@ -221,10 +221,10 @@ class RemoteRepo:
         """See `HubRepo.fetch`."""
         path = self._cached(file) or self._download(file)
         try:
-            # Also what was there before: a run may have been killed between its download and this check.
+            # Existing files too: a run may have been killed between its download and this check.
             check_content(path, file)
         except EchoError:
-            # Otherwise the next run would meet it again.
+            # Otherwise the next run would find it again.
             path.resolve().unlink(missing_ok=True)
             path.unlink(missing_ok=True)
             raise
@@ -253,7 +253,7 @@ def _client() -> Any:
 
 @contextmanager
 def _explained(name: str, revision: str | None) -> Iterator[None]:
-    """Turn the hub client's refusals into sentences.
+    """Turn the hub client's errors into sentences.
 
     Raises:
         InputError: gated, missing, no such revision, or unreachable.
@@ -288,7 +288,7 @@ def _explained(name: str, revision: str | None) -> Iterator[None]:
             f"the hub cannot be reached for '{name}' ({type(error).__name__}); check the connection, {mirror}"
         ) from error
     except Exception as error:
-        # The client's transport has changed its library, and with it its exceptions, between versions.
+        # The client has changed its HTTP library, and so its exceptions, between versions.
         if type(error).__module__.split(".")[0] in ("httpx", "httpx2", "httpcore", "httpcore2", "requests"):
             raise InputError(
                 f"the hub cannot be reached for '{name}' ({type(error).__name__}); check the connection, "
@@ -298,10 +298,10 @@ def _explained(name: str, revision: str | None) -> Iterator[None]:
 
 
 def open_repo(name: str, revision: str | None, *, mirror: Path | None, cache: Path | None = None) -> HubRepo:
-    """A dataset repository: from a mirror if one is named or `ECHOCHAMBER_HUB_MIRROR` set, else from the hub.
+    """A dataset repository: from a mirror if named or set in `ECHOCHAMBER_HUB_MIRROR`, else from the hub.
 
     Raises:
-        InputError: it cannot be had, with the way to mend it.
+        InputError: it is unavailable; the message says how to fix that.
     """
     chosen = mirror or (Path(os.environ[MIRROR_VARIABLE]) if os.environ.get(MIRROR_VARIABLE) else None)
     if chosen is not None:

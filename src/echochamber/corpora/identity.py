@@ -1,11 +1,9 @@
 """When two problems are the same: by their text, and by their structure.
 
-**Text.** Questions are compared after folding what no reader would call a
-difference: letter case, white space, sentence punctuation and quotes,
-typographic variants of one character (NFKC; `×` and `*`, `−` and `-`), and the
-commas of thousands. What makes another problem stays: operators and signs,
-decimal points, exponents, brackets, letters and combining marks of every
-script, symbols and emoji.
+**Text.** Questions are compared after folding what no reader would consider a difference: letter case, white
+space, sentence punctuation and quotes, typographic variants of one character (NFKC; `×` and `*`, `−` and
+`-`), and the commas of thousands. What distinguishes problems stays: operators and signs, decimal points,
+exponents, brackets, letters and combining marks of every script, symbols and emoji.
 
 **Structure.** The operation tree with its numbers, where the operands of `+`
 and `*` have no order: `3 + 5` and `5 + 3` are one structure, `(3 + 5) + 2` and
@@ -48,7 +46,7 @@ _SIGNS = {
 
 
 class _Folding(dict[int, str]):
-    """What each character beyond ASCII becomes; worked out once, when it is first met."""
+    """What each non-ASCII character becomes; computed once, when it first occurs."""
 
     def __missing__(self, code: int) -> str:
         character = chr(code)
@@ -58,11 +56,11 @@ class _Folding(dict[int, str]):
         elif kind == "Nd":
             folded = str(unicodedata.decimal(character))
         elif kind == "Cf" or 0xFE00 <= code <= 0xFE0F:
-            folded = ""  # how to draw what stands beside it
+            folded = ""  # how to draw the character beside it
         elif code < 128 or (kind[0] in "LM" and not _is_ideograph(code)) or kind in ("Cs", "Co", "Cn"):
             folded = character
         elif kind[0] in "SNL":
-            # A symbol, or a character of a script without spaces: a word by itself.
+            # A symbol, or a character of a script without spaces, is a word by itself.
             folded = f" {character} "
         else:
             folded = " "  # punctuation, spaces, control characters
@@ -79,11 +77,11 @@ def _is_ideograph(code: int) -> bool:
 
 _LETTER = r"[^\W\d_]"
 _WORD = re.compile(
-    # A word: letters and marks of any script, or a symbol that folding has set apart.
+    # A word: letters and marks of any script, or a symbol that folding has separated.
     r"[^\s\d_+*/^=<>%$&#@\\|~()\[\]{}.,:;?!'\"`-]+"
     # A number, with its decimal point, thousands or ratio; then a factorial.
     r"|(?:(?<![\w.])\.)?\d+(?:[.,:]\d+)*(?:!(?!=))*"
-    # Every other sign counts by itself; blanks to fill in count once.
+    # Every other sign counts by itself; a blank to fill in counts once.
     r"|[+*/^=<>%$&#@\\|~()\[\]{}]|!=|_+"
     # A hyphen is a sign unless it joins two words; "f'(2)" has a prime; "n!" a factorial.
     rf"|(?<!{_LETTER}{_LETTER})-|-(?!{_LETTER}{_LETTER})|(?<={_LETTER})'+(?=\()|(?<=[)\]])!|(?<=\b{_LETTER})!"
@@ -92,7 +90,7 @@ _THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?!*")
 
 
 def words_of(text: str) -> list[str]:
-    """The words, numbers and signs of a text, folded as the module says."""
+    """The words, numbers and signs of a text, folded as described above."""
     if text.isascii():
         text = text.lower()
     else:
@@ -103,13 +101,13 @@ def words_of(text: str) -> list[str]:
 
 
 def text_key(text: str) -> str:
-    """Identity of a text: a digest of its words and signs, or of the text if it has none."""
+    """Identity of a text: a digest of its words and signs, or of the text itself if it has none."""
     words = " ".join(words_of(text)) or text
     return "text:" + hashlib.blake2b(words.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
 
 
 def joined(symbol: str, left: str, right: str) -> str:
-    """The structure of one operation on two structures; the operands of `+` and `*` are put in order.
+    """The structure of one operation on two structures; the operands of `+` and `*` are sorted.
 
     >>> joined("+", "5", "3"), joined("-", "5", "3")
     ('(3+5)', '(5-3)')
@@ -127,12 +125,12 @@ def identities(problem: Problem) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Reserved:
-    """Identities that training documents may not have.
+    """Identities that training documents must not have.
 
     Attributes:
-        from_files: what sources that read files may not yield: every identity of an evaluation problem.
-        from_generators: what sources that make up their documents may not yield: the structures of all
-            problem sets, those of post-training too (files may hold them, as published training sets do).
+        from_files: what sources that read files must not yield: every identity of an evaluation problem.
+        from_generators: what sources that generate documents must not yield: the structures of all problem
+            sets, including those of post-training (files may contain them, as published training sets do).
     """
 
     from_files: frozenset[str] = frozenset()
@@ -140,11 +138,11 @@ class Reserved:
 
     @classmethod
     def of(cls, evaluation: Iterable[Problem], training: Iterable[Problem] = ()) -> Reserved:
-        """What the problems of evaluation and of post-training reserve."""
+        """The identities reserved by the problems of evaluation and of post-training."""
         evaluation = list(evaluation)
         return cls(
             frozenset(key for problem in evaluation for key in identities(problem)),
-            # A generator knows the structure of what it says; the text tells where a problem has none.
+            # A generator knows the structures it writes; for a problem without one the text decides.
             frozenset(
                 problem.structure or text_key(problem.question) for problem in [*evaluation, *training]
             ),

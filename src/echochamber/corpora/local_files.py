@@ -30,7 +30,7 @@ def document_of(row: Row, place: str, question: str | None, solution: str, forma
         format: label of the solution's format.
 
     Raises:
-        InputError: a field is missing or no text.
+        InputError: a field is missing or not text.
     """
     answer = text_field(row, solution, place)
     asked = text_field(row, question, place) if question is not None else None
@@ -39,7 +39,7 @@ def document_of(row: Row, place: str, question: str | None, solution: str, forma
 
 @dataclass(frozen=True)
 class ProblemFields:
-    """Which fields of a row make a problem; attributes as in `FileTask`."""
+    """The fields of a row that make up a problem; attributes as in `FileTask`."""
 
     question: str
     answer: str
@@ -58,7 +58,7 @@ class ProblemFields:
         """The question of a row.
 
         Raises:
-            InputError: the field is missing or no text.
+            InputError: the field is missing or not text.
         """
         return text_field(row, self.question, place).strip()
 
@@ -82,7 +82,7 @@ class ProblemFields:
         """The problem of a row.
 
         Raises:
-            InputError: a field is missing, or the gold answer cannot be one.
+            InputError: a field is missing, or the gold answer cannot be graded.
         """
         asked = self.asked(row, place)
         digits = re.sub(r"\D", "", text_field(row, self.level, place)) if self.level else ""
@@ -97,10 +97,10 @@ class ProblemFields:
 
 
 class RowTask(BaseTask):
-    """A task whose problems are rows of files, each with its fields."""
+    """A task whose problems are rows of files."""
 
     def fields(self) -> ProblemFields:
-        """Which fields make a problem."""
+        """The fields that make up a problem."""
         raise TypeError(f"{type(self).__name__} does not say which fields make a problem")
 
     def rows(self) -> Iterator[tuple[str, Row]]:
@@ -124,10 +124,10 @@ class RowTask(BaseTask):
 
 
 class FileSource(BaseSource):
-    """Documents from files, one row each, in the order of the files.
+    """Documents from files, one per row, in the order of the files.
 
     Attributes:
-        path: a file, or a folder of which every matching file is read in the order of their names.
+        path: a file, or a folder whose matching files are all read in order of their names.
         question: field of the question; unset for raw text.
         solution: field of the solution or of the raw text.
         format: label of the solutions' format, if they all share one.
@@ -158,7 +158,7 @@ class FileSource(BaseSource):
 
 
 def matching_files(path: Path, patterns: Sequence[str]) -> tuple[Path, ...]:
-    """The file itself, or a folder's files that match, sorted by name.
+    """The file itself, or the matching files of a folder, sorted by name.
 
     Raises:
         InputError: nothing is there.
@@ -206,9 +206,9 @@ class FileTask(RowTask):
         path: the file.
         question: field of the question.
         answer: field of the gold answer.
-        answer_pattern: regular expression whose first group, in its last match, is the gold answer
-            inside the field; the whole field if unset.
-        rules: by which answers are compared with the gold.
+        answer_pattern: regular expression whose first group, in its last match, is the gold answer in the
+            field; if unset, the whole field is the answer.
+        rules: how answers are compared with the gold answer.
         level, family: fields of difficulty and subject, if there are any.
     """
 

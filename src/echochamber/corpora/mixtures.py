@@ -13,7 +13,7 @@ from echochamber.base import Config, InputError, did_you_mean
 from echochamber.corpora.shards import ShardTotals
 from echochamber.corpora.sources import BaseSource, open_source
 
-# How far shares may sum to something else than 1, so that a third can be written as 0.333.
+# How far the sum of shares may differ from 1, so that a third can be written as 0.333.
 _ROUNDING = 0.001 + 1e-9
 
 
@@ -25,7 +25,7 @@ class Quota:
     """How much of a source a mixture takes.
 
     Attributes:
-        amount: exactly this much, or short of it by less than one document; None for the whole source.
+        amount: exactly this much, or less by under one document; None for the whole source.
         unit: what is counted.
     """
 
@@ -33,11 +33,11 @@ class Quota:
     unit: Unit = "tokens"
 
     def of(self, written: ShardTotals) -> int:
-        """How much of it is written."""
+        """How much of the quota has been written."""
         return written.tokens if self.unit == "tokens" else written.documents
 
     def size(self, ids: Sequence[int]) -> int:
-        """What a document of these token ids counts."""
+        """How much a document with these token ids counts."""
         return len(ids) if self.unit == "tokens" else 1
 
     def __str__(self) -> str:
@@ -47,16 +47,16 @@ class Quota:
 class ControlledMixture(Config):
     """A fixed amount of training text, of which each source gets an exact quota, in tokens or in documents.
 
-    Equal tokens are not equal documents: a program is shorter than prose. What a base model samples follows
-    the documents, what its loss weighs follows the tokens.
+    Equal numbers of tokens are not equal numbers of documents: a program is shorter than prose. A base
+    model's samples follow the documents, its loss follows the tokens.
 
     Each quota is a prefix of its source, so that mixtures with the same
     sources share documents, and a larger budget contains a smaller one.
 
     Attributes:
-        tokens: training tokens in total, divided by shares. Either this or documents.
-        documents: training documents in total, divided by shares; or source name to its own number.
-        shares: source name to its share of the total; they sum to 1, to within 0.001.
+        tokens: training tokens in total, divided by shares. Give either this or documents.
+        documents: training documents in total, divided by shares; or a number per source name.
+        shares: share of the total by source name; they sum to 1, to within 0.001.
     """
 
     kind: Literal["controlled"] = "controlled"
@@ -103,12 +103,12 @@ class ControlledMixture(Config):
 
     @property
     def source_names(self) -> tuple[str, ...]:
-        """Sources with a part above zero, in the order of the file."""
+        """Sources with a share above zero, in the order of the file."""
         parts: Mapping[str, float] = self.documents if isinstance(self.documents, dict) else self.shares
         return tuple(name for name, part in parts.items() if part > 0)
 
     def quotas(self) -> dict[str, Quota]:
-        """What each source gives; they sum to the total (largest remainders get the odd ones)."""
+        """The quota of each source; they sum to the total (largest remainders are rounded up)."""
         if isinstance(self.documents, dict):
             return {name: Quota(self.documents[name], "documents") for name in self.source_names}
         total = self.tokens if self.tokens is not None else self.documents
@@ -123,10 +123,10 @@ class ControlledMixture(Config):
 
 
 class PassesMixture(Config):
-    """Whole passes over each source, as in the paper's "4 x TinyGSM"; tokens follow.
+    """Whole passes over each source, as in the paper's "4 x TinyGSM"; the number of tokens follows.
 
     Attributes:
-        passes: source name to the number of times it is read; a fraction reads the first part.
+        passes: number of times each source is read, by name; a fraction reads the first part.
     """
 
     kind: Literal["passes"] = "passes"
@@ -162,9 +162,9 @@ class PlannedSource:
     """What a mixture takes from one source.
 
     Attributes:
-        tokens: training tokens; None where only tokenizing can tell.
-        share: of the mixture's tokens; None likewise.
-        passes: times the source is read, estimated for a controlled quota; None where nothing tells.
+        tokens: training tokens; None if only tokenizing can tell.
+        share: share of the mixture's tokens; None likewise.
+        passes: times the source is read, estimated for a controlled quota; None if unknown.
         estimated: whether the tokens are an estimate.
     """
 
@@ -191,17 +191,17 @@ class MixturePlan:
 
     @property
     def tokens(self) -> int | None:
-        """Training tokens in total; None where only tokenizing can tell."""
+        """Training tokens in total; None if only tokenizing can tell."""
         counts = [source.tokens for source in self.sources]
         known = [count for count in counts if count is not None]
         return sum(known) if len(known) == len(counts) else None
 
 
 def check_sources(config: Mixture, sources: Mapping[str, BaseSource]) -> None:
-    """Every source of a mixture exists and can be used that way.
+    """Check that every source of a mixture exists and can be used that way.
 
     Raises:
-        InputError: a name without a source, or passes over a stream without end.
+        InputError: there is no source of that name, or an endless stream is to be read in passes.
     """
     for name in config.source_names:
         if name not in sources:
@@ -220,7 +220,7 @@ def plan_mixture(config: Mixture, sources: Mapping[str, BaseSource]) -> MixtureP
     """Tokens, share and passes of every source of a mixture, without reading the sources.
 
     Raises:
-        InputError: a name without a source, or passes over a stream without end.
+        InputError: there is no source of that name, or an endless stream is to be read in passes.
     """
     check_sources(config, sources)
     if isinstance(config, ControlledMixture):
@@ -258,13 +258,13 @@ def _plan_controlled(config: ControlledMixture, sources: Mapping[str, BaseSource
     return MixturePlan(tuple(planned))
 
 
-# Documents looked at, and characters to a token, for a guess at tokens from a number of documents.
+# Documents read, and characters per token, to estimate tokens from a number of documents.
 _LOOKED_AT = 200
 _CHARACTERS_PER_TOKEN = 4.0
 
 
 def _documents_as_tokens(source: BaseSource, documents: int) -> int | None:
-    """About how many tokens so many documents have, from the first ones; None without a connection."""
+    """Approximate tokens of that many documents, judged by the first ones; None without a connection."""
     if not source.is_local:
         return None
     first = list(islice(open_source(source, seed=0), _LOOKED_AT))
@@ -273,7 +273,7 @@ def _documents_as_tokens(source: BaseSource, documents: int) -> int | None:
 
 
 def _passes(source: BaseSource, quota: Quota, tokens: int | None) -> float | None:
-    """About how often a quota reads a source that ends; a build refuses more than once."""
+    """About how often a quota reads a finite source; a build refuses more than once."""
     if source.is_endless:
         return None
     if quota.unit == "documents" and source.documents is not None and quota.amount is not None:

@@ -1,4 +1,4 @@
-"""Operation trees and the numbers in them: every result stays within the limits asked for."""
+"""Operation trees and the numbers in them: every result stays within given limits."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Operand = int | str
 
 
 class Operation(NamedTuple):
-    """One node of an operation tree; its operands are literals or names of earlier nodes."""
+    """One node of an operation tree; operands are literals or names of earlier nodes."""
 
     name: str
     symbol: str
@@ -63,7 +63,7 @@ Numbers = tuple[int, int]
 
 
 def between(rng: random.Random, low: int, high: int) -> int | None:
-    """A whole number in [low, high], uniformly; None if there is none."""
+    """A uniformly drawn whole number in [low, high]; None if there is none."""
     if high < low:
         return None
     return low + int(rng.random() * (high - low + 1))
@@ -71,7 +71,7 @@ def between(rng: random.Random, low: int, high: int) -> int | None:
 
 @lru_cache(maxsize=65536)
 def divisors(value: int, largest: int) -> tuple[int, ...]:
-    """Divisors of `value` from 2 to `largest`, the value itself left out: a share of one is no story."""
+    """Divisors of `value` from 2 to `largest`, without the value itself: a share of one makes no story."""
     return tuple(d for d in range(2, min(value // 2, largest) + 1) if value % d == 0)
 
 
@@ -123,7 +123,7 @@ def _draw_share(rng: random.Random, x: int, limits: NumberLimits) -> Numbers | N
 
 
 def _draw_fraction(rng: random.Random, x: int, limits: NumberLimits) -> Numbers | None:
-    # Up to a tenth: the wording has no shorter name for smaller parts.
+    # Down to a tenth: the wording has no short name for smaller parts.
     options = divisors(x, min(limits.largest, 10)) if x > 1 else ()
     return (0, options[int(rng.random() * len(options))]) if options else None
 
@@ -153,16 +153,16 @@ _DRAWS: Mapping[str, Callable[[random.Random, int, NumberLimits], Numbers | None
 
 
 def draw_numbers(pattern: str, x: int, limits: NumberLimits, rng: random.Random) -> Numbers | None:
-    """Numbers (m, n) that keep the results of a pattern within the limits; m is 0 where it has none.
+    """Numbers (m, n) that keep the results of a pattern within the limits; m is 0 if it has none.
 
     Returns:
-        None if no numbers do: the caller tells another story.
+        None if there are no such numbers: the caller then tells another story.
     """
     return _DRAWS[pattern](rng, x, limits)
 
 
 def calculate(symbol: str, left: int, right: int) -> int | None:
-    """The exact whole result of one operation, or None if there is none."""
+    """The result of one operation if it is a whole number, else None."""
     if symbol == "+":
         return left + right
     if symbol == "-":
@@ -175,7 +175,7 @@ def calculate(symbol: str, left: int, right: int) -> int | None:
 
 
 def evaluate(operations: Sequence[Operation]) -> dict[str, int] | None:
-    """Result of every operation by name; None if a division is not exact."""
+    """The result of every operation by name; None if a division is not exact."""
     values: dict[str, int] = {}
     for name, symbol, left, right in operations:
         a = left if isinstance(left, int) else values[left]
@@ -188,7 +188,7 @@ def evaluate(operations: Sequence[Operation]) -> dict[str, int] | None:
 
 
 def structure_of(operations: Sequence[Operation]) -> str:
-    """The tree with its numbers, fully parenthesized: identity of a problem whatever its story.
+    """The tree with its numbers, fully parenthesized: the identity of a problem regardless of its story.
 
     >>> structure_of([Operation("a", "+", 12, 5), Operation("b", "-", "a", 3)])
     '((5+12)-3)'

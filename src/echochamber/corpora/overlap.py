@@ -3,14 +3,13 @@
 Texts are reduced to words, numbers and signs first (`corpora.identity`). A
 problem counts as
 
-- *exact* when its question is a training question, or stands in a training
-  document from its first word to its last;
+- *exact* when its question is a training question, or occurs in a training document from first word to last;
 - *structure* when a training problem has its operations and numbers;
-- *13-gram* when any 13 words in a row of its question stand in a training
-  document (the measure of Brown et al. 2020, arXiv:2005.14165, appendix C).
+- *13-gram* when any 13 consecutive words of its question occur in a training document (the measure of Brown
+  et al. 2020, arXiv:2005.14165, appendix C).
 
-Sources that make up their documents are compared by structure alone: they
-share templates, and so 13-grams, by design.
+Sources that generate their documents are compared by structure alone: they share templates, and so 13-grams,
+by design.
 """
 
 from __future__ import annotations
@@ -25,17 +24,17 @@ from echochamber.corpora.sources import Example
 
 NGRAM = 13
 
-# A question is looked for inside documents by its first words; a shorter one only as a whole text.
+# A question is searched for inside documents by its first words; a shorter one only as a whole text.
 _OPENING = 4
 
 LEAKED_SHARE = 0.01
-"""Share of an evaluation set that training text may hold word for word unless a study says otherwise."""
+"""Share of an evaluation set that training text may contain word for word, unless a study sets it."""
 
 Gram = tuple[str, ...]
 
 
 def grams(words: Sequence[str], size: int = NGRAM) -> Iterator[Gram]:
-    """Every run of that many words."""
+    """Every run of the given number of words."""
     return zip(*(words[i:] for i in range(size)), strict=False)
 
 
@@ -44,8 +43,8 @@ class Hits:
     """Numbers of the evaluation problems that training text contains.
 
     Attributes:
-        exact: problems whose question stands there word for word.
-        partial: problems that share 13 words in a row with a document.
+        exact: problems whose question occurs there word for word.
+        partial: problems that share 13 consecutive words with a document.
         structure: problems whose operations and numbers a document has.
     """
 
@@ -54,7 +53,7 @@ class Hits:
     structure: set[int] = field(default_factory=set)
 
     def add(self, other: Hits) -> None:
-        """Take in what another text contains."""
+        """Add what another text contains."""
         self.exact |= other.exact
         self.partial |= other.partial
         self.structure |= other.structure
@@ -80,7 +79,7 @@ class _EvaluationSet:
                 self.by_opening.setdefault(tuple(words[:_OPENING]), []).append((words, index))
 
     def quoted(self, words: Sequence[str], start: int, opening: Gram) -> Iterator[int]:
-        """Problems whose whole question stands in a document from word `start` on."""
+        """Problems whose whole question occurs in a document at word `start`."""
         for question, index in self.by_opening.get(opening, ()):
             end = start + len(question)
             before = words[start - 1] if start else ""
@@ -116,14 +115,14 @@ class OverlapIndex:
         )
 
     def empty_hits(self) -> dict[str, Hits]:
-        """Hits of a source of which nothing has been read."""
+        """Hits of a source before anything has been read."""
         return {name: Hits() for name in self._sets}
 
     def scan(self, examples: Iterable[Example], hits: dict[str, Hits], *, generated: bool) -> None:
         """Add what training documents contain to the hits of their source.
 
         Args:
-            generated: the documents come from a grammar; only their structures are compared.
+            generated: the documents come from a grammar, so only their structures are compared.
         """
         for example in examples if self._sets else ():
             if example.structure:
@@ -152,7 +151,7 @@ class OverlapIndex:
                     hits[name].partial.update(one.by_gram.get(gram, ()))
 
     def report(self, hits: Mapping[str, Hits]) -> dict[str, Any]:
-        """What a manifest says about one source: per evaluation set, counts and the first few problems."""
+        """A manifest's entry for one source: per evaluation set, counts and the first few problems."""
         return {
             name: {
                 "problems": len(one.problems),
@@ -170,7 +169,7 @@ class OverlapIndex:
         return [one.problems[i].question[:200] for i in sorted(found)[:3]]
 
     def refuse_leaks(self, what: str, hits: Mapping[str, Hits]) -> None:
-        """Stop where training text holds more of an evaluation set word for word than the limit allows.
+        """Raise if training text contains more of an evaluation set word for word than the limit allows.
 
         Args:
             what: the text, e.g. "the source 'web'".

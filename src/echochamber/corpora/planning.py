@@ -1,4 +1,4 @@
-"""What can be said about problem sets and sources while a study is only planned: nothing is written."""
+"""What can be checked about problem sets and sources while a study is planned; writes nothing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class _Identified:
-    """A config as a key of a cache; equal if it and the data behind it are."""
+    """A config as a cache key; equal if the config and its data are."""
 
     def __init__(self, value: object, *identity: object) -> None:
         self.value, self.identity = value, identity
@@ -58,16 +58,16 @@ def check_grammars(
     benchmarks: tuple[str, ...],
     seed: int,
 ) -> None:
-    """Refuse generated problem sets that are larger than their grammar, and sources that they use up.
+    """Refuse generated problem sets larger than their grammar, and sources that they use up.
 
-    What problem sets read from files reserve is not known yet; it is subtracted when the problems are drawn.
+    What file-based problem sets reserve is not known yet; it is subtracted when the problems are drawn.
 
     Args:
         tasks: in the order in which they are drawn.
-        sources: those of mixtures by name, those of arms by their key in the study.
+        sources: the sources of mixtures by name, and those of arms by their key in the study.
 
     Raises:
-        InputError: with how many structures there are, are reserved and are left.
+        InputError: states how many structures exist, are reserved and are left.
     """
     generated = {name: task for name, task in tasks.items() if task.generated}
     reserved = _reserved(_Identified(generated, repr(generated), benchmarks, seed))

@@ -50,13 +50,13 @@ class ShardTotals:
 
 
 class ShardWriter:
-    """Appends documents to numbered shards; what lies behind `written` after a kill is cut off.
+    """Appends documents to numbered shards; anything beyond `written` after a kill is cut off.
 
     Args:
-        folder: where the shards lie.
-        name: they are called `<name>-00000.ds`, and so on.
+        folder: the folder of the shards.
+        name: shards are named `<name>-00000.ds`, and so on.
         dtype: type of the token ids.
-        written: what an earlier process left, from its last `sync`.
+        written: what an earlier process wrote up to its last `sync`.
     """
 
     def __init__(
@@ -85,12 +85,12 @@ class ShardWriter:
         return self._streams
 
     def clear(self) -> None:
-        """Remove what an earlier build under this name left in the folder."""
+        """Remove files that an earlier build under this name left in the folder."""
         for path in sorted(self.folder.glob(f"{self.name}-[0-9]*.*")):
             path.unlink()
 
     def append(self, documents: Sequence[Sequence[int]]) -> None:
-        """Write documents behind the others; they count once `sync` has returned.
+        """Append documents; they count once `sync` has returned.
 
         Raises:
             EchoError: the disk refused.
@@ -141,7 +141,7 @@ class ShardWriter:
 
 
 def describe_shards(folder: Path, name: str) -> list[dict[str, Any]]:
-    """Manifest entries of every shard of that name: file names, sizes in bytes, digests."""
+    """Manifest entries of all shards of that name: file names, sizes in bytes, digests."""
     entries = []
     for path in sorted(folder.glob(f"{name}-[0-9][0-9][0-9][0-9][0-9].ds")):
         ends = path.with_suffix(".ends")
@@ -176,7 +176,7 @@ def open_shards(
     """Memory-mapped (tokens, document ends) of each shard.
 
     Args:
-        verify: compare the digests too; sizes are always compared.
+        verify: also compare the digests; sizes are always compared.
 
     Raises:
         EchoError: a file is missing, has another size, or its content changed.

@@ -1,4 +1,4 @@
-"""What a source of training documents is, and the registry of the kinds there are."""
+"""What a source of training documents is, and the registry of kinds."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class Example:
     """One training document before tokenization.
 
     Attributes:
-        key: identity of the question, or of the raw text: its structure where a generator made it up,
-            `text_key` otherwise.
+        key: identity of the question or of the raw text: the structure of a generated question, `text_key`
+            otherwise.
         question: what the model is asked; None for raw text.
         solution: what it learns to answer, or the whole raw text.
-        format: answer format of the solution where the source knows it.
+        format: answer format of the solution, if the source knows it.
         correct: False for a solution that is wrong on purpose or known to be.
-        structure: operations and numbers of the right solution, empty if unknown.
+        structure: operations and numbers of the correct solution, empty if unknown.
     """
 
     key: str
@@ -36,7 +36,7 @@ class Example:
 
 
 def text_example(question: str | None, solution: str, format: str | None, structure: str = "") -> Example:
-    """The document of a question that somebody wrote, or of raw text."""
+    """The document of a human-written question, or of raw text."""
     return Example(
         text_key(solution if question is None else question), question, solution, format, True, structure
     )
@@ -45,21 +45,21 @@ def text_example(question: str | None, solution: str, format: str | None, struct
 class BaseSource(Config):
     """A stream of documents in a fixed order.
 
-    A kind of one's own subclasses this, adds `kind: Literal["name"] = "name"`
-    and its options, and registers with `register_source`.
+    A new kind subclasses this, adds `kind: Literal["name"] = "name"` and its options, and registers with
+    `register_source`.
 
     Attributes:
-        documents: read no more than this many documents; all of them if unset.
+        documents: the most documents to read; all of them if unset.
     """
 
     endless: ClassVar[bool] = False
-    """Whether the kind generates documents and has no last one."""
+    """Whether the kind generates documents without end."""
 
     documents: int | None = Field(default=None, ge=1)
 
     @property
     def is_endless(self) -> bool:
-        """Whether the stream has no last document."""
+        """Whether the stream never ends."""
         return self.endless and self.documents is None
 
     @property
@@ -71,12 +71,12 @@ class BaseSource(Config):
         """Documents in order, in chunks, from chunk `start` on.
 
         Chunk i depends on the config, the seed, the excluded keys and i only,
-        so that work on a source can stop and go on at any chunk.
+        so that work on a source can stop and resume at any chunk.
 
         Args:
             seed: seed of this source; sources of different names get unrelated seeds.
             excluded: identities that are reserved. Generated sources never yield them; sources that read
-                files need not look, whoever trains on their documents does (see `permitted`).
+                files need not check, because the code that trains on their documents does (see `permitted`).
         """
         raise TypeError(f"{type(self).__name__} does not say how to read its documents")
 
@@ -85,7 +85,7 @@ class BaseSource(Config):
         return ()
 
     def local_files(self) -> tuple[Path, ...]:
-        """Files on this machine that hold the data; none where it lies elsewhere."""
+        """Files on this machine that hold the data; none if it is elsewhere."""
         return self.inputs()
 
     def fingerprint(self) -> dict[str, str]:
@@ -102,15 +102,15 @@ class BaseSource(Config):
         """What identifies the data exactly when it is read; differs from `fingerprint` for data elsewhere.
 
         Raises:
-            InputError: the data cannot be had.
+            InputError: the data is unavailable.
         """
         return self.fingerprint()
 
     def estimated_tokens(self) -> int | None:
-        """Tokens of one pass, by a rule of thumb that needs no reading; None if there is none.
+        """Tokens of one pass, by a rule of thumb that needs no reading; None if there is no rule.
 
-        The size of the files over 3.2 bytes per token, about what BPE with single digits reaches on
-        mathematical text.
+        The rule is the size of the files over 3.2 bytes per token, roughly what BPE with single digits
+        reaches on mathematical text.
         """
         try:
             paths = self.inputs()
@@ -126,18 +126,18 @@ class BaseSource(Config):
         return min(tokens, 1000 * self.documents)
 
     def check_left(self, excluded: frozenset[str]) -> None:
-        """Refuse, before any work, a generated source whose documents are all reserved, or nearly.
+        """Before any work, refuse a generated source whose documents are all or nearly all reserved.
 
         Raises:
-            InputError: with how many there are, are reserved and are left.
+            InputError: states how many exist, are reserved and are left.
         """
 
     def excluded(self, reserved: Reserved) -> frozenset[str]:
-        """What this source may not yield."""
+        """What this source must not yield."""
         return reserved.from_generators if self.endless else reserved.from_files
 
     def notes(self) -> dict[str, int | str]:
-        """What a manifest should say about the source beyond its config, e.g. rows left out and why."""
+        """What a manifest should record about the source beyond its config, e.g. rows left out and why."""
         return {}
 
 
@@ -182,8 +182,8 @@ def register_source(cls: type[BaseSource]) -> type[BaseSource]:
 
 
 def permitted(config: BaseSource, example: Example, reserved: Reserved) -> bool:
-    """Whether a document may be trained on: it is no evaluation problem, by text or by structure."""
-    # A generator has not made up what is reserved; its keys need no second look.
+    """Whether a document may be trained on: it is not an evaluation problem, by text or by structure."""
+    # A generator never writes what is reserved, so its keys need no second check.
     return config.endless or not (
         example.key in reserved.from_files or (example.structure and example.structure in reserved.from_files)
     )

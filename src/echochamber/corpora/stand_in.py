@@ -1,8 +1,8 @@
 """Stand-ins for the hub's corpora and benchmarks: small generated files with the same names and fields.
 
-They let a study that names corpora of the hub be run from end to end on a
-laptop without a connection. Solutions are word problems in each corpus's own
-format; raw text is arithmetic. Nothing in them was written by anyone else.
+With them, a study that names corpora of the hub can be run from end to end on a laptop without a connection.
+Solutions are word problems in each corpus's own format; raw text is arithmetic. Nothing in them was written
+by anyone else.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ FILES: Mapping[str, str] = {
     "aime-1983-2024": "AIME_Dataset_1983_2024.csv",
     "aime-2024": "aime_2024_problems.parquet",
 }
-# Enough different problems of one operation for every benchmark and the corpora.
+# Large enough for different one-operation problems for every benchmark and corpus.
 _MOST = 25
 _NOTE = """Generated word problems and arithmetic under the file names and fields of public datasets.
 These are stand-ins for trying out studies offline; they hold nothing of the datasets themselves.
@@ -46,7 +46,7 @@ These are stand-ins for trying out studies offline; they hold nothing of the dat
 
 
 def write_rows(path: Path, rows: Sequence[Mapping[str, object]]) -> Path:
-    """Write rows in the format that the file's name says: JSON (lines, array, compressed), Parquet or CSV."""
+    """Write rows in the format given by the file's name: JSON (lines, array, compressed), Parquet or CSV."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -75,11 +75,11 @@ def write_stand_ins(folder: Path, *, documents: int = 2000, problems: int = 100,
     """Write every corpus and benchmark of the catalog below `folder`, in the layout of a local mirror.
 
     Args:
-        documents: of each corpus.
-        problems: of each benchmark; no training document asks one of them.
+        documents: number of documents per corpus.
+        problems: number of problems per benchmark; no training document contains one of them.
 
     Returns:
-        The files.
+        The files written.
 
     Raises:
         InputError: the folder exists and is not empty.

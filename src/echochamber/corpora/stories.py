@@ -1,4 +1,4 @@
-"""From a number of operations to a story: moves are drawn one by one, each with numbers that fit."""
+"""Turns a number of operations into a story: moves are drawn one by one, with numbers that fit."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ T = TypeVar("T")
 PAIR_FAMILY = "comparison"
 FAMILY_NAMES: tuple[str, ...] = (*FAMILIES, PAIR_FAMILY)
 
-# How often a story opens with a sentence that computes already, and how often it has an ending of
-# its own instead of the plain question, where both are possible.
+# How often a story opens with a sentence that already computes, and how often it has a special ending instead
+# of the plain question, where both are possible.
 _OPENING_SHARE = 0.3
 _ENDING_SHARE = 0.3
 _TRIES = 12
@@ -54,7 +54,7 @@ class Story:
 
 
 def pick(rng: random.Random, options: Sequence[T]) -> T:
-    """One of the options, uniformly; several times faster than `Random.choice`."""
+    """A uniformly drawn option; several times faster than `Random.choice`."""
     return options[int(rng.random() * len(options))]
 
 
@@ -80,11 +80,11 @@ class _Draft:
         return f"{name}{count + 1}" if count else name
 
     def value(self, operand: Operand) -> int:
-        """The number behind a literal or a name."""
+        """The number of a literal or a name."""
         return operand if isinstance(operand, int) else self.values[operand]
 
     def apply(self, pattern: str, x: Operand, numbers: Numbers, claim: str) -> Operand:
-        """Append a pattern's operations; returns the operand that stands for its result."""
+        """Append a pattern's operations; returns the operand that refers to its result."""
         m, n = numbers
         if pattern == "n":
             return n
@@ -125,8 +125,8 @@ class _Moves:
     Attributes:
         free: those without an operation.
         costly: index k has those of 1 to k operations.
-        groups: the same in one group for each final symbol. The symbol is drawn first, so that a
-            family with many ways to add does not add more often.
+        groups: the same, grouped by final symbol. The symbol is drawn first, so that a family with many ways
+            to add does not add more often.
     """
 
     def __init__(self, moves: Sequence[Move], operations: frozenset[str]) -> None:
@@ -146,7 +146,7 @@ def _by_symbol(moves: tuple[Move, ...]) -> tuple[tuple[Move, ...], ...]:
 
 
 class _Family:
-    """A family's wording with its moves made ready."""
+    """A family's wording with its moves prepared for drawing."""
 
     def __init__(self, wording: Wording, operations: frozenset[str]) -> None:
         self.wording = wording
@@ -256,7 +256,7 @@ class Teller:
         if self.distractors and draft.rng.random() < self.distractors:
             number = between(draft.rng, self.limits.smallest, self.limits.largest)
             text = pick(draft.rng, DISTRACTORS[self.style]).format(n=number, **slots)
-            # At the front, where it cannot come between a pronoun and what the pronoun stands for.
+            # At the front, where it cannot separate a pronoun from what it refers to.
             draft.sentences.insert(0, text)
 
     def _finish(self, family: str, draft: _Draft, unit: str) -> Story:
@@ -278,7 +278,7 @@ class Teller:
         claims = ("", "") if self.style == "terse" else (f"{first} has", f"{second} has")
         relations = self._pair_relations.groups[1]
         closings = [symbol for symbol in "+-" if symbol in self.operations]
-        # Without a closing operation the question is about the second holder, who must be computed.
+        # Without a closing operation, the question is about the second holder, whose number must be computed.
         closing = pick(rng, closings) if closings and (level > 1 or rng.random() < 0.5) else ""
         if level > 1 and relations and rng.random() < 0.25:
             closing = ""

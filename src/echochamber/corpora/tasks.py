@@ -1,4 +1,4 @@
-"""Problem sets for evaluation and post-training, reserved so that no two share a problem."""
+"""Problem sets for evaluation and post-training, drawn so that no two share a problem."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from echochamber.corpora.identity import identities, text_key
 from echochamber.corpora.sources import digest_files
 from echochamber.verify import get_rules
 
-# A plan is made whenever a study is looked at: files up to this size are read for it.
+# A plan is made whenever a study is inspected: files up to this size are read for it.
 _MOST_BYTES_WHILE_PLANNING = 64 << 20
 
 
@@ -27,7 +27,7 @@ class ProblemSet(list[Problem]):
     """The problems of a task.
 
     Attributes:
-        left_out: how many candidates are not in it, by reason.
+        left_out: how many candidates were left out, by reason.
     """
 
     def __init__(self, problems: Iterable[Problem] = (), left_out: Mapping[str, int] | None = None) -> None:
@@ -38,15 +38,15 @@ class ProblemSet(list[Problem]):
 class BaseTask(Config):
     """A set of problems.
 
-    A kind of one's own subclasses this, adds `kind: Literal["name"] = "name"`
-    and its options, and registers with `register_task`.
+    A new kind subclasses this, adds `kind: Literal["name"] = "name"` and its options, and registers with
+    `register_task`.
 
     Attributes:
-        num_problems: how many problems are taken; all that there are if unset.
+        num_problems: how many problems to take; all of them if unset.
     """
 
     generated: ClassVar[bool] = False
-    """Whether the kind makes its problems up, quickly and without reading anything."""
+    """Whether the kind generates its problems, quickly and without reading anything."""
 
     num_problems: int | None = Field(default=None, ge=1)
 
@@ -56,7 +56,7 @@ class BaseTask(Config):
         A `ProblemSet` also says what was left out.
 
         Raises:
-            InputError: fewer than `num_problems` can be had, or a gold answer cannot be graded.
+            InputError: fewer than `num_problems` are available, or a gold answer cannot be graded.
         """
         raise TypeError(f"{type(self).__name__} does not say how to draw its problems")
 
@@ -65,11 +65,11 @@ class BaseTask(Config):
         return ()
 
     def rows(self) -> Iterator[tuple[str, Row]] | None:
-        """Rows that the problems are read from, with their places; None for a kind without rows."""
+        """Rows from which the problems are read, with their places; None for a kind without rows."""
         return None
 
     def question_texts(self, row: Row, place: str) -> tuple[str, ...]:
-        """What the identity of a row's problem comes from: its question first, no gold answer.
+        """The texts that make up the identity of a row's problem: the question first, no gold answer.
 
         Raises:
             InputError: a field is missing.
@@ -80,12 +80,12 @@ class BaseTask(Config):
         """The gold answer of a row.
 
         Raises:
-            InputError: it is missing, or no completion could be found equal to it; with file and row.
+            InputError: it is missing, or no completion could equal it; with file and row.
         """
         raise TypeError(f"{type(self).__name__} does not say where a row has its gold answer")
 
     def planned_bytes(self) -> int | None:
-        """Bytes to read for all rows; None where a connection may be needed.
+        """Bytes to read for all rows; None if a connection may be needed.
 
         Raises:
             InputError: a file is missing.
@@ -96,11 +96,11 @@ class BaseTask(Config):
             raise unreadable(Path(error.filename), error.strerror or str(error)) from error
 
     def examine(self) -> str | None:
-        """Check the gold answers before any work, and digest what the questions come from, golds left out.
+        """Check the gold answers before any work, and digest what the questions come from, without golds.
 
         Returns:
-            The digest, which a corrected gold answer does not change; None where only reading the problems
-            in a run can tell: the file is large, or elsewhere, or of a kind that reads by itself.
+            The digest, which a corrected gold answer does not change; None if it is known only once a run
+            reads the problems: the file is large or elsewhere, or the kind does its own reading.
 
         Raises:
             InputError: a row is broken, or a gold answer cannot be graded; with file and row.
@@ -114,13 +114,13 @@ class BaseTask(Config):
             texts = self.question_texts(row, place)
             state.update(json.dumps(texts).encode())
             if self.num_problems is None or len(questions) < self.num_problems:
-                # Rows that nobody asks for may hold anything.
+                # Rows that are not used may contain anything.
                 self.gold(row, place)
                 questions.add(texts[0])
         return state.hexdigest()
 
     def local_files(self) -> tuple[Path, ...]:
-        """Files on this machine that hold the data; none where it lies elsewhere."""
+        """Files on this machine that hold the data; none if it is elsewhere."""
         return self.inputs()
 
     def fingerprint(self) -> dict[str, str]:
@@ -155,10 +155,10 @@ def register_task(cls: type[BaseTask]) -> type[BaseTask]:
 
 
 class References(Mapping[str, str]):
-    """Correct solutions of a problem by format, rendered when they are first asked for.
+    """Correct solutions of a problem by format, rendered when first requested.
 
     Args:
-        render: gives them.
+        render: returns them.
     """
 
     def __init__(self, render: Callable[[], Mapping[str, str]]) -> None:
@@ -179,10 +179,10 @@ class References(Mapping[str, str]):
 
 
 def check_gold(rules: str, gold: str, place: str) -> None:
-    """Refuse a gold answer that no completion could be found equal to.
+    """Refuse a gold answer that no completion could equal.
 
     Raises:
-        InputError: with the place of the row, or there are no such rules of grading.
+        InputError: the gold answer is refused, with the place of the row, or the rules are unknown.
     """
     comparison = get_rules(rules)
     try:
@@ -194,8 +194,8 @@ def check_gold(rules: str, gold: str, place: str) -> None:
 def reserve_problems(tasks: Mapping[str, BaseTask], *, seed: int) -> dict[str, ProblemSet]:
     """Draw every task's problems, in the mapping's order; no two tasks share one, by text or by structure.
 
-    Evaluation tasks stand first: one-operation problems are few, and what a
-    later task lacks is a smaller loss than a test problem seen in training.
+    Evaluation tasks come first: one-operation problems are few, and a later task that lacks some is a smaller
+    loss than a test problem seen in training.
 
     Raises:
         InputError: a task asks for more problems than are left for it, with the numbers; or a gold answer
@@ -223,7 +223,7 @@ def take_problems(
 ) -> ProblemSet:
     """The first `num_problems` candidates whose question is new, and whose structure no earlier task has.
 
-    Within a set a structure may stand twice: a published benchmark keeps its problems.
+    Within a set a structure may occur twice: a published benchmark keeps its problems.
 
     Raises:
         InputError: there are fewer.

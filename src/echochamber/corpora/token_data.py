@@ -1,8 +1,8 @@
-"""Training batches from token shards: which tokens stand in a batch is a function of (seed, step).
+"""Training batches from token shards: which tokens a batch holds is a function of (seed, step).
 
 B sequences, T predicted tokens. Documents of all sources are shuffled
 together and joined into one stream; sequence i predicts the stream's tokens
-i * T + 1 to (i + 1) * T. Each further epoch is shuffled anew.
+i * T + 1 to (i + 1) * T. Each further epoch is shuffled again.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class _Documents:
 
 
 def _repeats(count: int, passes: float) -> NDArray[np.uint32]:
-    """Document numbers in `passes` readings; a fraction reads the first part."""
+    """Document numbers in `passes` passes; a fraction reads the first part."""
     whole, part = int(passes), passes - int(passes)
     once = np.arange(count, dtype=np.uint32)
     return np.concatenate([once] * whole + [once[: round(count * part)]])
@@ -49,7 +49,7 @@ class TokenData:
     """A finished mixture on disk.
 
     Args:
-        folder: what `build_mixture` wrote.
+        folder: a folder written by `build_mixture`.
         verify: compare the digest of every shard, not only its size.
 
     Attributes:
@@ -80,7 +80,7 @@ class TokenData:
             self._heldout[name] = _Documents(heldout)
             self._training.append(documents)
             numbers.append(_repeats(len(documents), row["passes"]))
-        # A document of the epoch is (source, number). With the order of an epoch and the ends of its
+        # A document of an epoch is (source, number). With the order of an epoch and the ends of its
         # documents in the stream that is 26 bytes per document, for tens of millions of them.
         self._source = np.concatenate([np.full(len(n), i, np.uint16) for i, n in enumerate(numbers)])
         self._number = np.concatenate(numbers)
@@ -107,7 +107,7 @@ class TokenData:
     def batch(self, step: int, *, batch_size: int, sequence_length: int, seed: int) -> NDArray[np.int64]:
         """Tokens (batch_size, sequence_length + 1) of one step; neighbors overlap by one token.
 
-        Steps beyond one epoch go on with the next epoch's order.
+        Steps beyond one epoch continue in the next epoch's order.
         """
         epoch, within = divmod(step, self.steps(batch_size, sequence_length))
         self._shuffle(seed, epoch)

@@ -1,10 +1,9 @@
 """BPE whose tokens never cross from a prompt into its solution.
 
-Digits stand alone, the blank line is one token, and by default words are not
-split apart first: a template that always reads the same becomes few tokens,
-which is what lets a small model learn from few of them. Prompt and solution
-are always tokenized separately and questions right-stripped, whatever the
-tokenizer: a prompt that ends inside a merged token ruins sampling.
+Every digit is a token, the blank line is one token, and by default text is not split into words first: a
+template that always reads the same becomes few tokens, which lets a small model learn from little data.
+Prompt and solution are always tokenized separately and questions right-stripped, whatever the
+tokenizer, because a prompt that ends inside a merged token ruins sampling.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ BLANK_LINE = "\n\n"
 TOKENIZER_FILE = "tokenizer.json"
 META_FILE = "echochamber_tokenizer.json"
 
-# 256 bytes, end of text, padding, blank line; fewer entries could not spell every text.
+# 256 bytes, end of text, padding, blank line; with fewer entries some texts could not be spelled.
 _SMALLEST_VOCABULARY = 259
 
 
@@ -47,7 +46,7 @@ class TokenizerConfig(Config):
     """How text becomes tokens.
 
     Attributes:
-        vocab_size: rows of the embedding, whatever number of merges the training text yields.
+        vocab_size: rows of the embedding, however many merges the training text yields.
         split_words: learn no token that runs across a space into the next word.
         sample_documents: documents read from each source to learn the merges.
         max_token_length: longest token in characters.
@@ -90,7 +89,7 @@ class Tokenizer:
         bpe.encode_special_tokens = True
         bpe.no_padding()
         bpe.no_truncation()
-        # Llama 2's adds a beginning of text; ours or transformers', a prompt must have the same ids.
+        # Llama 2's adds a beginning-of-text token; here as in transformers, a prompt must have the same ids.
         bpe.post_processor = None
         self._bpe = bpe
         self.vocab_size = vocab_size
@@ -150,7 +149,7 @@ class Tokenizer:
         )
 
     def export(self, folder: Path) -> None:
-        """Write what `transformers.AutoTokenizer` reads; it then gives the ids that this tokenizer gives.
+        """Write files for `transformers.AutoTokenizer`, which then gives the same ids as this tokenizer.
 
         Raises:
             EchoError: the disk refused.
@@ -172,7 +171,7 @@ class Tokenizer:
 
     @classmethod
     def load(cls, folder: Path) -> Tokenizer:
-        """Read what `save` wrote.
+        """Read a folder written by `save`.
 
         Raises:
             EchoError: a file is missing or damaged.
@@ -210,8 +209,8 @@ def _read_bpe(path: Path) -> Bpe:
 def load_foreign(folder: Path, vocab_size: int | None = None) -> Tokenizer:
     """An existing tokenizer, e.g. Llama 2's; `vocab_size` is its number of tokens if None.
 
-    Its end of text comes from `tokenizer_config.json` or is `</s>`; padding
-    falls back to its unknown token, then to the end of text.
+    Its end-of-text token comes from `tokenizer_config.json` or is `</s>`; padding falls back to the unknown
+    token, then to end of text.
 
     Raises:
         InputError: no `tokenizer.json`, no end of text, or more tokens than `vocab_size`.
@@ -256,7 +255,7 @@ def _new_bpe(config: TokenizerConfig) -> Bpe:
 
 
 def train_bpe(config: TokenizerConfig, texts: Iterator[str]) -> Tokenizer:
-    """Learn the merges from texts; equal texts in equal order give equal tokenizers."""
+    """Learn the merges from texts; the same texts in the same order give the same tokenizer."""
     bpe = _new_bpe(config)
     trainer = trainers.BpeTrainer(
         vocab_size=config.vocab_size - 1,
@@ -265,7 +264,7 @@ def train_bpe(config: TokenizerConfig, texts: Iterator[str]) -> Tokenizer:
         max_token_length=config.max_token_length,
         show_progress=False,
     )
-    # As an added token the blank line is found before anything else, so no merge may contain it.
+    # As an added token, the blank line is matched before anything else, so no merge may contain it.
     pieces = (piece for text in texts for piece in text.split(BLANK_LINE))
     bpe.train_from_iterator(pieces, trainer=trainer)
     bpe.add_tokens([AddedToken(BLANK_LINE, normalized=False)])
@@ -273,7 +272,7 @@ def train_bpe(config: TokenizerConfig, texts: Iterator[str]) -> Tokenizer:
 
 
 def source_seed(seed: int, name: str) -> int:
-    """The seed of the source of that name: its order is the same in every mixture."""
+    """The seed of the source with that name, so that its order is the same in every mixture."""
     return derive_seed(seed, f"source:{name}")
 
 
@@ -284,7 +283,7 @@ def train_tokenizer(
     seed: int,
     reserved: Reserved = NOTHING_RESERVED,
 ) -> Tokenizer:
-    """The tokenizer a study asks for: learned from the first documents of its sources, or loaded.
+    """The tokenizer that a study specifies: learned from the first documents of its sources, or loaded.
 
     Raises:
         InputError: a source cannot be read, or the loaded tokenizer does not fit the config.

@@ -1,4 +1,4 @@
-"""One source to token shards, up to a quota, in a way that goes on after a kill at any moment."""
+"""Tokenizes one source into shards, up to a quota, resumable after a kill at any moment."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ from echochamber.corpora.tokenizer import BLANK_LINE, Tokenizer
 T = TypeVar("T")
 
 HELDOUT_DOCUMENTS = 128
-"""Documents of each source that are kept out of training, to measure loss on."""
+"""Documents per source that are held out of training to measure the loss on."""
 
-# One key in this many may be held out. Decided by the key alone, so that a generated problem
-# that is held out in one source is in no other source's training documents.
+# One key in this many may be held out. The key alone decides, so that a generated problem held out of one
+# source is in no other source's training documents.
 _HELDOUT_ONE_IN = 32
 
 # Chunks between two saved states; a kill costs the work since the last one.
 _CHUNKS_PER_SAVE = 64
 
-# Chunks that are read ahead while others are tokenized; bounds the memory.
+# Chunks read ahead while others are tokenized; bounds the memory.
 _CHUNKS_AHEAD = 2
 
 
 @dataclass(slots=True)
 class SourceState:
-    """How far a source has come; everything that is needed to go on from its last save.
+    """The progress of a source: everything needed to continue from its last save.
 
     Attributes:
         identity: digest of what is being built; a state of another build is not continued.
         chunk, read: chunks and documents read so far.
         done: the source is finished. full: it ended because the quota was reached.
         heldout_keys: keys of the documents held out of a source that reads files.
-        written, heldout_written: what is on disk.
+        written, heldout_written: what has been written to disk.
         formats: training documents by format. wrong: those with a wrong solution.
         left_out: documents that are evaluation problems, by text or by structure; not trained on.
         hits: overlap with each evaluation set.
@@ -95,8 +95,8 @@ class SourceBuilder:
     """Tokenizes one source up to its quota.
 
     Args:
-        name: of the source; its shards are called after it.
-        folder: where shards and the saved state lie.
+        name: name of the source and of its shards.
+        folder: the folder of the shards and the saved state.
         identity: digest of what is being built.
     """
 
@@ -122,11 +122,11 @@ class SourceBuilder:
         """Read and tokenize until the quota is reached or the source ends.
 
         Args:
-            quota: how much to write.
-            shown: told the training tokens written so far, after every chunk.
+            quota: the amount to write.
+            shown: called with the training tokens written so far, after every chunk.
 
         Raises:
-            InputError: the source cannot be read, or holds too much of an evaluation set.
+            InputError: the source cannot be read, or contains too much of an evaluation set.
         """
         state = self.state
         if state.done:
@@ -177,7 +177,7 @@ class SourceBuilder:
         documents = encode_documents(self.tokenizer, training)
         count = len(documents)
         if quota.amount is not None:
-            # A prefix, even if a shorter document further on would fit: quotas nest.
+            # Stop here even if a later, shorter document would fit: a quota is a prefix, so that quotas nest.
             room, count = quota.amount - quota.of(self.state.written), 0
             while count < len(documents) and (size := quota.size(documents[count])) <= room:
                 room -= size
@@ -222,11 +222,11 @@ def encode_documents(tokenizer: Tokenizer, examples: Sequence[Example]) -> list[
 class Ahead(Generic[T]):
     """Iterates over `items` while a thread already fetches the next ones.
 
-    Reading and generating hold the interpreter, tokenizing does not: the two
-    overlap. `close` ends the thread.
+    Reading and generating hold the interpreter's lock, tokenizing does not, so the two overlap. `close` ends
+    the thread.
 
     Args:
-        depth: items that may wait.
+        depth: the most items that may wait.
     """
 
     def __init__(self, items: Iterator[T], depth: int) -> None:

@@ -27,10 +27,10 @@ from echochamber.formats import Step, Worked, format_names, get_format
 
 CHUNK_DOCUMENTS = 1000
 
-# Stories in a row without a new problem after which a grammar counts as exhausted.
+# Consecutive stories without a new problem after which a grammar counts as exhausted.
 _PATIENCE = 20_000
 
-# Structures of each level that a source must be able to train on; with fewer it would teach them by heart.
+# Structures per level that a source must have to train on; with fewer, a model would memorize them.
 _LEAST_LEFT = 10
 
 
@@ -39,14 +39,14 @@ def _operations(level: int) -> str:
 
 
 class Grammar(Config):
-    """What the generated problems look like.
+    """The kind of problems to generate.
 
     Attributes:
         style: `terse` has one short sentence per operation and few words, for small models; `rich` varies.
         levels: numbers of operations, drawn uniformly; a level listed twice is drawn twice as often.
         families: story families; a family that only an evaluation task lists is held out whole.
         operations: symbols that may occur.
-        smallest: least number that a question states (one would need wording of its own).
+        smallest: least number that a question states (the number one would need its own wording).
         largest: greatest number that a question states.
         largest_result: greatest intermediate or final result.
         allow_negative: whether a subtraction may go below one.
@@ -103,11 +103,11 @@ def tell_new(
     avoid_texts: bool = False,
     met: set[str] | None = None,
 ) -> tuple[str, Story] | None:
-    """A story of that level that is not avoided, with its structure; None if none is found.
+    """A story of that level that need not be avoided, with its structure; None if none is found.
 
     Args:
         avoided: structures, and texts if `avoid_texts`.
-        met: gathers the structures of all stories told on the way.
+        met: collects the structures of all stories generated along the way.
     """
     for _ in range(_PATIENCE):
         story = teller.tell(level, rng)
@@ -115,7 +115,7 @@ def tell_new(
             structure = structure_of(story.operations)
             if met is not None:
                 met.add(structure)
-            # The text tells where a reserved problem has no structure: one that was read from a file.
+            # The text decides for a reserved problem without a structure, which was read from a file.
             if structure not in avoided and not (avoid_texts and text_key(story.question) in avoided):
                 return structure, story
     return None
@@ -140,10 +140,10 @@ def _teller(
 
 
 def worked(story: Story, operations: tuple[Operation, ...] | None = None) -> Worked:
-    """The solution of a story, step by step, ready to be rendered in any format.
+    """The step-by-step solution of a story, ready to be written in any format.
 
     Args:
-        operations: carried out instead of the story's own, for a wrong solution.
+        operations: used instead of the story's own, for a wrong solution.
     """
     values = story.values
     if operations is None:
@@ -193,7 +193,7 @@ def known_format(name: str) -> str:
 
 @register_source
 class WordProblemsSource(BaseSource, Grammar):
-    """Word problems with their solutions in one format, without end.
+    """An endless stream of word problems with solutions in one format.
 
     Attributes:
         format: format of the solutions.
@@ -215,7 +215,7 @@ class WordProblemsSource(BaseSource, Grammar):
         """See `BaseSource.chunks`.
 
         Raises:
-            InputError: a level has no problem left that is not excluded.
+            InputError: at some level every problem is excluded.
         """
         index = start
         while True:

@@ -1,7 +1,7 @@
-"""What the words of a generated problem consist of: moves, and families of stories made of them.
+"""The building blocks of a generated problem's text: moves, and families of stories made of them.
 
-A family owns moves; a move is one sentence and the pattern of operations that
-the sentence means. The texts themselves stand in `story_texts`.
+A family has moves; a move is one sentence and the pattern of operations that it means. The texts themselves
+are in `story_texts`.
 
 Slots: {name} {other} {He} {he} {his} {item}, the numbers {m} and {n}, and
 {fraction}, which is 1/n in words.
@@ -16,7 +16,7 @@ STYLES = ("terse", "rich")
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """One sentence (any of `texts`) and the pattern of operations it stands for."""
+    """One sentence (any of `texts`) and the pattern of operations that it means."""
 
     pattern: str
     texts: tuple[str, ...]
@@ -28,10 +28,10 @@ class Wording:
 
     Attributes:
         items: what is counted.
-        openings: first sentences; `"n"` states a number, others already compute.
+        openings: first sentences; `"n"` states a number, the others already compute.
         events: sentences in the middle, each changing the running quantity.
-        endings: last sentence and question in one, for operations that end a story.
-        questions: asks for the running quantity.
+        endings: last sentence and question in one, for operations that can end a story.
+        questions: questions about the running quantity.
         unit: what the answer counts; may use {item}.
         claim: how a worked solution introduces the running quantity.
     """
