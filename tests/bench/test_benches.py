@@ -66,6 +66,7 @@ def test_a_step_beside_trl_is_the_same_work() -> None:
 
 
 @pytest.mark.long
+@pytest.mark.long
 def test_growth_is_measured_and_drawn(tmp_path: Path) -> None:
     result = run_bench("scaling", quick(out=tmp_path))
     check_shape(result, "scaling")

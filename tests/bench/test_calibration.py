@@ -30,6 +30,7 @@ def test_bimodal_shares_have_the_truth_they_claim() -> None:
     assert np.mean((of_seeds > 0.2) & (of_seeds < 0.7)) < 0.01
 
 
+@pytest.mark.long
 def test_calibration_is_deterministic_and_says_what_it_promised() -> None:
     first, second = (
         run_bench("calibration", Settings(quick=True, show=no_progress, seed=3)) for _ in range(2)

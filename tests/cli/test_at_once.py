@@ -64,6 +64,7 @@ def test_the_graded_file_is_never_the_output(tmp_path: Path, capsys: pytest.Capt
     assert path.read_bytes() == before
 
 
+@pytest.mark.long
 def test_reports_of_one_run_at_once(tmp_path: Path) -> None:
     run = make_run(tmp_path / "demo", arms=("grpo",), num_points=2, num_problems=20)
     ended = at_once(*[["report", str(run)]] * 2)

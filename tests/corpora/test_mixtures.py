@@ -307,6 +307,7 @@ def _run_in_fork(action, environment: dict[str, str]) -> int:
     return os.waitpid(child, 0)[1]
 
 
+@pytest.mark.long
 def test_a_build_killed_at_any_point_ends_with_the_same_bytes(
     tokenizer: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from forkserver import ForkServer
 
+pytestmark = pytest.mark.long
+
 EVERYTHING = bool(os.environ.get("ECHOCHAMBER_SOAK"))
 WORK = "workloads:pretrain"
 # Wall-clock times differ between any two runs.

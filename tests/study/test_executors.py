@@ -25,6 +25,8 @@ import os, signal, time
 from pathlib import Path
 from echochamber.rl import register_reward
 
+pytestmark = pytest.mark.long
+
 HERE = Path(__file__).parent
 calls = []
 

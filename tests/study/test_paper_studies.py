@@ -45,6 +45,7 @@ def test_the_plan_of_a_paper_study_needs_no_connection(tmp_path: Path, name: str
     assert len(set(titles)) == len(titles), "two stages that look the same"
 
 
+@pytest.mark.long
 @pytest.mark.skipif(bool(confinement.refusal()), reason="programs cannot be confined here")
 def test_the_mini_study_runs_on_stand_ins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_stand_ins(tmp_path / "hub", documents=800, problems=60)

@@ -53,6 +53,7 @@ def number_of_threads() -> int:
     return len(list(Path("/proc/self/task").iterdir()))
 
 
+@pytest.mark.long
 def test_two_runs_of_one_thread_use_two_processors() -> None:
     if len(os.sched_getaffinity(0)) < 2:
         pytest.skip("needs two processors")
