@@ -81,7 +81,7 @@ def grpo(
 ) -> list[dict[str, float]]:
     """Ask, grade, compare within each group, update; returns the shares of formats that were printed."""
     optimizer = train.make_optimizer(policy, POST_TRAINING)
-    engine = rollout.make_engine(rollout.AUTO, policy, eos_id=tokenizer.eos_id, pad_id=tokenizer.pad_id)
+    engine = rollout.make_engine(rollout.AUTO, policy, tokenizer)
     shown = []
     with verify.Grader() as grader:
         for step in range(steps + 1):

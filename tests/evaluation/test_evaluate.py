@@ -1,7 +1,9 @@
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from echochamber.base import Problem
@@ -10,8 +12,8 @@ from echochamber.evaluation import (
     Cell,
     EvaluationConfig,
     evaluate,
-    evaluate_batches,
     summarize,
+    table_of,
     with_cell,
     write_completions,
 )
@@ -82,8 +84,12 @@ def config(**changes: object) -> EvaluationConfig:
     return EvaluationConfig.model_validate({"benchmarks": ("test",), "num_samples": 3, **changes})
 
 
+def evaluated(*args: Any, **settings: Any) -> pa.Table:
+    return table_of(evaluate(*args, **settings))
+
+
 def test_rows_hold_what_was_written_and_how_it_was_graded(grader: Grader) -> None:
-    table = evaluate(Script(), PROBLEMS, Letters(), grader, config(), benchmark="test", step=4, seed=1)
+    table = evaluated(Script(), PROBLEMS, Letters(), grader, config(), benchmark="test", step=4, seed=1)
     assert table.schema.equals(COMPLETION_SCHEMA)
     rows = table.to_pylist()
     assert len(rows) == 5 + 15
@@ -107,9 +113,9 @@ def test_rows_hold_what_was_written_and_how_it_was_graded(grader: Grader) -> Non
 
 
 def test_batches_are_bounded_and_change_nothing(grader: Grader, tmp_path: Path) -> None:
-    whole = evaluate(Script(), PROBLEMS, Letters(), grader, config(), benchmark="test", step=0, seed=1)
+    whole = evaluated(Script(), PROBLEMS, Letters(), grader, config(), benchmark="test", step=0, seed=1)
     engine = Script()
-    small = evaluate_batches(
+    small = evaluate(
         engine,
         PROBLEMS,
         Letters(),
@@ -121,7 +127,7 @@ def test_batches_are_bounded_and_change_nothing(grader: Grader, tmp_path: Path) 
     )
     assert write_completions(tmp_path / "part.parquet", small) == len(whole)
     assert max(engine.calls) <= 6
-    again = evaluate(
+    again = evaluated(
         Script(),
         PROBLEMS,
         Letters(),
@@ -136,7 +142,7 @@ def test_batches_are_bounded_and_change_nothing(grader: Grader, tmp_path: Path) 
 
 def test_models_and_steps_share_random_numbers_but_benchmarks_and_seeds_do_not(grader: Grader) -> None:
     def texts(benchmark: str = "test", step: int = 0, seed: int = 1) -> list[str]:
-        table = evaluate(
+        table = evaluated(
             Script(),
             PROBLEMS,
             Letters(),
@@ -154,7 +160,7 @@ def test_models_and_steps_share_random_numbers_but_benchmarks_and_seeds_do_not(g
 
 
 def test_num_problems_takes_the_first(grader: Grader) -> None:
-    table = evaluate(
+    table = evaluated(
         Script(),
         PROBLEMS,
         Letters(),
@@ -172,7 +178,7 @@ def test_with_a_real_model_and_engine(grader: Grader) -> None:
     engine = NativeEngine(model, eos_id=0, pad_id=1)
     settings = config(max_new_tokens=8)
     first, second = (
-        evaluate(engine, PROBLEMS, Letters(), grader, settings, benchmark="test", step=0, seed=1)
+        evaluated(engine, PROBLEMS, Letters(), grader, settings, benchmark="test", step=0, seed=1)
         for _ in range(2)
     )
     assert first.equals(second)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -69,7 +70,7 @@ def test_the_engine_samples_what_the_model_says() -> None:
     policy = HFPolicy(model)
     with torch.no_grad():
         policy.head_weight.mul_(20)
-    engine = make_engine("auto", policy, eos_id=1, pad_id=2)
+    engine = make_engine("auto", policy, SimpleNamespace(eos_id=1, pad_id=2))
     assert isinstance(engine, HFEngine)
     sampling = Sampling(temperature=1.0, max_new_tokens=12)
     prompts = [[5, 6, 7], [8]]

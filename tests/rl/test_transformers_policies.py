@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -85,7 +86,7 @@ def test_a_killed_run_ends_with_the_same_bytes(name: str, tmp_path: Path) -> Non
 def test_it_learns(tmp_path: Path) -> None:
     config = arm("grpo", tmp_path).model_copy(update={"steps": 30})
     policy = llama()
-    engine = make_engine("hf", policy, eos_id=8, pad_id=9)
+    engine = make_engine("hf", policy, SimpleNamespace(eos_id=8, pad_id=9))
     train_toy(config, tmp_path / "run", policy=policy, engine=engine)
     found = [row["reward"] for row in rows(tmp_path / "run")]
     assert found[-1] > found[0] + 0.2

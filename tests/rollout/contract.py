@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,6 +13,7 @@ from echochamber.model import ModelConfig, Transformer, build
 from echochamber.rollout import Engine, Nucleus, SampledTokens, Sampling
 
 EOS, PAD = 2, 3
+TOKENIZER: Any = SimpleNamespace(eos_id=EOS, pad_id=PAD)
 CONFIG = ModelConfig(
     d_model=64, num_layers=4, num_heads=2, mlp_hidden=256, vocab_size=128, context_length=64, init_std=0.12
 )

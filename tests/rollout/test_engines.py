@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from contract import EOS, PAD, sharp_model
+from contract import TOKENIZER, sharp_model
 
 from echochamber.base import InputError
 from echochamber.rollout import AUTO, NativeEngine, make_engine
@@ -12,9 +12,9 @@ from echochamber.rollout import AUTO, NativeEngine, make_engine
 
 def test_engines_by_name() -> None:
     for name in ("native", AUTO):
-        assert isinstance(make_engine(name, sharp_model(), eos_id=EOS, pad_id=PAD), NativeEngine)
+        assert isinstance(make_engine(name, sharp_model(), TOKENIZER), NativeEngine)
     with pytest.raises(InputError, match="unknown rollout engine 'nativ'.*Did you mean 'native'"):
-        make_engine("nativ", sharp_model(), eos_id=EOS, pad_id=PAD)
+        make_engine("nativ", sharp_model(), TOKENIZER)
 
 
 def test_asking_and_the_names_of_engines_need_no_pytorch() -> None:

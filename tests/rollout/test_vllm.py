@@ -5,7 +5,7 @@ import sys
 import contract
 import numpy as np
 import pytest
-from contract import EOS, PAD, PROMPTS, SETTINGS, sharp_model
+from contract import EOS, PAD, PROMPTS, SETTINGS, TOKENIZER, sharp_model
 
 from echochamber.base import InputError
 from echochamber.model import Transformer
@@ -64,4 +64,4 @@ def test_without_the_extra_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None
     with pytest.raises(
         InputError, match=r"needs the package vllm, which is not installed.*echochamber\[vllm\]"
     ):
-        make_engine("vllm", sharp_model(), eos_id=EOS, pad_id=PAD)
+        make_engine("vllm", sharp_model(), TOKENIZER)

@@ -11,7 +11,7 @@ from echochamber.base import no_progress
 from echochamber.bench.measure import Settings, comparison, describe_machine, in_turns, measure_rates, target
 from echochamber.bench.rl_work import NUM_PROMPTS, NUM_SAMPLES, RLWork, SolutionGrader
 from echochamber.bench.workload import sampling_flops
-from echochamber.evaluation import EvaluationConfig, evaluate_batches, write_completions
+from echochamber.evaluation import EvaluationConfig, evaluate, write_completions
 from echochamber.rl.rollouts import collect
 
 SAMPLES = 64
@@ -46,7 +46,7 @@ def _compare(size: str, settings: Settings) -> dict[str, Any]:
         engine = learner.context.engine
 
         def evaluation(repeat: int) -> None:
-            batches = evaluate_batches(
+            batches = evaluate(
                 engine, work.problems, work.tokenizer, grader, config, benchmark="bench", step=repeat,
                 seed=repeat, show=no_progress,
             )  # fmt: skip

@@ -16,7 +16,7 @@ from echochamber.bench.measure import Machine, Row, Settings, alone, describe_ma
 from echochamber.bench.pictures import draw_scaling
 from echochamber.bench.rl_work import RLWork, SolutionGrader
 from echochamber.bench.workload import with_mean_length
-from echochamber.evaluation import EvaluationConfig, evaluate_batches, write_completions
+from echochamber.evaluation import EvaluationConfig, evaluate, write_completions
 from echochamber.model import num_parameters
 
 NO_PEER = "how our own cost grows; peers are compared at one size by the other benches"
@@ -133,15 +133,15 @@ def _evaluate(num_problems: int, device: str, quick: bool, out: str) -> None:
     )
     start_mib = _peak_mib()
 
-    def evaluate() -> None:
+    def evaluate_all() -> None:
         engine = work.engine(model)
-        batches = evaluate_batches(
+        batches = evaluate(
             engine, work.problems, work.tokenizer, grader, config, benchmark="bench", step=0, seed=0,
             show=no_progress,
         )  # fmt: skip
         write_completions(Path(out).with_name("completions.parquet"), batches)
 
     with SolutionGrader(work.solutions) as grader:
-        seconds = seconds_of(evaluate, machine)
+        seconds = seconds_of(evaluate_all, machine)
     found = {"seconds": seconds, "peak_mib": _peak_mib(), "start_mib": start_mib, "num_samples": num_samples}
     write_json(Path(out), found)

@@ -1,6 +1,6 @@
 from .cells import BASE, SCHEMA, Cell
 from .config import EvaluationConfig, evaluation_steps
-from .evaluate import evaluate, evaluate_batches
+from .evaluate import evaluate, table_of
 from .metrics import Majority, Votes, count_votes, maj_at_k, pass_at_k
 from .records import (
     COMPLETION_SCHEMA,
@@ -26,7 +26,6 @@ __all__ = [
     "Votes",
     "count_votes",
     "evaluate",
-    "evaluate_batches",
     "evaluation_steps",
     "format_probabilities",
     "maj_at_k",
@@ -34,6 +33,7 @@ __all__ = [
     "pass_at_k",
     "read_completions",
     "summarize",
+    "table_of",
     "with_cell",
     "write_completions",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
@@ -32,35 +32,10 @@ def evaluate(
     step: int,
     seed: int,
     show: Show = progress,
-) -> pa.Table:
-    """Evaluate and hold all completions in memory; see `evaluate_batches` to stream them."""
-    batches = evaluate_batches(
-        engine,
-        problems,
-        tokenizer,
-        grader,
-        config,
-        benchmark=benchmark,
-        step=step,
-        seed=seed,
-        show=show,
-    )
-    return pa.Table.from_batches(list(batches), schema=COMPLETION_SCHEMA)
-
-
-def evaluate_batches(
-    engine: Engine,
-    problems: Sequence[Problem],
-    tokenizer: Tokenizer,
-    grader: Grader,
-    config: EvaluationConfig,
-    *,
-    benchmark: str,
-    step: int,
-    seed: int,
-    show: Show = progress,
 ) -> Iterator[pa.RecordBatch]:
     """Yield graded completions: first the greedy ones, then the samples; problem by problem, in order.
+
+    `table_of` holds all of them in memory.
 
     The random numbers depend on (seed, benchmark, problem, sample), but neither on `step` nor on the arm, so
     that two models are compared on the same draws: a difference between them is then less noisy than either
@@ -101,6 +76,11 @@ def evaluate_batches(
                 yield _recorded(completions, sampling.temperature, step)
                 done += len(part) * num_samples
                 bar.update(done)
+
+
+def table_of(batches: Iterable[pa.RecordBatch]) -> pa.Table:
+    """What `evaluate` yields, all in memory."""
+    return pa.Table.from_batches(list(batches), schema=COMPLETION_SCHEMA)
 
 
 def _recorded(completions: Sequence[Completion], temperature: float, step: int) -> pa.RecordBatch:

@@ -74,7 +74,7 @@ def post_train(
         Interrupted: the run was asked to stop; the finished step is on disk.
     """
     if engine is None:
-        engine = make_engine(AUTO, policy, eos_id=tokenizer.eos_id, pad_id=tokenizer.pad_id)
+        engine = make_engine(AUTO, policy, tokenizer)
     world = start_world()
     context = Context(
         policy=policy, tokenizer=tokenizer, problems=problems, grader=grader, engine=engine,

@@ -10,6 +10,7 @@ from echochamber.base import Registry
 from echochamber.rollout.interface import Engine
 
 if TYPE_CHECKING:
+    from echochamber.corpora import Tokenizer
     from echochamber.model import Policy
 
 # An entry takes the policy, `eos_id` and `pad_id`.
@@ -19,7 +20,7 @@ AUTO = "auto"
 """The engine that suits the model."""
 
 
-def make_engine(name: str, policy: Policy, *, eos_id: int, pad_id: int) -> Engine:
+def make_engine(name: str, policy: Policy, tokenizer: Tokenizer) -> Engine:
     """The engine of that name, with a copy of the policy's weights.
 
     Raises:
@@ -27,7 +28,7 @@ def make_engine(name: str, policy: Policy, *, eos_id: int, pad_id: int) -> Engin
     """
     if name == AUTO:
         name = "native" if isinstance(policy, model.Transformer) else "hf"
-    return ENGINES.get(name)(policy, eos_id=eos_id, pad_id=pad_id)
+    return ENGINES.get(name)(policy, eos_id=tokenizer.eos_id, pad_id=tokenizer.pad_id)
 
 
 def _native(policy: Policy, *, eos_id: int, pad_id: int) -> Engine:

@@ -15,6 +15,7 @@ from echochamber.model import SIZES
 from echochamber.rl import AlgorithmConfig
 from echochamber.rollout import AUTO, ENGINES
 from echochamber.train import PretrainConfig
+from echochamber.verify import Grader
 
 IMPORTED = "its own data"
 """Mixture of a model made elsewhere."""
@@ -70,6 +71,19 @@ class VerifyConfig(Config):
     reward_stated: bool = False
     unsafe_unconfined: bool = False
     as_published: bool = False
+
+    def grader(self, journal: Path | None = None) -> Grader:
+        """A grader that runs programs so; `journal` remembers what each of them gave.
+
+        Raises:
+            InputError: this machine cannot confine a tier.
+        """
+        return Grader(
+            tiers=self.tiers,
+            reward_stated=self.reward_stated,
+            unsafe_unconfined=self.unsafe_unconfined,
+            journal=journal,
+        )
 
 
 class Resources(Config):

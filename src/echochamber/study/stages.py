@@ -18,6 +18,7 @@ from pydantic import TypeAdapter
 from echochamber import corpora, evaluation, model, rl, rollout, train, verify
 from echochamber.base import Problem, derive_seed, note, write_file, write_json
 from echochamber.base.lazy import torch
+from echochamber.study.config import VerifyConfig
 from echochamber.study.importing import read_model, write_model
 
 TABLES = "completions"
@@ -216,12 +217,6 @@ def _start(context: StageContext, step: int | None) -> model.Policy:
     return model.load_policy(place).to(train.start_world().device)
 
 
-def _engine(context: StageContext, policy: model.Policy, tokenizer: corpora.Tokenizer) -> rollout.Engine:
-    """The study's engine, holding the weights of `policy`."""
-    name = context.config["engine"]
-    return rollout.make_engine(name, policy, eos_id=tokenizer.eos_id, pad_id=tokenizer.pad_id)
-
-
 class Measurement:
     """Evaluates a policy at one step and keeps the completions as Parquet, once each."""
 
@@ -234,9 +229,9 @@ class Measurement:
             target = self.context.folder / TABLES / f"{benchmark}-{step:08d}.parquet"
             if target.exists():
                 continue
-            engine = _engine(self.context, policy, self.tokenizer)
+            engine = rollout.make_engine(self.context.config["engine"], policy, self.tokenizer)
             problems = corpora.read_problems(self.context.inputs["problems"] / f"{benchmark}.jsonl")
-            batches = evaluation.evaluate_batches(
+            batches = evaluation.evaluate(
                 engine,
                 problems,
                 self.tokenizer,
@@ -276,15 +271,11 @@ class Measurement:
 
 def _grader(context: StageContext) -> verify.Grader:
     """The study's grader, with its journal of executed programs beside the stage."""
-    settings, rank = context.config["verify"], train.start_world().rank
+    rank = train.start_world().rank
     # One writer for each journal; of several processes, each replays what it ran itself.
     journal = "verdicts.jsonl" if rank == 0 else f"verdicts-{rank}.jsonl"
-    return verify.Grader(
-        tiers=tuple(settings["tiers"]),
-        reward_stated=settings["reward_stated"],
-        unsafe_unconfined=settings["unsafe_unconfined"],
-        journal=context.folder / journal,
-    )
+    settings = VerifyConfig.model_validate(context.config["verify"])
+    return settings.grader(context.folder / journal)
 
 
 def run_evaluate(context: StageContext) -> None:
@@ -329,7 +320,7 @@ def run_arm(context: StageContext) -> None:
             evaluation_steps=evaluation.evaluation_steps(config.total_steps, measure.config.num_points),
             on_step=on_step,
             reserved=_reserved(context.inputs["problems"], measure.config.benchmarks),
-            engine=_engine(context, policy, tokenizer),
+            engine=rollout.make_engine(context.config["engine"], policy, tokenizer),
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Required, TypedDict, Unpack
 
 from pydantic import ValidationError
 
@@ -25,24 +25,25 @@ _ANY_GOLD = "0"
 _LOWEST_TEMPERATURE = 1e-6
 
 
-def find_models(
-    study: Study,
-    *,
-    arm: str,
-    size: str | None = None,
-    mixture: str | None = None,
-    seed: int | None = None,
-    sweep: str | None = None,
-) -> list[Measured]:
+class Wanted(TypedDict, total=False):
+    """Which model of a study is meant: of this arm and, as far as given, of this size, mixture, ..."""
+
+    arm: Required[str]
+    size: str | None
+    mixture: str | None
+    seed: int | None
+    sweep: str | None
+
+
+def find_models(study: Study, **wanted: Unpack[Wanted]) -> list[Measured]:
     """The trained models of a study that fit the description, in plan order; at least one.
 
     Raises:
         InputError: there is none.
     """
     trained = [item for item in study.plan.measured if item.stage.kind in _TRAINED]
-    asked = {"arm": arm, "size": size, "mixture": mixture, "seed": seed, "sweep": sweep}
-    wanted = {name: value for name, value in asked.items() if value is not None}
-    for name, value in wanted.items():
+    asked = {name: value for name, value in wanted.items() if value is not None}
+    for name, value in asked.items():
         known = [
             value for value in dict.fromkeys(getattr(item.cell, name) for item in trained) if value != ""
         ]
@@ -51,36 +52,30 @@ def find_models(
             raise InputError(f"study '{study.name}' has no {name} '{value}': {listed}")
     # What all points of a sweep share has no label, and is the model of each of them.
     found = [
-        item for item in trained if all(getattr(item.cell, name) in (v, "") for name, v in wanted.items())
+        item for item in trained if all(getattr(item.cell, name) in (v, "") for name, v in asked.items())
     ]
     if not found:
-        described = ", ".join(f"{name} {value}" for name, value in wanted.items())
+        described = ", ".join(f"{name} {value}" for name, value in asked.items())
         raise InputError(f"study '{study.name}' has no model with {described} together")
     return found
 
 
-def find_model(
-    study: Study,
-    *,
-    arm: str,
-    size: str | None = None,
-    mixture: str | None = None,
-    seed: int | None = None,
-    sweep: str | None = None,
-) -> Measured:
+def find_model(study: Study, **wanted: Unpack[Wanted]) -> Measured:
     """The one trained model that fits the description.
 
     Raises:
         InputError: there is none, or several.
     """
-    found = find_models(study, arm=arm, size=size, mixture=mixture, seed=seed, sweep=sweep)
+    found = find_models(study, **wanted)
     if len(found) > 1:
         each = "; ".join(
             f"--size {i.cell.size} --mixture {i.cell.mixture} --seed {i.cell.seed}"
             + (f" --sweep {i.cell.sweep}" if i.cell.sweep else "")
             for i in found
         )
-        raise InputError(f"study '{study.name}' has {len(found)} models of arm '{arm}'; choose one: {each}")
+        raise InputError(
+            f"study '{study.name}' has {len(found)} models of arm '{wanted['arm']}'; choose one: {each}"
+        )
     return found[0]
 
 
@@ -96,15 +91,7 @@ def load_trained(study: Study, item: Measured) -> tuple[model.Policy, corpora.To
 
 
 def export_model(
-    study: Study,
-    target: Path,
-    *,
-    arm: str,
-    size: str | None = None,
-    mixture: str | None = None,
-    seed: int | None = None,
-    sweep: str | None = None,
-    dtype: str | None = None,
+    study: Study, target: Path, *, dtype: str | None = None, **wanted: Unpack[Wanted]
 ) -> Measured:
     """Write the one model described as a folder that `transformers` loads; returns which it was.
 
@@ -116,7 +103,7 @@ def export_model(
     """
     if dtype is not None and dtype not in DTYPES:
         raise InputError(f"unknown dtype '{dtype}': expected one of {', '.join(DTYPES)}")
-    found = find_model(study, arm=arm, size=size, mixture=mixture, seed=seed, sweep=sweep)
+    found = find_model(study, **wanted)
     with atomic_folder(target) as folder:
         policy, tokenizer = load_trained(study, found)
         if dtype is not None:
@@ -127,15 +114,7 @@ def export_model(
 
 
 def evaluate_model(
-    study: Study,
-    *,
-    arm: str,
-    size: str | None = None,
-    mixture: str | None = None,
-    seed: int | None = None,
-    sweep: str | None = None,
-    settings: Mapping[str, Any],
-    out: Path | None = None,
+    study: Study, *, settings: Mapping[str, Any], out: Path | None = None, **wanted: Unpack[Wanted]
 ) -> list[dict[str, Any]]:
     """Evaluate the final weights of one model; the run folder stays as it is.
 
@@ -153,7 +132,33 @@ def evaluate_model(
         InputError: no such model or problem set, settings that contradict each other, or prompts that
             leave no room for their completions.
     """
-    item = find_model(study, arm=arm, size=size, mixture=mixture, seed=seed, sweep=sweep)
+    item = find_model(study, **wanted)
+    config = _evaluation_config(study, settings)
+    policy, tokenizer = load_trained(study, item)
+    problems_of = _problems_to_ask(study, config, policy, tokenizer, settings.get("num_problems"))
+    engine = rollout.make_engine(study.config.engine, policy, tokenizer)
+    tables = []
+    with study.config.verify.grader() as grader:
+        for name, problems in problems_of.items():
+            batches = evaluation.evaluate(
+                engine,
+                problems,
+                tokenizer,
+                grader,
+                config,
+                benchmark=name,
+                step=0,
+                seed=derive_seed(item.seed, "evaluate"),
+            )
+            tables.append(evaluation.with_cell(evaluation.table_of(batches), item.cell.on(name)))
+    if out is not None:
+        rows = (batch for table in tables for batch in table.to_batches())
+        evaluation.write_completions(out, rows, evaluation.RECORD_SCHEMA)
+    return [row for table in tables for row in evaluation.summarize(table, config)]
+
+
+def _evaluation_config(study: Study, settings: Mapping[str, Any]) -> evaluation.EvaluationConfig:
+    """The study's evaluation with other settings; refuses what contradicts itself or is not there."""
     asked = {**study.config.evaluation.model_dump(), **settings}
     if "num_samples" in settings and "pass_at" not in settings:
         asked["pass_at"] = None
@@ -164,50 +169,40 @@ def evaluate_model(
         where = ".".join(map(str, first["loc"]))
         message = first["msg"].removeprefix("Value error, ")
         raise InputError(f"{where}: {message}" if where else message) from error
-    problem_sets = next(stage for stage in study.plan.stages if stage.kind == "problems")
     for name in config.benchmarks:
         if name not in study.config.tasks:
             raise InputError(
                 f"study '{study.name}' has no task '{name}': expected one of "
                 f"{', '.join(study.config.tasks)}.{did_you_mean(name, study.config.tasks)}"
             )
-    policy, tokenizer = load_trained(study, item)
-    problems_folder = study.store.require(problem_sets)
+    return config
+
+
+def _problems_to_ask(
+    study: Study,
+    config: evaluation.EvaluationConfig,
+    policy: model.Policy,
+    tokenizer: corpora.Tokenizer,
+    num_problems: int | None,
+) -> dict[str, list[Problem]]:
+    """All problems of each benchmark; refuses fewer than were asked for, and prompts without room."""
+    folder = study.store.require(next(stage for stage in study.plan.stages if stage.kind == "problems"))
     import_modules(study.config.modules)
-    rules = study.config.verify
-    tables = []
-    with verify.Grader(
-        tiers=rules.tiers, reward_stated=rules.reward_stated, unsafe_unconfined=rules.unsafe_unconfined
-    ) as grader:
-        for name in config.benchmarks:
-            problems = corpora.read_problems(problems_folder / f"{name}.jsonl")
-            if (settings.get("num_problems") or 0) > len(problems):
-                raise InputError(
-                    f"task '{name}' has {len(problems)} problems; set num-problems to at most {len(problems)}"
-                )
-            rollout.check_fit(
-                tokenizer.encode_prompts([problem.question for problem in problems]),
-                max_new_tokens=config.max_new_tokens,
-                context_length=policy.config.context_length,
-                what=f"task '{name}'",
+    found = {}
+    for name in config.benchmarks:
+        problems = corpora.read_problems(folder / f"{name}.jsonl")
+        if (num_problems or 0) > len(problems):
+            raise InputError(
+                f"task '{name}' has {len(problems)} problems; set num-problems to at most {len(problems)}"
             )
-            table = evaluation.evaluate(
-                rollout.make_engine(
-                    study.config.engine, policy, eos_id=tokenizer.eos_id, pad_id=tokenizer.pad_id
-                ),
-                problems,
-                tokenizer,
-                grader,
-                config,
-                benchmark=name,
-                step=0,
-                seed=derive_seed(item.seed, "evaluate"),
-            )
-            tables.append(evaluation.with_cell(table, item.cell.on(name)))
-    if out is not None:
-        batches = (batch for table in tables for batch in table.to_batches())
-        evaluation.write_completions(out, batches, evaluation.RECORD_SCHEMA)
-    return [row for table in tables for row in evaluation.summarize(table, config)]
+        rollout.check_fit(
+            tokenizer.encode_prompts([problem.question for problem in problems]),
+            max_new_tokens=config.max_new_tokens,
+            context_length=policy.config.context_length,
+            what=f"task '{name}'",
+        )
+        found[name] = problems
+    return found
 
 
 def sample_completions(
@@ -238,13 +233,9 @@ def sample_completions(
             f"temperature {temperature:g}: expected 0 (greedy) or a number from {_LOWEST_TEMPERATURE:g} up"
         )
     policy, tokenizer = load_trained(study, find_models(study, arm=arm)[0])
-    name = study.config.engine
-    engine = rollout.make_engine(name, policy, eos_id=tokenizer.eos_id, pad_id=tokenizer.pad_id)
+    engine = rollout.make_engine(study.config.engine, policy, tokenizer)
     sampling = rollout.Sampling(
         temperature=temperature, max_new_tokens=study.config.evaluation.max_new_tokens
     )
-    sandbox = study.config.verify
-    with verify.Grader(
-        tiers=sandbox.tiers, reward_stated=sandbox.reward_stated, unsafe_unconfined=sandbox.unsafe_unconfined
-    ) as grader:
+    with study.config.verify.grader() as grader:
         return rollout.ask([problem], engine, tokenizer, grader, sampling, num_samples=num_samples, seed=seed)
