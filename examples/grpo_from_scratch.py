@@ -30,7 +30,6 @@ SEED = 0
 FORMATS = ("tinygsm", "llm_code", "boxed")  # a Python function, a tagged code block, prose with \boxed{}
 PRETRAINING = train.OptimizerConfig(learning_rate=4e-3, warmup_steps=50)
 BATCH_SIZE, SEQUENCE_LENGTH = 8, 128
-
 POST_TRAINING = train.OptimizerConfig(learning_rate=6e-4, weight_decay=0.0, warmup_steps=5)
 SAMPLING = rollout.Sampling(temperature=1.0, max_new_tokens=64)
 NUM_PROMPTS, NUM_SAMPLES = 32, 8
@@ -82,17 +81,18 @@ def grpo(
     """Ask, grade, compare within each group, update; returns the shares of formats that were printed."""
     optimizer = train.make_optimizer(policy, POST_TRAINING)
     engine = rollout.make_engine(rollout.AUTO, policy, tokenizer)
+    ask = partial(rollout.sample, engine=engine, tokenizer=tokenizer, sampling=SAMPLING)
     shown = []
     with verify.Grader() as grader:
         for step in range(steps + 1):
             engine.load_weights(policy, step)
-            asker = partial(rollout.ask, engine=engine, tokenizer=tokenizer, grader=grader, sampling=SAMPLING)
             if step % 10 == 0 or step == steps:
-                shown.append(measure(step, asker(problems["test"], num_samples=4, seed=1)))
+                answers = ask(problems["test"], num_samples=4, seed=1)
+                shown.append(measure(step, rollout.grade(answers, tokenizer, grader)))
             if step < steps:
                 chosen = random.Random(step).sample(problems["train"], NUM_PROMPTS)
-                completions = asker(chosen, num_samples=NUM_SAMPLES, seed=SEED, step=step)
-                update(policy, optimizer, completions, step, steps)
+                answers = ask(chosen, num_samples=NUM_SAMPLES, seed=SEED, step=step)
+                update(policy, optimizer, rollout.grade(answers, tokenizer, grader), step, steps)
     return shown
 
 

@@ -14,8 +14,8 @@ SOURCE = ROOT / "src" / "echochamber"
 PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 
 # What a reader opens to understand one GRPO step: the update alone, and with the sampler.
-UPDATE = (5, 930)
-WITH_SAMPLER = (10, 1960)
+UPDATE = (5, 900)
+WITH_SAMPLER = (10, 1785)
 MOST_FILES_OF_STUDY = 22
 
 

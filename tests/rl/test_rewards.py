@@ -7,8 +7,7 @@ from rl_toy import toy_completion
 
 from echochamber.base import InputError
 from echochamber.rl import GRPOConfig, RewardConfig, register_reward
-from echochamber.rl.rewards import REWARDS
-from echochamber.rl.rollouts import rewards_of
+from echochamber.rl.rewards import REWARDS, rewards_of
 from echochamber.rollout import Completion
 from echochamber.verify import Outcome, Verdict
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from echochamber.base import Problem
-from echochamber.rollout import SampledTokens, Sampling, ask, grade, sample
+from echochamber.rollout import SampledTokens, Sampling, grade, sample
 from echochamber.verify import Outcome, Verdict
 
 # Rules alternate, so that grading by rules must put everything back in its place.
@@ -69,7 +69,8 @@ class Noting:
 
 def _ask(engine: Any, grader: Any, **more: Any) -> Any:
     tokenizer: Any = Letters()
-    return ask(PROBLEMS, engine, tokenizer, grader, SAMPLING, num_samples=2, seed=5, **more)
+    groups = sample(PROBLEMS, engine, tokenizer, SAMPLING, num_samples=2, seed=5, **more)
+    return grade(groups, tokenizer, grader)
 
 
 def test_each_answer_is_graded_by_its_problems_rules_and_comes_back_in_order() -> None:

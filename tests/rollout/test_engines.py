@@ -20,7 +20,7 @@ def test_engines_by_name() -> None:
 def test_asking_and_the_names_of_engines_need_no_pytorch() -> None:
     program = (
         "import sys\n"
-        "from echochamber.rollout import ENGINES, Completion, Sampling, ask, check_fit\n"
+        "from echochamber.rollout import ENGINES, Completion, Sampling, check_fit, grade, sample\n"
         "assert list(ENGINES) == ['native', 'hf', 'vllm']\n"
         "assert 'torch' not in sys.modules\n"
     )

@@ -12,8 +12,10 @@ from echochamber.train import (
     OptimizerConfig,
     make_optimizer,
     optimizer_step,
-    train_step,
 )
+
+# Without a warm-up the first step of all has the learning rate of the config.
+ONLY = {"number": 0, "total": 1}
 
 
 def cross_entropy(logits: torch.Tensor, targets: torch.Tensor) -> LossSum:
@@ -36,13 +38,14 @@ def test_one_step_by_hand() -> None:
     model = weight_of_one(1.0)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     inputs = [torch.tensor([[2.0]]), torch.tensor([[3.0]])]
-    stats = train_step(
+    stats = optimizer_step(
         model,
         optimizer,
+        OptimizerConfig(learning_rate=0.1, max_grad_norm=1.0),
         inputs,
         lambda x: LossSum((model(x) ** 2).sum(), {"rows": torch.tensor(1.0)}),
+        **ONLY,
         normalizer=2.0,
-        max_grad_norm=1.0,
     )
     assert stats.loss == pytest.approx(6.5)
     assert stats.grad_norm == pytest.approx(13.0)
@@ -58,13 +61,14 @@ def test_splitting_a_batch_changes_nothing(sizes: list[int]) -> None:
         model = tiny_model()
         optimizer = make_optimizer(model, OptimizerConfig())
         for _ in range(3):
-            stats = train_step(
+            stats = optimizer_step(
                 model,
                 optimizer,
+                OptimizerConfig(max_grad_norm=0.5),
                 tokens.split(split),
                 lambda part, model=model: cross_entropy(model(part[:, :-1]), part[:, 1:]),
+                **ONLY,
                 normalizer=tokens[:, 1:].numel(),
-                max_grad_norm=0.5,
             )
         results.append((stats, torch.cat([p.detach().flatten() for p in model.parameters()])))
     (whole, weights), (parts, split_weights) = results
@@ -79,13 +83,14 @@ def test_a_non_finite_loss_stops_before_the_update(bad: float) -> None:
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     inputs = [torch.tensor([[1.0]]), torch.tensor([[bad]])]
     with pytest.raises(NonFiniteError, match="loss of microbatch 1 of 2") as caught:
-        train_step(
+        optimizer_step(
             model,
             optimizer,
+            OptimizerConfig(max_grad_norm=None),
             inputs,
             lambda x: LossSum(model(x).sum()),
+            **ONLY,
             normalizer=1.0,
-            max_grad_norm=math.inf,
         )
     assert model.weight.item() == 1.0
     located = caught.value.located(step=12, batch="rows 0 to 15", checkpoint="checkpoints/step-00000010")
@@ -97,24 +102,25 @@ def test_a_non_finite_gradient_stops_before_the_update() -> None:
     model = weight_of_one(0.0)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     with pytest.raises(NonFiniteError, match="gradient norm"):
-        train_step(
+        optimizer_step(
             model,
             optimizer,
+            OptimizerConfig(),
             [torch.tensor([[1.0]])],
             lambda x: LossSum(model(x).abs().sqrt().sum()),
+            **ONLY,
             normalizer=1.0,
-            max_grad_norm=1.0,
         )
     assert model.weight.item() == 0.0
 
 
 def test_our_own_mistakes_are_refused() -> None:
     model = weight_of_one(1.0)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    optimizer, config = torch.optim.SGD(model.parameters(), lr=0.1), OptimizerConfig()
     with pytest.raises(ValueError, match="normalizer"):
-        train_step(model, optimizer, [], lambda x: LossSum(x), normalizer=0.0, max_grad_norm=1.0)
+        optimizer_step(model, optimizer, config, [], lambda x: LossSum(x), **ONLY, normalizer=0.0)
     with pytest.raises(ValueError, match="no microbatch"):
-        train_step(model, optimizer, [], lambda x: LossSum(x), normalizer=1.0, max_grad_norm=1.0)
+        optimizer_step(model, optimizer, config, [], lambda x: LossSum(x), **ONLY, normalizer=1.0)
 
 
 @pytest.mark.parametrize("number", [0, 1])
@@ -128,8 +134,11 @@ def test_an_optimizer_step_takes_rate_and_clip_from_its_config(number: int) -> N
     )  # fmt: skip
     rate = 0.2 * (number + 1)
     assert optimizer.param_groups[0]["lr"] == rate
-    other = make_optimizer(plain, config.model_copy(update={"learning_rate": rate}))
-    train_step(plain, other, [1.0], lambda scale: squares(plain, scale), normalizer=1.0, max_grad_norm=1e-3)
+    steady = OptimizerConfig(learning_rate=rate, max_grad_norm=1e-3)
+    optimizer_step(
+        plain, make_optimizer(plain, steady), steady, [1.0], lambda scale: squares(plain, scale), **ONLY,
+        normalizer=1.0,
+    )  # fmt: skip
     assert all(a.equal(b) for a, b in zip(model.parameters(), plain.parameters(), strict=True))
     assert not next(model.parameters()).equal(next(tiny_model().parameters()))
 

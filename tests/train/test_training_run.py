@@ -15,7 +15,7 @@ from echochamber.train import (
     OptimizerConfig,
     TrainingRun,
     make_optimizer,
-    train_step,
+    optimizer_step,
 )
 from echochamber.train.logs import MetricsLog, TimingLog, total_seconds
 from echochamber.train.training_run import load_optimizer_tensors, optimizer_tensors
@@ -29,7 +29,8 @@ def two_networks_in_a_loop(folder: Path, *, kill_at: int = -1, total: int = 7, e
     """A policy and a critic with an adaptive number and a second log, as RL has them."""
     torch.manual_seed(0)
     networks = {"policy": nn.Linear(3, 2), "critic": nn.Linear(3, 1)}
-    optimizers = {name: make_optimizer(m, OptimizerConfig(learning_rate=0.1)) for name, m in networks.items()}
+    config = OptimizerConfig(learning_rate=0.1, max_grad_norm=None)
+    optimizers = {name: make_optimizer(network, config) for name, network in networks.items()}
     run = TrainingRun(
         folder,
         total_steps=total,
@@ -44,13 +45,15 @@ def two_networks_in_a_loop(folder: Path, *, kill_at: int = -1, total: int = 7, e
             data = torch.randn(5, 3, generator=torch.Generator().manual_seed(step))
             row: dict[str, float] = {"step": step + 1}
             for name, network in networks.items():
-                stats = train_step(
+                stats = optimizer_step(
                     network,
                     optimizers[name],
+                    config,
                     [data],
                     lambda x, network=network: LossSum((network(x) ** 2).sum() * run.extras["coefficient"]),
+                    number=0,
+                    total=1,
                     normalizer=5.0,
-                    max_grad_norm=math.inf,
                 )
                 row[name] = stats.loss
             run.log(row)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -240,23 +241,22 @@ def evaluate(
     )
     # Greedy decoding gives one completion, so its row has only k = 1.
     ks = sorted({n for row in rows for n in row["pass_at"]}, key=int)
-    print_rows(
-        [
-            {
-                "benchmark": row["benchmark"],
-                "protocol": "greedy" if row["greedy"] else f"T = {row['temperature']:g}",
-                **{f"pass@{n}": f"{row['pass_at'][n]:.1%}" if n in row["pass_at"] else "" for n in ks},
-                **{
-                    f"maj@{n}": f"{row['maj_at'][n]:.1%}" if n in row["maj_at"] else ""
-                    for n in ks
-                    if n != "1"
-                },
-                **{name: f"{share:.1%}" for name, share in row["share"].items()},
-            }
-            for row in rows
-        ],
-        title=f"{arm} of {study}",
-    )
+    print_rows([_percentages(row, ks) for row in rows], title=f"{arm} of {study}")
+
+
+def _percentages(row: Mapping[str, Any], ks: Sequence[str]) -> dict[str, str]:
+    """A row of `summary.json` as the terminal shows it."""
+
+    def shown(values: Mapping[str, float], k: str) -> str:
+        return f"{values[k]:.1%}" if k in values else ""
+
+    return {
+        "benchmark": row["benchmark"],
+        "protocol": "greedy" if row["greedy"] else f"T = {row['temperature']:g}",
+        **{f"pass@{k}": shown(row["pass_at"], k) for k in ks},
+        **{f"maj@{k}": shown(row["maj_at"], k) for k in ks if k != "1"},
+        **{name: f"{share:.1%}" for name, share in row["share"].items()},
+    }
 
 
 def sample(

@@ -2,7 +2,7 @@ from .build import build_mixture
 from .catalog import CORPORA
 from .copies import refuse_evaluation_files
 from .identity import NOTHING_RESERVED, Reserved, text_key
-from .mixtures import ControlledMixture, MixtureConfig, PassesMixture, plan_mixture
+from .mixtures import ControlledMixture, MixtureConfig, MixturePlan, PassesMixture, plan_mixture
 from .overlap import LEAKED_SHARE, OverlapIndex
 from .planning import check_grammars, examine_task
 from .sources import (
@@ -38,6 +38,7 @@ __all__ = [
     "ControlledMixture",
     "Example",
     "MixtureConfig",
+    "MixturePlan",
     "OverlapIndex",
     "PassesMixture",
     "ProblemSet",

@@ -67,20 +67,16 @@ def build_mixture(
     check_sources(config, sources)
     chosen = {name: sources[name] for name in config.source_names}
     overlap = OverlapIndex(evaluations or {}, limit=max_leaked_share)
-    digests = {name: source.snapshot() for name, source in chosen.items()}
+    files = {name: source.snapshot() for name, source in chosen.items()}
     identity = digest(
         {
             "mixture": config, "sources": dict(chosen), "tokenizer": tokenizer.fingerprint(), "seed": seed,
-            "reserved": reserved.fingerprint(), "evaluations": overlap.fingerprint(), "files": digests,
+            "reserved": reserved.fingerprint(), "evaluations": overlap.fingerprint(), "files": files,
             "layout": LAYOUT_VERSION,
         }
     )  # fmt: skip
     if (folder / MANIFEST).exists():
-        manifest = read_manifest(folder)
-        if manifest["identity"] != identity:
-            raise InputError(f"{folder} holds another mixture; remove it or choose another folder")
-        _clean(folder)
-        return manifest
+        return _finished(folder, identity)
     with explained_write(folder):
         folder.mkdir(parents=True, exist_ok=True)
     check_disk(config, sources, tokenizer.vocab_size, folder)
@@ -90,14 +86,18 @@ def build_mixture(
     }
     quotas = config.quotas() if isinstance(config, ControlledMixture) else dict.fromkeys(chosen, Quota())
     _run(builders, quotas, seed=seed, reserved=reserved, show=show)
-    manifest = {
-        "identity": identity,
-        "tokenizer": tokenizer.fingerprint(),
-        "vocab_size": tokenizer.vocab_size,
-        "files": digests,
-        **_contents(builders, quotas, config, overlap, folder, token_dtype(tokenizer.vocab_size).str),
-    }
+    contents = _contents(builders, quotas, config, overlap, folder, tokenizer)
+    manifest = {"identity": identity, "files": files, **contents}
     write_json(folder / MANIFEST, manifest)
+    _clean(folder)
+    return manifest
+
+
+def _finished(folder: Path, identity: str) -> dict[str, Any]:
+    """The manifest of a build that ended, perhaps just before it cleaned up."""
+    manifest = read_manifest(folder)
+    if manifest["identity"] != identity:
+        raise InputError(f"{folder} holds another mixture; remove it or choose another folder")
     _clean(folder)
     return manifest
 
@@ -108,7 +108,7 @@ def _contents(
     config: Mixture,
     overlap: OverlapIndex,
     folder: Path,
-    dtype: str,
+    tokenizer: Tokenizer,
 ) -> dict[str, Any]:
     """The manifest's entries for the tokens on disk; refuses a mixture that contains an evaluation set."""
     together = overlap.empty_hits()
@@ -119,7 +119,9 @@ def _contents(
     return {
         "layout": LAYOUT_VERSION,
         "mixture": config.model_dump(mode="json"),
-        "dtype": dtype,
+        "tokenizer": tokenizer.fingerprint(),
+        "vocab_size": tokenizer.vocab_size,
+        "dtype": token_dtype(tokenizer.vocab_size).str,
         "order": list(builders),
         "overlap": overlap.report(together),
         "sources": {

@@ -12,7 +12,7 @@ import pyarrow as pa
 from echochamber.base import Problem, Progress, derive_seed, progress
 from echochamber.evaluation.config import EvaluationConfig
 from echochamber.evaluation.records import COMPLETION_SCHEMA
-from echochamber.rollout import Completion, Engine, Sampling, ask
+from echochamber.rollout import Completion, Engine, Sampling, grade, sample
 
 if TYPE_CHECKING:
     from echochamber.corpora import Tokenizer
@@ -63,17 +63,16 @@ def evaluate(
             per_batch = max(1, config.completions_per_batch // num_samples)
             for start in range(0, len(chosen), per_batch):
                 part = chosen[start : start + per_batch]
-                completions = ask(
+                groups = sample(
                     part,
                     engine,
                     tokenizer,
-                    grader,
                     sampling,
                     num_samples=num_samples,
                     seed=stream_seed,
                     first_prompt_id=start,
                 )
-                yield _recorded(completions, sampling.temperature, step)
+                yield _recorded(grade(groups, tokenizer, grader), sampling.temperature, step)
                 done += len(part) * num_samples
                 bar.update(done)
 

@@ -2,8 +2,6 @@ from .config import (
     ALGORITHMS,
     AlgorithmConfig,
     Documents,
-    PolicyGradientConfig,
-    RewardConfig,
     RLConfig,
     Workload,
     register_algorithm,
@@ -23,9 +21,10 @@ from .logprobs import Nuclei, logprobs_and_entropy
 from .loop import PostTrainResult, post_train
 from .objectives import Surrogate
 from .policy_gradient import PolicyGradientLearner, RolloutBatch
+from .policy_gradient_config import PolicyGradientConfig
 from .ppo import PPOConfig
 from .reinforce import ReinforceBaselineConfig, RLOOConfig
-from .rewards import RewardFn, register_reward
+from .rewards import RewardConfig, RewardFn, register_reward
 from .sft import SFTConfig
 
 __all__ = [

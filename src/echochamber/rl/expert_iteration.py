@@ -18,13 +18,8 @@ from pydantic import Field, model_validator
 
 from echochamber.base import derive_seed, digest, write_file
 from echochamber.base.lazy import torch
-from echochamber.rl.config import (
-    PAPER_OPTIMIZER,
-    QUESTIONS_AT_ONCE,
-    RewardConfig,
-    Workload,
-    register_algorithm,
-)
+from echochamber.rl.config import PAPER_OPTIMIZER, Workload, register_algorithm
+from echochamber.rl.rewards import QUESTIONS_AT_ONCE, RewardConfig
 from echochamber.rl.rollouts import collect
 from echochamber.rl.sft import Pair, SupervisedLearner
 from echochamber.rl.step_metrics import completion_row, reward_row

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Literal, Self
 from pydantic import Field, model_validator
 
 from echochamber.base.lazy import torch
-from echochamber.rl.config import PolicyGradientConfig, register_algorithm
+from echochamber.rl.config import register_algorithm
 from echochamber.rl.objectives import Aggregation, RatioLevel
 from echochamber.rl.policy_gradient import PolicyGradientLearner, RolloutBatch
+from echochamber.rl.policy_gradient_config import PolicyGradientConfig
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -58,7 +58,7 @@ class Context:
 
     @property
     def collective(self) -> Collective | None:
-        """The other processes as `train_step` takes them."""
+        """The other processes as `optimizer_step` takes them."""
         return train.SummedGradients(self.world) if self.world.size > 1 else None
 
     def autocast(self) -> AbstractContextManager[Any]:

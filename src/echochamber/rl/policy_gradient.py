@@ -20,12 +20,13 @@ from echochamber import train
 from echochamber.base import derive_seed
 from echochamber.base.lazy import torch
 from echochamber.rl import objectives as obj
-from echochamber.rl.config import PolicyGradientConfig
+from echochamber.rl.dynamic_sampling import with_signal
 from echochamber.rl.learner import Learner
 from echochamber.rl.microbatches import Microbatch, TokenOutputs, token_outputs
 from echochamber.rl.packing import Sample, plan_microbatches
+from echochamber.rl.policy_gradient_config import PolicyGradientConfig
 from echochamber.rl.reference import Reference, steered_coefficient
-from echochamber.rl.rollouts import Rollouts, collect, questions_of_step, with_signal
+from echochamber.rl.rollouts import Rollouts, collect, questions_of_step
 from echochamber.rl.step_metrics import completion_row, logprob_row, pooled, ratio_row, reward_row
 from echochamber.train import make_optimizer
 

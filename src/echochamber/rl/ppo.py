@@ -17,10 +17,11 @@ from echochamber.base import derive_seed
 from echochamber.base.lazy import torch
 from echochamber.model import num_parameters
 from echochamber.rl import objectives as obj
-from echochamber.rl.config import PAPER_OPTIMIZER, PolicyGradientConfig, register_algorithm
+from echochamber.rl.config import PAPER_OPTIMIZER, register_algorithm
 from echochamber.rl.microbatches import response_hidden
 from echochamber.rl.objectives import Aggregation, keep, normalize_over_tokens
 from echochamber.rl.policy_gradient import PolicyGradientLearner, RolloutBatch, Stats
+from echochamber.rl.policy_gradient_config import PolicyGradientConfig
 from echochamber.rl.step_metrics import pooled
 from echochamber.train import OptimizerConfig, kept_bytes, make_optimizer
 

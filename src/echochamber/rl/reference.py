@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from echochamber.base.lazy import torch
-from echochamber.rl.config import PolicyGradientConfig
+from echochamber.rl.policy_gradient_config import PolicyGradientConfig
 
 if TYPE_CHECKING:
     from echochamber.model import Policy

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Literal, Self
 from pydantic import model_validator
 
 from echochamber.base.lazy import torch
-from echochamber.rl.config import PolicyGradientConfig, register_algorithm
+from echochamber.rl.config import register_algorithm
 from echochamber.rl.grpo import group_advantages
 from echochamber.rl.objectives import Aggregation, normalize_over_tokens
 from echochamber.rl.policy_gradient import PolicyGradientLearner, RolloutBatch
+from echochamber.rl.policy_gradient_config import PolicyGradientConfig
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -9,26 +9,23 @@ Shape suffixes: P prompts, G samples per prompt, B = P x G completions, T respon
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from echochamber.base import InputError, Problem, derive_seed
+from echochamber.base import Problem, derive_seed
 from echochamber.base.lazy import torch
 from echochamber.rl.packing import Sample
-from echochamber.rl.rewards import REWARDS
-from echochamber.rl.step_metrics import no_signal
+from echochamber.rl.rewards import RewardConfig, rewards_of
 from echochamber.rollout import Completion, grade, sample
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from echochamber.rl.config import PolicyGradientConfig, RewardConfig
     from echochamber.rl.learner import Learner
 
 
@@ -108,52 +105,10 @@ def _order(seed: int, number: int, size: int) -> npt.NDArray[np.int64]:
     return np.random.default_rng(derive_seed(seed, "question-order", number)).permutation(size)
 
 
-def further_questions(seed: int, step: int, draw: int, count: int, num_problems: int) -> list[int]:
-    """Indices of `count` questions for a further rollout within a step."""
-    rng = np.random.default_rng(derive_seed(seed, "further-questions", step, draw))
-    return [int(i) for i in rng.choice(num_problems, size=count, replace=count > num_problems)]
-
-
 def questions_of_step(seed: int, step: int, prompts_per_step: int, num_problems: int) -> list[int]:
     """Indices of the questions of a step: pass after pass over all problems, each in its own order."""
     places = range(step * prompts_per_step, (step + 1) * prompts_per_step)
     return [int(_order(seed, p // num_problems, num_problems)[p % num_problems]) for p in places]
-
-
-def rewards_of(config: RewardConfig, completions: Sequence[Completion]) -> list[float]:
-    """The configured reward of each completion, with bonus and penalty.
-
-    Raises:
-        InputError: the reward gave another number of values than there are completions, or one that is
-            not finite.
-    """
-    paid = [float(value) for value in REWARDS.get(config.reward)(completions)]
-    if len(paid) != len(completions):
-        raise InputError(
-            f"the reward '{config.reward}' returned {len(paid)} values for {len(completions)} completions; "
-            "it must return one for each, in order"
-        )
-    bad = next((i for i, value in enumerate(paid) if not math.isfinite(value)), None)
-    if bad is not None:
-        raise InputError(
-            f"the reward '{config.reward}' returned {paid[bad]} for the completion "
-            f"{completions[bad].text[:80]!r}; it must return finite numbers"
-        )
-    return [
-        value
-        + config.format_bonus.get(item.verdict.format, 0.0)
-        - config.length_penalty * item.num_tokens / config.max_new_tokens
-        - _overlong(item.num_tokens, config)
-        for value, item in zip(paid, completions, strict=True)
-    ]
-
-
-def _overlong(num_tokens: int, config: RewardConfig) -> float:
-    """0 up to the last part of the allowed length, then rising linearly to 1 at its end."""
-    buffer_tokens = config.soft_overlong_fraction * config.max_new_tokens
-    if buffer_tokens == 0:
-        return 0.0
-    return max(0.0, num_tokens - (config.max_new_tokens - buffer_tokens)) / buffer_tokens
 
 
 def collect(
@@ -200,28 +155,3 @@ def collect(
     # A reward may look at all completions, and a reward of the user's own may be random: asked once.
     reward_B = torch.tensor(world.on_main(lambda: rewards_of(config, completions)), dtype=torch.float64)
     return Rollouts(completions, reward_B.view(len(problems), size), num_drawn=len(completions))
-
-
-def with_signal(learner: Learner, config: PolicyGradientConfig, rollouts: Rollouts, *, step: int) -> Rollouts:
-    """Replace groups that are all right or all wrong by others, drawn further in this step.
-
-    DAPO (arXiv:2503.14476, eq. 11) asks how many answers are correct, not what they were paid: a
-    penalty on length alone, or a bonus for a format, does not make a group worth keeping.
-    """
-    context, wanted = learner.context, len(rollouts.prompts)
-    teaches_P = ~no_signal(rollouts.correct())
-    taught = rollouts.groups(torch.nonzero(teaches_P).flatten().tolist())
-    spare = rollouts.groups(torch.nonzero(~teaches_P).flatten().tolist())
-    for draw in range(1, config.dynamic_sampling + 1):
-        if len(taught.prompts) >= wanted:
-            break
-        indices = further_questions(context.seed, step, draw, wanted, len(context.problems))
-        problems = [context.problems[i] for i in indices]
-        further = collect(learner, config, problems, step=step, first_slot=draw * wanted)
-        chosen = torch.nonzero(~no_signal(further.correct())).flatten().tolist()
-        taught = taught.joined(further.groups(chosen))
-    missing = wanted - len(taught.prompts)
-    if missing > 0:
-        drawn = taught.num_drawn
-        taught = replace(taught.joined(spare.groups(range(missing))), num_drawn=drawn)
-    return taught.groups(range(wanted))

@@ -1,4 +1,4 @@
-from .asking import Completion, Group, ask, grade, sample
+from .asking import Completion, Group, grade, sample
 from .cache_bytes import rollout_bytes
 from .engines import AUTO, ENGINES, make_engine
 from .hf import HFEngine
@@ -18,7 +18,6 @@ __all__ = [
     "SampledTokens",
     "Sampling",
     "VLLMEngine",
-    "ask",
     "check_fit",
     "grade",
     "make_engine",

@@ -1,7 +1,7 @@
 """From problems to graded completions: encode, generate, decode, grade.
 
 Training, evaluation and the command `sample` all ask a model here, in two steps: `sample`, in which the
-engine works, and `grade`, in which programs run. `ask` does one after the other.
+engine works, and `grade`, in which programs run.
 """
 
 from __future__ import annotations
@@ -134,29 +134,3 @@ def grade(
         )
         for place, (group, index, tokens) in enumerate(rows)
     ]
-
-
-def ask(
-    problems: Sequence[Problem],
-    engine: Engine,
-    tokenizer: Tokenizer,
-    grader: Grader,
-    sampling: Sampling,
-    *,
-    num_samples: int,
-    seed: int,
-    step: int = 0,
-    first_prompt_id: int = 0,
-) -> list[Completion]:
-    """`num_samples` graded completions of every question; see `sample` and `grade`."""
-    groups = sample(
-        problems,
-        engine,
-        tokenizer,
-        sampling,
-        num_samples=num_samples,
-        seed=seed,
-        step=step,
-        first_prompt_id=first_prompt_id,
-    )
-    return grade(groups, tokenizer, grader)

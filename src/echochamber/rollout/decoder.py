@@ -1,8 +1,7 @@
 """The transformer as a sampler runs it: fused weights, a preallocated cache, no autograd, no modules.
 
-The engine keeps its own copy of the weights, rearranged once per update instead of once per token:
-entries of queries and keys that rotate together lie side by side, so that a rotation is one complex
-product, and queries carry the softmax scale.
+The engine keeps its own copy of the weights, rearranged once per update instead of once per token
+(`weights.rearranged`).
 
 Shapes: R rows (completions), P prompts, S prompt tokens in one packed row, L longest prompt,
 C columns of the rows' own cache, D width, H heads, W entries per head, M SwiGLU inner width, V vocabulary.
@@ -19,7 +18,7 @@ from torch import Tensor
 
 from echochamber.model import Transformer, rotary_tables
 from echochamber.rollout.live_rows import LiveRows
-from echochamber.rollout.weights import LayerWeights, Matrix
+from echochamber.rollout.weights import LayerWeights, Matrix, rearranged
 
 # Columns the rows' own cache begins with: short rows lie close together, which a processor's caches reward.
 FIRST_COLUMNS = 16
@@ -66,16 +65,10 @@ class Decoder:
     @torch.no_grad()
     def load(self, model: Transformer) -> None:
         """Copy the weights of a model that fits, into the memory of the last ones: graphs point there."""
-        heads, width = self.config.num_heads, self.config.head_width
         self.embedding.copy_(model.embedding.detach())
         self.head.load(model.head_weight.detach().to(self.dtype))
         for index, block in enumerate(model.blocks):
-            weights = {name: w.detach() for name, w in block.named_parameters()}
-            qk, v = weights["qkv"][: 2 * self.config.d_model], weights["qkv"][2 * self.config.d_model :]
-            paired = qk.view(2, heads, 2, width // 2, -1).transpose(2, 3).reshape(2, -1)
-            paired = paired * torch.tensor([[width**-0.5], [1.0]], dtype=qk.dtype, device=qk.device)
-            arranged = {**weights, "qkv": torch.cat((paired.view_as(qk), v))}
-            arranged = {name: weight.to(self.dtype) for name, weight in arranged.items()}
+            arranged = rearranged(block, self.config, self.dtype)
             if index < len(self.layers):
                 self.layers[index].load(arranged)
             else:

@@ -19,7 +19,8 @@ from torch import Tensor
 
 from echochamber.model import Policy, require_transformers
 from echochamber.rollout.interface import SampledTokens, Sampling, check_prompts
-from echochamber.rollout.sampling import draw, uniforms
+from echochamber.rollout.sampling import draw
+from echochamber.rollout.streams import uniforms
 from echochamber.rollout.work import Draws, Unit, split_work, stream_keys_of
 
 

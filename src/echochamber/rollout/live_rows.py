@@ -12,6 +12,22 @@ import torch
 from torch import Tensor
 
 
+def closing_up(alive_R: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """How the rows that stay close up: only as many move as there are holes.
+
+    Returns:
+        Old index of each row that is left, the places of finished rows among the first, and the rows that
+        move there.
+    """
+    alive = alive_R.nonzero()[:, 0]
+    count = len(alive)
+    order = torch.arange(count, device=alive.device)
+    holes = (~alive_R[:count]).nonzero()[:, 0]
+    movers = alive[count - len(holes) :]
+    order[holes] = movers
+    return order, holes, movers
+
+
 @dataclass(slots=True)
 class LiveRows:
     """Completions in the making, and the cache of what they attend to.
@@ -83,20 +99,14 @@ class LiveRows:
         self.to_rows = (head * len(row_of_cell) + cell_R[:, None]).flatten()
 
     def keep(self, alive_R: Tensor) -> Tensor:
-        """Drop finished rows; only as many rows move as there are holes.
+        """Drop finished rows, see `closing_up`.
 
         Returns:
             Old index of each row that is left.
         """
-        rows = len(alive_R)
-        alive = alive_R.nonzero()[:, 0]
-        count = len(alive)
-        order = torch.arange(count, device=alive.device)
-        holes = (~alive_R[:count]).nonzero()[:, 0]
+        order, holes, movers = closing_up(alive_R)
         if len(holes):
-            movers = alive[count - len(holes) :]
-            order[holes] = movers
-            filled = self.own[:, :, :rows, :, : self.length]
+            filled = self.own[:, :, : len(alive_R), :, : self.length]
             filled.index_copy_(2, holes, filled.index_select(2, movers))
         self.prompt_R, self.position_R = self.prompt_R[order], self.position_R[order]
         self._arrange()

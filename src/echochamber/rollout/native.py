@@ -18,8 +18,9 @@ from echochamber.model import Policy, Transformer
 from echochamber.rollout.cache_bytes import CPU_CACHE_BYTES, GPU_CACHE_BYTES
 from echochamber.rollout.decoder import Decoder
 from echochamber.rollout.interface import SampledTokens, Sampling, check_prompts
-from echochamber.rollout.sampling import draw, uniforms
+from echochamber.rollout.sampling import draw
 from echochamber.rollout.static import LEAST_COLUMNS, StaticSteps, bucket, rows_within
+from echochamber.rollout.streams import uniforms
 from echochamber.rollout.work import Draws, Unit, split_work, stream_keys_of
 
 # Positions whose random numbers are computed at once.

@@ -1,7 +1,4 @@
-"""From logits to tokens: one pass over the rows, one uniform number per row.
-
-The numbers are a function of what they are for, without generator state or an order of drawing. The hash is
-the finalizer of splitmix64 (Steele, Lea and Flood 2014, doi:10.1145/2660193.2660195).
+"""From logits to tokens: one pass over the rows, one uniform number per row (streams.py makes them).
 
 Shapes: R rows, V vocabulary, K most candidates of any row.
 """
@@ -10,16 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from echochamber.rollout.interface import Sampling
-
-_GAMMA = np.uint64(0x9E3779B97F4A7C15)
-# Multiples of 2^-23: below 1 by at least a rounding step, so that u x total < total in float32.
-UNIFORM_BITS = 23
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +56,7 @@ def draw(logits_RV: Tensor, uniform_R: Tensor, sampling: Sampling) -> Drawn:
 def _invert(p_RV: Tensor, uniform_R: Tensor) -> Tensor:
     """First index whose cumulative sum exceeds uniform x total, (R, 1).
 
-    Its probability is above 0, since the cumulative sum rises there; see `UNIFORM_BITS`.
+    Its probability is above 0, since the cumulative sum rises there; see `streams.UNIFORM_BITS`.
     """
     cumulative_RV = p_RV.cumsum(-1)
     target_R1 = uniform_R[:, None] * cumulative_RV[:, -1:]
@@ -106,29 +97,3 @@ def truncate(p_RV: Tensor, top_k: int, top_p: float) -> tuple[Tensor, Tensor]:
         before_RK[:, 0] = 0.0
         p_RK = torch.where(before_RK < top_p * total_R1, p_RK, 0.0)
     return p_RK, ids_RK
-
-
-def _mix(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))
-
-
-def stream_keys(
-    seed: int, step: int, prompt_ids: NDArray[np.int64], samples: NDArray[np.int64]
-) -> NDArray[np.uint64]:
-    """One key for each (prompt id, sample) pair, of the same shape as the two arrays."""
-    key = np.zeros(np.shape(prompt_ids), dtype=np.uint64)
-    for part in (seed, step, prompt_ids, samples):
-        word = np.asarray(part, dtype=np.int64).astype(np.uint64)
-        # Mixing between the words makes (1, 2) and (2, 1) unrelated.
-        key = _mix(key + _GAMMA) ^ word
-        key = _mix(key + _GAMMA)
-    return key
-
-
-def uniforms(keys: NDArray[np.uint64], start: int, stop: int) -> NDArray[np.float32]:
-    """Numbers in [0, 1) for positions `start` to `stop` of each stream, (positions, streams)."""
-    position = np.arange(start, stop, dtype=np.uint64)[:, None]
-    bits = _mix(keys[None, :] + (position + np.uint64(1)) * _GAMMA)
-    return (bits >> np.uint64(64 - UNIFORM_BITS)).astype(np.float32) * np.float32(2.0**-UNIFORM_BITS)

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from echochamber.rollout.decoder import Decoder
-from echochamber.rollout.live_rows import LiveRows
+from echochamber.rollout.live_rows import LiveRows, closing_up
 
 LEAST_ROWS, LEAST_COLUMNS = 8, 128
 
@@ -94,19 +94,14 @@ class StaticSteps:
 
     def keep(self, alive_R: Tensor) -> Tensor:
         """Drop finished rows, as `LiveRows.keep` does; the rest stand at the front in the order returned."""
-        alive = alive_R.nonzero()[:, 0]
-        count = len(alive)
-        order = torch.arange(count, device=alive.device)
-        holes = (~alive_R[:count]).nonzero()[:, 0]
+        order, holes, movers = closing_up(alive_R)
         if len(holes):
-            movers = alive[count - len(holes) :]
-            order[holes] = movers
             filled = self._cache[:, :, :, :, : self._filled]
             for layer in filled:
                 layer.index_copy_(1, holes, layer.index_select(1, movers))
             for values_R in (self._position_R, self._start_R):
                 values_R.index_copy_(0, holes, values_R.index_select(0, movers))
-        self._rows = count
+        self._rows = len(order)
         return order
 
     def step(self, tokens_R: Tensor) -> Tensor:

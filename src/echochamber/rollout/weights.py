@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from echochamber.model import ModelConfig
 
 # On a CPU, matrices with at least this many rows and more columns than rows are multiplied by oneDNN: in its
 # packed form, 16 to 200 rows take 1.3 to 2 times less than with the library behind `torch.mm`. Other shapes
@@ -41,6 +43,21 @@ class Matrix:
 def _can_pack() -> bool:
     """Whether this PyTorch has oneDNN and the operators with which its own compiler packs weights."""
     return torch._C._has_mkldnn and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")
+
+
+def rearranged(block: nn.Module, config: ModelConfig, dtype: torch.dtype) -> dict[str, Tensor]:
+    """The matrices of a block by name, as the steps of a sampler want them.
+
+    Entries of queries and keys that rotate together lie side by side, so that a rotation is one complex
+    product, and queries carry the softmax scale.
+    """
+    heads, width = config.num_heads, config.head_width
+    weights = {name: w.detach() for name, w in block.named_parameters()}
+    qk, v = weights["qkv"][: 2 * config.d_model], weights["qkv"][2 * config.d_model :]
+    paired = qk.view(2, heads, 2, width // 2, -1).transpose(2, 3).reshape(2, -1)
+    paired = paired * torch.tensor([[width**-0.5], [1.0]], dtype=qk.dtype, device=qk.device)
+    arranged = {**weights, "qkv": torch.cat((paired.view_as(qk), v))}
+    return {name: weight.to(dtype) for name, weight in arranged.items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from echochamber.rollout.interface import Nucleus, SampledTokens
-from echochamber.rollout.sampling import Drawn, stream_keys
+from echochamber.rollout.sampling import Drawn
+from echochamber.rollout.streams import stream_keys
 
 
 @dataclass(frozen=True, slots=True)

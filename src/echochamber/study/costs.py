@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from echochamber import model, rl
-from echochamber.corpora import plan_mixture
+from echochamber.corpora import MixturePlan, plan_mixture
+from echochamber.evaluation import Cell
 from echochamber.rollout import rollout_bytes
 from echochamber.study.config import StudyConfig
 from echochamber.study.importing import describe_folder
@@ -111,6 +113,14 @@ class _Costs:
         )
         return sampled + trained + measured, sample_flops + self.train_flops(size, trained) + measure_flops
 
+    def stage(self, kind: str, cell: Cell, mixture_tokens: int | None) -> tuple[float, float] | None:
+        """Tokens and FLOPs of a stage; None where only tokenizing can tell."""
+        if kind == "pretrain":
+            tokens = _pretrain_tokens(self.config, mixture_tokens)
+            return None if tokens is None else (tokens, self.train_flops(cell.size, tokens))
+        arm = self.config.arms.get(cell.arm)
+        return self.evaluation(cell.size, 1) if arm is None else self.arm(cell.size, arm)
+
 
 def estimate(study: Study) -> Estimate:
     """Tokens, FLOPs and minutes of every stage, from the arithmetic and this machine's measured rate.
@@ -129,19 +139,8 @@ def estimate(study: Study) -> Estimate:
         for name, mixture in config.mixtures.items():
             plan = plan_mixture(mixture, config.sources)
             tokens_by_mixture[name] = plan.tokens
-            for source in plan.sources:
-                row = {
-                    "mixture": name,
-                    "source": source.name,
-                    "kind": source.kind,
-                    "tokens": source.tokens,
-                    "share": source.share,
-                    "passes": source.passes,
-                    "": "estimated" if source.estimated else "",
-                }
-                # Points of a sweep that share a mixture share its rows.
-                if row not in mixtures:
-                    mixtures.append(row)
+            # Points of a sweep that share a mixture share its rows.
+            mixtures += [row for row in _mixture_rows(name, plan) if row not in mixtures]
         for size, shape in arithmetic.models.items():
             models[size] = {
                 "size": size,
@@ -155,21 +154,35 @@ def estimate(study: Study) -> Estimate:
             if stage.kind == "import" or cell.size not in arithmetic.models:
                 continue
             shape = arithmetic.models[cell.size]
-            pretrain, post_train = _efficiency(shape.d_model)
             memory[stage.key] = peak_gpu_bytes(config, shape.shape, stage.kind, cell.arm)
-            if stage.kind == "pretrain":
-                tokens = _pretrain_tokens(config, tokens_by_mixture[cell.mixture])
-                if tokens is None:
-                    continue
-                flops = arithmetic.train_flops(cell.size, tokens)
-                costs[stage.key] = (tokens, flops, flops / (rate * pretrain))
-            else:
-                arm = config.arms.get(cell.arm)
-                tokens, flops = (
-                    arithmetic.evaluation(cell.size, 1) if arm is None else arithmetic.arm(cell.size, arm)
-                )
-                costs[stage.key] = (tokens, flops, flops / (rate * post_train))
+            work = arithmetic.stage(stage.kind, cell, tokens_by_mixture.get(cell.mixture))
+            if work is not None:
+                tokens, flops = work
+                reached = _efficiency(shape.d_model)[stage.kind != "pretrain"]
+                costs[stage.key] = (tokens, flops, flops / (rate * reached))
     rows = [_row(study, stage, costs.get(stage.key), memory.get(stage.key)) for stage in study.plan.stages]
+    return Estimate(mixtures, list(models.values()), rows, _notes(rows, rate, tokens_by_mixture))
+
+
+def _mixture_rows(name: str, plan: MixturePlan) -> list[dict[str, Any]]:
+    return [
+        {
+            "mixture": name,
+            "source": source.name,
+            "kind": source.kind,
+            "tokens": source.tokens,
+            "share": source.share,
+            "passes": source.passes,
+            "": "estimated" if source.estimated else "",
+        }
+        for source in plan.sources
+    ]
+
+
+def _notes(
+    rows: Sequence[Mapping[str, Any]], rate: float, tokens_by_mixture: Mapping[str, int | None]
+) -> list[str]:
+    """What is left to do, and whether the mixtures differ in compute."""
     left = sum(row["minutes"] or 0.0 for row in rows if row["state"] != "done")
     gpu_hours = sum(row["H100 hours"] or 0.0 for row in rows if row["state"] != "done")
     notes = [
@@ -186,7 +199,7 @@ def estimate(study: Study) -> Estimate:
         notes.append(
             f"warning: the mixtures differ in training tokens ({shown}), so they differ in compute too"
         )
-    return Estimate(mixtures, list(models.values()), rows, notes)
+    return notes
 
 
 def _pretrain_tokens(config: StudyConfig, mixture_tokens: int | None) -> float | None:

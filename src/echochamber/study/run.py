@@ -109,8 +109,8 @@ def run_study(
         InputError: the folder shows another run of that name, or the processes of a torchrun job cannot
             share a batch of the study evenly.
     """
-    where = executor or ExecutorOptions()
-    check_processes([config for _, config in study.variants], where.name)
+    where, configs = executor or ExecutorOptions(), [config for _, config in study.variants]
+    check_processes(configs, where.name)
     if not train.start_world().is_main:
         join(study.plan.stages, lambda stage: run_stage(stage, study.store))
         return []
@@ -125,26 +125,35 @@ def run_study(
         with RunLock(study.folder / "lock"), place, stop_signals():
             clear_way(study.folder)
             if only is None:
-                configs = [config for _, config in study.variants]
                 make_room(study.folder, study.plan, configs, replace=replace)
             if force:
-                (study.folder / STAMP).unlink(missing_ok=True)
                 follower.forget()
-                for stage in study.plan.stages:
-                    study.store.discard(stage)
+                _forget(study)
             stages = [s for s in study.plan.stages if only is None or s.kind in only]
             driver = Driver(stages, study.store, study.folder, place)
             with follower, _no_stop_flag(study.folder):
                 if only is not None:
                     driver.drive()
                     return []
-                describe(study.folder, study.variants, study.plan)
-                with _shown_despite_failures(study):
-                    driver.drive()
-                with explained_disk(study.folder):
-                    rows = _show(study)
+                rows = _make_and_show(study, driver)
                 follower.results(rows)
                 return rows
+
+
+def _forget(study: Study) -> None:
+    """Discard what was made of the stages of this plan."""
+    (study.folder / STAMP).unlink(missing_ok=True)
+    for stage in study.plan.stages:
+        study.store.discard(stage)
+
+
+def _make_and_show(study: Study, driver: Driver) -> list[dict[str, Any]]:
+    """Make the stages, then gather and report; the rows of `summary.json`."""
+    describe(study.folder, study.variants, study.plan)
+    with _shown_despite_failures(study):
+        driver.drive()
+    with explained_disk(study.folder):
+        return _show(study)
 
 
 def check_run(

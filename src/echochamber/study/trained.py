@@ -238,4 +238,5 @@ def sample_completions(
         temperature=temperature, max_new_tokens=study.config.evaluation.max_new_tokens
     )
     with study.config.verify.grader() as grader:
-        return rollout.ask([problem], engine, tokenizer, grader, sampling, num_samples=num_samples, seed=seed)
+        groups = rollout.sample([problem], engine, tokenizer, sampling, num_samples=num_samples, seed=seed)
+        return rollout.grade(groups, tokenizer, grader)

@@ -19,7 +19,7 @@ from .parallel import Collective, SummedGradients
 from .precision import autocast, best_device, synchronize
 from .pretrain import FitResult, TrainingTokens, fit
 from .sharing import give_way_when_busy
-from .step import StepStats, optimizer_step, train_step
+from .step import StepStats, optimizer_step
 from .training_run import TrainingRun
 from .world import World, all_left, another_ended, ends_first, leave_world, start_world
 
@@ -65,5 +65,4 @@ __all__ = [
     "step_bytes",
     "synchronize",
     "token_logprobs",
-    "train_step",
 ]

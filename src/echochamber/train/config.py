@@ -45,7 +45,7 @@ class OptimizerConfig(Config):
 
     @property
     def clip(self) -> float:
-        """`max_grad_norm` in the form `train_step` expects."""
+        """`max_grad_norm` in the form `optimizer_step` expects."""
         return math.inf if self.max_grad_norm is None else self.max_grad_norm
 
 

@@ -8,7 +8,7 @@ from echochamber.base import EchoError
 class NonFiniteError(EchoError):
     """A loss or gradient is NaN or infinite; the parameters are as they were before the step.
 
-    `train_step` knows what went wrong; the loop around it knows where, which `located` adds.
+    `optimizer_step` knows what went wrong; the loop around it knows where, which `located` adds.
     """
 
     def __init__(self, what: str, *, step: int | None = None, batch: str = "", checkpoint: str = "") -> None:

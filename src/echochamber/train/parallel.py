@@ -39,7 +39,7 @@ class _LossModule(nn.Module):
 
 
 class ParallelModel:
-    """A model prepared for `train_step` in this world; for one process without options, the model itself.
+    """A model prepared for `optimizer_step` in this world; for one process without options, the model itself.
 
     Args:
         model: equal in every process. Under FSDP2 a sharded copy is trained and `finish` copies back.
@@ -94,7 +94,7 @@ class ParallelModel:
                 block.compile()
 
     def loss(self, microbatch: Any) -> LossSum:
-        """The loss sum of one microbatch; what `train_step` takes as `loss_fn`."""
+        """The loss sum of one microbatch; what `optimizer_step` takes as `loss_fn`."""
         total, metrics = self._forward(microbatch)
         return LossSum(total, metrics)
 

@@ -35,26 +35,28 @@ class StepStats:
     metrics: dict[str, float]
 
 
-def train_step(
+def optimizer_step(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
+    config: OptimizerConfig,
     microbatches: Iterable[M],
     loss_fn: Callable[[M], LossSum],
     *,
+    number: int,
+    total: int,
     normalizer: float,
-    max_grad_norm: float,
     collective: Collective | None = None,
 ) -> StepStats:
-    """One optimizer step on the gradient of (sum of all microbatch totals) / normalizer.
+    """Step `number` of `total` on the gradient of (sum of all microbatch totals) / normalizer.
 
     Because each microbatch returns a sum and the normalizer is global, how a batch is split into
     microbatches changes the result by rounding only.
 
     Args:
         model: whose parameters are clipped together; `optimizer` must own the same ones.
+        config: the learning rate at this step, and the norm that gradients are scaled down to.
         microbatches: passed to `loss_fn` one by one; their gradients add up.
         normalizer: e.g. the number of loss tokens of the whole batch, over all microbatches.
-        max_grad_norm: the gradient is scaled down to this Euclidean norm; `math.inf` never clips.
         collective: the other processes of this step; each passes its own microbatches, at least one (and
             equally many if gradients are exchanged during the backward pass), and the same global normalizer,
             and all get the same statistics.
@@ -66,6 +68,7 @@ def train_step(
     if not (normalizer > 0 and math.isfinite(normalizer)):
         raise ValueError(f"normalizer {normalizer}: expected a positive finite number")
     together = collective or SummedGradients(World())
+    set_learning_rate(optimizer, learning_rate_at(number, config, total))
     optimizer.zero_grad(set_to_none=True)
     losses, sums = _accumulate(list(microbatches), loss_fn, normalizer, together)
     if not losses:
@@ -75,7 +78,7 @@ def train_step(
         losses = [torch.stack(losses).to(torch.float64).sum()]
     parameters = [p for p in model.parameters() if p.grad is not None]
     together.gradients(parameters)
-    norm = full_tensor(nn.utils.clip_grad_norm_(parameters, max_grad_norm))
+    norm = full_tensor(nn.utils.clip_grad_norm_(parameters, config.clip))
     # One transfer from the device for all numbers.
     values = torch.stack([v.to(torch.float64) for v in (*losses, *sums.values())])
     numbers = [float(v) for v in torch.cat([together.sum(values), norm.to(torch.float64)[None]]).tolist()]
@@ -106,35 +109,6 @@ def _accumulate(
         for name, value in loss.metrics.items():
             sums[name] = value.detach() if name not in sums else sums[name] + value.detach()
     return losses, sums
-
-
-def optimizer_step(
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    config: OptimizerConfig,
-    microbatches: Iterable[M],
-    loss_fn: Callable[[M], LossSum],
-    *,
-    number: int,
-    total: int,
-    normalizer: float,
-    collective: Collective | None = None,
-) -> StepStats:
-    """`train_step` number `number` of `total`, with the learning rate and the clipping that `config` states.
-
-    Raises:
-        NonFiniteError: loss or gradient is not finite; nothing was updated, gradients are cleared.
-    """
-    set_learning_rate(optimizer, learning_rate_at(number, config, total))
-    return train_step(
-        model,
-        optimizer,
-        microbatches,
-        loss_fn,
-        normalizer=normalizer,
-        max_grad_norm=config.clip,
-        collective=collective,
-    )
 
 
 def _what_is_not_finite(losses: list[float], grad_norm: float) -> str:

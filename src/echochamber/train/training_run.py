@@ -2,7 +2,7 @@
 
     with TrainingRun(folder, total_steps=9, modules={"model": model}, optimizers={"model": adam}) as run:
         for step in run.steps():
-            stats = train_step(...)
+            stats = optimizer_step(...)
             run.log({"step": step, "loss": stats.loss})
 
 Each step must be a function of the step number, the modules, the optimizers and `run.extras`; then a run that
