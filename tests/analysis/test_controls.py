@@ -26,7 +26,8 @@ def test_a_control_that_differs_in_nothing_but_the_reward_is_a_twin(tmp_path: Pa
     folder = make_run(tmp_path / "run", arms=("ppo", "grpo", "random"), num_points=2, num_problems=3)
     (control,) = controls(Run(folder))
     assert control.matched
-    assert (control.name, control.arm) == ("random", "grpo")
+    assert control.nearest is not None
+    assert (control.cell.arm, control.nearest.arm) == ("random", "grpo")
     assert "is the twin of grpo" in control.sentence()
 
 
@@ -60,7 +61,7 @@ def test_every_difference_is_named_with_both_values(tmp_path: Path) -> None:
 
 def test_a_control_alone_is_said_to_be_alone(tmp_path: Path) -> None:
     (control,) = controls(Run(make_run(tmp_path / "run", arms=("random",), num_points=2, num_problems=3)))
-    assert control.arm is None
+    assert control.nearest is None
     assert "stands alone" in control.sentence()
 
 

@@ -74,7 +74,7 @@ def test_race_of_equals_is_a_draw_and_its_step_is_small_enough() -> None:
 
 def test_forecasts_of_a_run(run: Run) -> None:
     compared = forecasts(run)
-    assert {c.arm for c in compared} == {"grpo", "ei", "random"}
+    assert {c.cell.arm for c in compared} == {"grpo", "ei", "random"}
     for c in compared:
         assert c.forecast.share.estimate.sum() == pytest.approx(1.0)
         assert sum(c.measured) == pytest.approx(1.0)

@@ -32,7 +32,7 @@ def test_titles(material: Material, several: Material) -> None:
 def test_every_arm_is_told_and_the_control_is_named(material: Material) -> None:
     screen = first_screen(material)
     assert [arm.headline.trajectory.name for arm in screen["arms"]] == ["grpo", "random", "ppo"]
-    assert screen["control_names"] == {"random"}
+    assert {cell.arm for cell in screen["control_arms"]} == {"random"}
     [line] = screen["control_lines"]
     first, second = (share_of(material, arm, 40, correct=True) for arm in ("grpo", "random"))
     assert "is the twin of grpo" in line

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from echochamber.analysis.recorded import RecordedArm
 from echochamber.analysis.runs import Run
+from echochamber.evaluation import Cell
 
 _WORDS = {
     "optimizer.learning_rate": "learning rate",
@@ -22,38 +23,38 @@ class Control:
     """A control and the rewarded arm that was trained most like it.
 
     Attributes:
-        name: of the control.
+        cell: of the control, on whichever base model.
         reward: what it was paid by.
-        arm: the rewarded arm with the fewest other settings, None where the study has no rewarded arm.
+        nearest: the rewarded arm with the fewest other settings, None where the study has no rewarded arm.
         differences: settings other than the reward in which the two differ, with the value of each.
     """
 
-    name: str
+    cell: Cell
     reward: str
-    arm: str | None
+    nearest: Cell | None
     differences: tuple[tuple[str, Any, Any], ...] = ()
 
     @property
     def matched(self) -> bool:
         """Whether only the reward differs."""
-        return self.arm is not None and not self.differences
+        return self.nearest is not None and not self.differences
 
     def sentence(self) -> str:
         """What the control controls for, in words."""
-        start = f"{self.name} (reward: {self.reward}) "
-        if self.arm is None:
+        start = f"{self.cell.name} (reward: {self.reward}) "
+        if self.nearest is None:
             return f"{start}stands alone: no arm of this run is paid for correct answers."
         if self.matched:
             return (
-                f"{start}is the twin of {self.arm}: the same algorithm, rate, steps, prompts, samples and "
-                "KL; only the reward differs."
+                f"{start}is the twin of {self.nearest.name}: the same algorithm, rate, steps, prompts, samples "
+                "and KL; only the reward differs."
             )
         listed = ", ".join(
             f"{what} {_shown(own)} and not {_shown(other)}" for what, own, other in self.differences
         )
         return (
-            f"{start}has no twin. The arm most like it, {self.arm}, was trained otherwise ({listed}), so "
-            "what separates the two is not the reward alone."
+            f"{start}has no twin. The arm most like it, {self.nearest.name}, was trained otherwise ({listed}), "
+            "so what separates the two is not the reward alone."
         )
 
 
@@ -62,9 +63,7 @@ def controls(run: Run) -> list[Control]:
 
     Of equally close arms the study's first is named.
     """
-    arms = dict.fromkeys(
-        replace(cell, size="", mixture="", benchmark=None) for cell, _ in run.cells if not cell.is_base
-    )
+    arms = dict.fromkeys(cell.over_bases() for cell, _ in run.cells if not cell.is_base)
     recorded = {cell: run.arm(cell) for cell in arms}
     found = []
     for cell, own in recorded.items():
@@ -72,8 +71,7 @@ def controls(run: Run) -> list[Control]:
             continue
         apart = {c: differences(own, arm) for c, arm in recorded.items() if not arm.is_control}
         nearest = min(apart, key=lambda c: (len(apart[c]), c.sweep != cell.sweep), default=None)
-        name, differing = (None, ()) if nearest is None else (nearest.name, apart[nearest])
-        found.append(Control(cell.name, str(own.reward), name, differing))
+        found.append(Control(cell, str(own.reward), nearest, () if nearest is None else apart[nearest]))
     return found
 
 

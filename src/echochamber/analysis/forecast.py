@@ -40,6 +40,7 @@ from echochamber.analysis.runs import Run
 from echochamber.analysis.statistics import Array, Bands, divide
 from echochamber.analysis.trajectories import NOT_A_FORMAT, Trajectory, select, trajectories
 from echochamber.base import InputError
+from echochamber.evaluation import Cell
 
 STOP_ACCURACY = 0.99
 FLOW_RESAMPLES = 200
@@ -78,11 +79,11 @@ class Forecast:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ForecastComparison:
     """A forecast beside what an arm did.
 
     Attributes:
-        arm: the arm as people read it.
+        cell: of the arm.
         measured: its final shares, in the order of the forecast's formats.
         winner: its most frequent real format.
         distance: total variation between expected and measured shares, 0 to 1.
@@ -90,7 +91,7 @@ class Comparison:
     """
 
     forecast: Forecast
-    arm: str
+    cell: Cell
     measured: tuple[float, ...]
     winner: str
     distance: float
@@ -229,12 +230,12 @@ def _most(formats: Sequence[str], values: Array) -> str:
     return formats[max(real, key=lambda i: float(values[i]))]
 
 
-def compare_forecast(expected: Forecast, t: Trajectory) -> Comparison:
+def compare_forecast(expected: Forecast, t: Trajectory) -> ForecastComparison:
     """Set a forecast beside an arm's last step."""
     measured, before = t.share.estimate[-1], t.share.estimate[0]
-    return Comparison(
+    return ForecastComparison(
         forecast=expected,
-        arm=t.name,
+        cell=t.cell,
         measured=tuple(measured.tolist()),
         winner=_most(t.formats, measured),
         distance=float(0.5 * np.abs(measured - expected.share.estimate).sum()),
@@ -251,7 +252,7 @@ def kl_coefficient(run: Run, t: Trajectory) -> float:
     return arm.kl_coefficient or 0.0 if arm.kl_in == "reward" else 0.0
 
 
-def forecasts(run: Run, *, benchmark: str | None = None) -> list[Comparison]:
+def forecasts(run: Run, *, benchmark: str | None = None) -> list[ForecastComparison]:
     """Every theory against every arm of a run, from its sampled completions.
 
     The tilt is computed for the limit beta = 0 and, where an arm has a KL

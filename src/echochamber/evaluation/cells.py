@@ -74,3 +74,7 @@ class Cell:
     def over_seeds(self) -> Cell:
         """The same cell without its seed: what belongs together over seeds."""
         return replace(self, seed=None)
+
+    def over_bases(self) -> Cell:
+        """The arm itself, on whichever base model, seed and benchmark: its settings are the same on all."""
+        return replace(self, size="", mixture="", seed=None, benchmark=None)

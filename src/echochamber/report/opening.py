@@ -20,6 +20,7 @@ from echochamber.analysis import (
     sharpening,
     temperature,
 )
+from echochamber.evaluation import Cell
 from echochamber.report.material import ArmGroup, Material
 from echochamber.report.palette import format_colors
 from echochamber.report.texts import change_text, end_text
@@ -54,6 +55,11 @@ class Opening:
                 f"T = {self.temperature:g} is unknown."
             )
         return found
+
+    @property
+    def arm(self) -> Cell:
+        """Which arm it is, on whichever base model."""
+        return self.headline.trajectory.cell.over_bases()
 
     @property
     def changes(self) -> list[tuple[FormatChange, str]]:
@@ -100,7 +106,7 @@ def first_screen(material: Material) -> dict[str, Any]:
         "main": arms[0].headline if arms else None,
         "tiles": tiles(arms[0]) if arms else [],
         "arms": arms,
-        "control_names": {control.name for control in found},
+        "control_arms": {control.cell for control in found},
         "control_lines": [control_line(control, material.primary) for control in found],
         "num_seeds": material.num_seeds,
     }
@@ -112,7 +118,7 @@ def control_line(control: Control, groups: Sequence[ArmGroup]) -> str:
     if not control.matched:
         return text
     for group in groups:
-        pair = [t for t in group.arms if t.name in (control.arm, control.name)]
+        pair = [t for t in group.arms if t.cell.over_bases() in (control.nearest, control.cell)]
         for c in compare_arms(pair):
             greedy = compare_arms([group.greedy[t.model] for t in pair if t.model in group.greedy])
             change = change_text(c.test.difference)

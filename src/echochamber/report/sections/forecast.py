@@ -95,7 +95,7 @@ class Theory:
         rows.append(("nothing changes", "", *(percent(c.distance_of_base) for c in measured)))
         return Table(
             f"Who was expected to win, and who did: {self.group.title}",
-            ("forecast", "expected winner", *(f"{c.arm} → {c.winner}" for c in measured)),
+            ("forecast", "expected winner", *(f"{c.cell.name} → {c.winner}" for c in measured)),
             rows,
         )
 
