@@ -55,3 +55,7 @@ def test_torch_comes_with_the_first_of_its_names() -> None:
         "print(torch.zeros(2).tolist(), 'torch' in sys.modules)"
     )
     assert _in_a_new_process(code).split("\n") == ["False", "[0.0, 0.0] True"]
+
+
+def test_importing_the_package_does_not_import_torch() -> None:
+    assert _in_a_new_process("import echochamber, sys; print('torch' in sys.modules)") == "False"

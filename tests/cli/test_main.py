@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -140,3 +143,19 @@ def test_the_table_at_the_end_has_each_arms_last_sampled_step() -> None:
     assert last_rows([row("base", 0, True, 0.9)]) == [
         {"arm": "base", "step": 0, "greedy": "90.0%", "share of boxed": "100.0%"}
     ]
+
+
+def test_an_error_that_quotes_a_users_text_is_shown_harmlessly(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_cli(["grade", "\x1b[2Jmissing\u202e.jsonl"]) == 2
+    said = capsys.readouterr().err
+    assert "\\x1b[2Jmissing\\u202e.jsonl" in said
+    assert "\x1b" not in said
+
+
+def test_a_terminal_without_the_character_shows_its_number(tmp_path: Path) -> None:
+    path = tmp_path / "Zoë.jsonl"
+    path.write_text('{"completion": "7", "gold": "7"}\n')
+    command = [sys.executable, "-m", "echochamber", "grade", str(path)]
+    ascii_only = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, env=ascii_only, capture_output=True, text=True, timeout=60, check=True)
+    assert "Zo\\xeb.jsonl" in done.stdout

@@ -46,15 +46,15 @@ class Control:
             return f"{start}stands alone: no arm of this run is paid for correct answers."
         if self.matched:
             return (
-                f"{start}is the twin of {self.nearest.name}: the same algorithm, rate, steps, prompts, samples "
-                "and KL; only the reward differs."
+                f"{start}is the twin of {self.nearest.name}: the same algorithm, rate, steps, prompts, "
+                "samples and KL; only the reward differs."
             )
         listed = ", ".join(
             f"{what} {_shown(own)} and not {_shown(other)}" for what, own, other in self.differences
         )
         return (
-            f"{start}has no twin. The arm most like it, {self.nearest.name}, was trained otherwise ({listed}), "
-            "so what separates the two is not the reward alone."
+            f"{start}has no twin. The arm most like it, {self.nearest.name}, was trained otherwise "
+            f"({listed}), so what separates the two is not the reward alone."
         )
 
 

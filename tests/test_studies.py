@@ -10,7 +10,7 @@ from echochamber.corpora import CORPORA, hub, write_stand_ins
 from echochamber.study import estimate, open_study, run_study
 from echochamber.verify.sandboxed import confinement
 
-STUDIES = Path(__file__).parents[2] / "studies"
+STUDIES = Path(__file__).parents[1] / "studies"
 PARAMETERS = {"150m": 162_398_208, "1b": 1_139_277_824}
 
 
