@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from echochamber.base import Config, InputError, load_config, parse_yaml
+from echochamber.base import Config, InputError, parse_yaml, read_yaml, set_value, validate
 
 
 class Inner(Config):
@@ -23,7 +23,10 @@ class Outer(Config):
 def load(tmp_path: Path, text: str, *overrides: str) -> Outer:
     path = tmp_path / "study.yaml"
     path.write_text(text)
-    return load_config(path, Outer, overrides)
+    document = read_yaml(path)
+    for assignment in overrides:
+        set_value(document, assignment)
+    return validate(document, Outer)
 
 
 def test_numbers_and_words_read_as_yaml_1_2() -> None:
@@ -90,7 +93,7 @@ def test_mistakes_name_their_place(
 
 def test_missing_file_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"cannot read .*nowhere.yaml: No such file"):
-        load_config(tmp_path / "nowhere.yaml", Outer)
+        read_yaml(tmp_path / "nowhere.yaml")
 
 
 def test_merge_keys_fill_in_what_a_mapping_does_not_say() -> None:

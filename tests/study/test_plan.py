@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from echochamber.study import load_study, make_plan
+from echochamber.study import load_study
+from echochamber.study.plan import make_plan
 
 
 def titles(path: Path, *overrides: str) -> list[str]:

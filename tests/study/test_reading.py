@@ -11,7 +11,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from echochamber.base import Document, InputError
-from echochamber.study import load_study, make_plan
+from echochamber.study import load_study
+from echochamber.study.plan import make_plan
 from echochamber.study.reading import expand_sweep
 
 

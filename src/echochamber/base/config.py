@@ -339,15 +339,3 @@ def validate(document: Document, model: type[C]) -> C:
         # A wrong tag or key in a union is reported once per member; keep one line per place.
         lines = dict.fromkeys(_sentence(item, model, document) for item in details)
         raise InputError("\n".join(lines)) from error
-
-
-def load_config(path: Path, model: type[C], overrides: Sequence[str] = ()) -> C:
-    """Read a YAML file, apply `a.b=c` overrides, validate.
-
-    Raises:
-        InputError: with `file:line: key: ...` for each mistake.
-    """
-    document = read_yaml(path)
-    for assignment in overrides:
-        set_value(document, assignment)
-    return validate(document, model)

@@ -1,10 +1,9 @@
 from .figures import Figure, Panel, Series
-from .material import ArmGroup, Material
+from .material import Material
 from .page import render
 from .section import Fragment, Need, Table, register_figure, register_section
 
 __all__ = [
-    "ArmGroup",
     "Figure",
     "Fragment",
     "Material",

@@ -1,37 +1,31 @@
 from .config import ModelChoice, StartingModel, StudyConfig, VerifyConfig
-from .costs import Estimate, estimate
-from .executors import EXECUTORS, ExecutorOptions
+from .costs import estimate
+from .executors import ExecutorOptions
 from .importing import import_model
-from .plan import Measured, Plan, make_plan
+from .plan import Measured, Plan
 from .reading import first_examples, import_modules, labeled_examples, load_study
 from .results import Result, Results, load
 from .run import Study, check_run, open_study, run_study
 from .run_folder import find_run, redraw
 from .status import status_rows
-from .store import Stage, Store
-from .tracking import TensorBoard, TrackedRun, Tracker, Trackio, WandB, register_tracker
+from .store import Store
+from .tracking import TrackedRun, Tracker, register_tracker
 from .trained import evaluate_model, export_model, find_models, load_trained, sample_completions
 
 __all__ = [
-    "EXECUTORS",
-    "Estimate",
     "ExecutorOptions",
     "Measured",
     "ModelChoice",
     "Plan",
     "Result",
     "Results",
-    "Stage",
     "StartingModel",
     "Store",
     "Study",
     "StudyConfig",
-    "TensorBoard",
     "TrackedRun",
     "Tracker",
-    "Trackio",
     "VerifyConfig",
-    "WandB",
     "check_run",
     "estimate",
     "evaluate_model",
@@ -45,7 +39,6 @@ __all__ = [
     "load",
     "load_study",
     "load_trained",
-    "make_plan",
     "open_study",
     "redraw",
     "register_tracker",
