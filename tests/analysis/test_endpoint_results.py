@@ -9,7 +9,7 @@ from stated_endpoints import ENDPOINTS
 
 from echochamber.analysis import Endpoint, Ratio, Run, endpoint_results, verdicts
 from echochamber.analysis.endpoint_results import _nothing_varies, _statement
-from echochamber.analysis.statistics import ratio_test
+from echochamber.analysis.paired_tests import ratio_test
 from synthetic import make_run
 
 

@@ -20,18 +20,12 @@ from .forecast import (
     rules_of_thumb,
 )
 from .headline import FormatChange, Headline, headline, percent, points
+from .intervals import Bands, Interval, Ratio, ratio_bands
+from .paired_tests import PairedTest, corrected
 from .runs import WHERE_CELL, Run, of_cell, refuse_other_schema, showing_lock
 from .second_opinion import second_opinion, write_second_opinion
 from .sharpening import Sharpening, greedy_twin, sharpening, temperature
 from .spending import cost
-from .statistics import (
-    Bands,
-    Interval,
-    PairedTest,
-    Ratio,
-    corrected,
-    ratio_bands,
-)
 from .tables import accuracy_by_format, base_and_final, format_shares, learning_curves
 from .training_curves import rl_curves, training_shares
 from .trajectories import (

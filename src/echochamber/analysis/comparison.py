@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from echochamber.analysis.contrasts import aligned
-from echochamber.analysis.statistics import LEVEL, About, PairedTest, corrected, paired_test
+from echochamber.analysis.intervals import LEVEL
+from echochamber.analysis.paired_tests import About, PairedTest, corrected, paired_test
 from echochamber.analysis.trajectories import Trajectory
 from echochamber.evaluation import Cell
 

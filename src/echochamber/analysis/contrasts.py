@@ -17,16 +17,8 @@ from typing import Literal
 import numpy as np
 
 from echochamber.analysis.distributions import t_p_value, t_quantile
-from echochamber.analysis.statistics import (
-    LEVEL,
-    Array,
-    Interval,
-    PairedTest,
-    Ratio,
-    paired_test,
-    ratio_test,
-    spread,
-)
+from echochamber.analysis.intervals import LEVEL, Array, Interval, Ratio, spread
+from echochamber.analysis.paired_tests import PairedTest, paired_test, ratio_test
 from echochamber.analysis.trajectories import Trajectory
 
 

@@ -15,8 +15,9 @@ from echochamber.analysis.findings import Evidence, Lacking, gather_evidence
 from echochamber.analysis.findings.certainty import leads, real_formats, share_versus
 from echochamber.analysis.findings.evidence import ONE_SPACING
 from echochamber.analysis.forecast import forecast, rules_of_thumb, tilt_per_problem
+from echochamber.analysis.intervals import Array, Interval, Ratio, ratio_bands
+from echochamber.analysis.paired_tests import PairedTest, holm
 from echochamber.analysis.runs import Run
-from echochamber.analysis.statistics import Array, Interval, PairedTest, Ratio, holm, ratio_bands
 from echochamber.analysis.trajectories import Trajectory, majority_per_problem, trajectories
 
 EndpointVerdict = Literal[

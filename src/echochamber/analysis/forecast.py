@@ -35,9 +35,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from echochamber.analysis.intervals import Array, Bands, divide
 from echochamber.analysis.resampling import percentile_bands
 from echochamber.analysis.runs import Run
-from echochamber.analysis.statistics import Array, Bands, divide
 from echochamber.analysis.trajectories import NOT_A_FORMAT, Trajectory, select, trajectories
 from echochamber.base import InputError
 from echochamber.evaluation import Cell

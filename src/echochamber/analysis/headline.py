@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass
 
 from echochamber.analysis.distributions import count_interval
-from echochamber.analysis.statistics import Interval, PairedTest
+from echochamber.analysis.intervals import Interval
+from echochamber.analysis.paired_tests import PairedTest
 from echochamber.analysis.trajectories import NOT_A_FORMAT, Trajectory
 
 HELD = 0.20

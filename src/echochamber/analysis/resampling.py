@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from echochamber.analysis.statistics import Array, Bands
+from echochamber.analysis.intervals import Array, Bands
 from echochamber.base import derive_seed
 
 NUM_RESAMPLES = 1000

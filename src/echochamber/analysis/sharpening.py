@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from echochamber.analysis.headline import percent, points
+from echochamber.analysis.intervals import Interval
+from echochamber.analysis.paired_tests import PairedTest, paired_test
 from echochamber.analysis.runs import Run
-from echochamber.analysis.statistics import Interval, PairedTest, paired_test
 from echochamber.analysis.trajectories import Trajectory
 from echochamber.evaluation import Cell
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from echochamber.analysis.intervals import Interval
 from echochamber.analysis.runs import Run
-from echochamber.analysis.statistics import Interval
 from echochamber.analysis.trajectories import select, trajectories
 from echochamber.evaluation import Cell
 

@@ -12,17 +12,10 @@ from functools import cached_property
 import numpy as np
 import pyarrow as pa
 
+from echochamber.analysis.intervals import Array, Bands, Interval, Ratio, ratio_bands
+from echochamber.analysis.paired_tests import PairedTest, paired_test
 from echochamber.analysis.resampling import ProblemBootstrap
 from echochamber.analysis.runs import WHERE_CELL, Run, of_cell
-from echochamber.analysis.statistics import (
-    Array,
-    Bands,
-    Interval,
-    PairedTest,
-    Ratio,
-    paired_test,
-    ratio_bands,
-)
 from echochamber.base import EchoError, InputError
 from echochamber.evaluation import Cell, Votes, count_votes, maj_at_k, pass_at_k
 from echochamber.formats import format_names

@@ -8,8 +8,8 @@ from typing import Any
 
 from echochamber.analysis.endpoint_results import EndpointResult, endpoint_results
 from echochamber.analysis.findings import findings
+from echochamber.analysis.intervals import Interval
 from echochamber.analysis.runs import Run
-from echochamber.analysis.statistics import Interval
 from echochamber.analysis.trajectories import trajectories
 
 DIGITS = 6

@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from echochamber.analysis.distributions import t_quantile
-from echochamber.analysis.statistics import LEVEL, Bands, Ratio, compare, ratio_bands, spread
+from echochamber.analysis.intervals import LEVEL, Bands, Ratio, ratio_bands, spread
+from echochamber.analysis.paired_tests import compare
 from echochamber.base import derive_seed
 from echochamber.bench.finding_nulls import NULLS, NUM_SEEDS, false_positive_rate
 from echochamber.bench.measure import Settings

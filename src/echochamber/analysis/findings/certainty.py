@@ -8,7 +8,8 @@ import numpy as np
 
 from echochamber.analysis.contrasts import Statement, all_of, beyond
 from echochamber.analysis.headline import points
-from echochamber.analysis.statistics import Array, PairedTest, Ratio, paired_test, ratio_test
+from echochamber.analysis.intervals import Array, Ratio
+from echochamber.analysis.paired_tests import PairedTest, paired_test, ratio_test
 from echochamber.analysis.trajectories import NOT_A_FORMAT, Trajectory
 
 Versus = Callable[[str, str], PairedTest]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from echochamber.analysis.intervals import Array
 from echochamber.analysis.recorded import RecordedArm, RecordedMixture, RecordedSource
 from echochamber.analysis.runs import Run
 from echochamber.analysis.spending import samples_seen
-from echochamber.analysis.statistics import Array
 from echochamber.analysis.trajectories import Trajectory, majority_per_problem, select, trajectories
 from echochamber.evaluation import Cell
 

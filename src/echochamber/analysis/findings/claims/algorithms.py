@@ -10,7 +10,8 @@ from echochamber.analysis.contrasts import Statement, aligned, all_of, beyond, h
 from echochamber.analysis.findings.certainty import difference
 from echochamber.analysis.findings.claim import ZHAO, register_claim
 from echochamber.analysis.findings.evidence import Evidence, Lacking
-from echochamber.analysis.statistics import Array, paired_test
+from echochamber.analysis.intervals import Array
+from echochamber.analysis.paired_tests import paired_test
 from echochamber.analysis.trajectories import Counts, Trajectory
 
 

@@ -10,7 +10,8 @@ from echochamber.analysis.findings.certainty import Versus, leader, leads, real_
 from echochamber.analysis.findings.claim import OURS, register_claim
 from echochamber.analysis.findings.evidence import Evidence, Lacking
 from echochamber.analysis.forecast import rules_of_thumb, tilt_per_problem
-from echochamber.analysis.statistics import LEVEL, PairedTest, paired_test
+from echochamber.analysis.intervals import LEVEL
+from echochamber.analysis.paired_tests import PairedTest, paired_test
 from echochamber.analysis.trajectories import Trajectory
 from echochamber.evaluation import Cell
 

@@ -7,8 +7,8 @@ from echochamber.analysis.findings.certainty import difference
 from echochamber.analysis.findings.claim import OURS, register_claim
 from echochamber.analysis.findings.evidence import Evidence, Lacking
 from echochamber.analysis.headline import percent
+from echochamber.analysis.paired_tests import PairedTest, paired_test
 from echochamber.analysis.recorded import RecordedSource
-from echochamber.analysis.statistics import PairedTest, paired_test
 from echochamber.analysis.trajectories import Trajectory
 from echochamber.corpora import CORPORA
 

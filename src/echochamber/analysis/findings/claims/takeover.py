@@ -7,7 +7,7 @@ from echochamber.analysis.findings.certainty import difference, mean, real_forma
 from echochamber.analysis.findings.claim import ZHAO, register_claim
 from echochamber.analysis.findings.evidence import Evidence, Lacking, step_near
 from echochamber.analysis.headline import percent
-from echochamber.analysis.statistics import paired_test
+from echochamber.analysis.paired_tests import paired_test
 from echochamber.analysis.trajectories import Trajectory
 
 EARLY = 0.1
