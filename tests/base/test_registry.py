@@ -36,3 +36,15 @@ def test_registry_imports_its_own_modules_when_first_asked(
         names.register("first", type("Mine", (), {}))
     names.register("mine", type("Mine", (), {}))
     assert list(names) == ["first", "second", "mine"]
+
+
+def test_a_registry_of_objects_says_what_one_lacks() -> None:
+    class Bell:
+        def ring(self) -> None: ...
+
+    registry: Registry[object] = Registry("bell", methods=("ring", "tune"))
+    with pytest.raises(InputError, match="the bell 'b' of type Bell lacks tune;"):
+        registry.register("b", Bell())
+    with pytest.raises(InputError, match=r"the bell 'b' is a class; register an object of it, Bell\(...\)"):
+        registry.register("b", Bell)
+    assert "b" not in registry

@@ -1,11 +1,12 @@
 """A field whose config class is chosen by a tag."""
 
-from typing import Annotated, Literal
+from abc import abstractmethod
+from typing import Annotated, Any, Literal
 
 import pytest
 from pydantic import Field
 
-from echochamber.base import Config, InputError, Registry, Variants, digest, parse_yaml, validate
+from echochamber.base import Config, InputError, Registry, Variants, digest, parse_yaml, tag_of, validate
 
 
 class _Part(Config):
@@ -56,3 +57,29 @@ def test_the_chosen_class_is_kept_whole() -> None:
     assert top.model_dump(mode="json")["parts"]["x"] == {"kind": "odd", "path": "p"}
     assert digest(top) != digest(_Top(parts={"x": _Odd(path="q"), "y": _Even()}))
     assert len(_Top.model_json_schema()["properties"]["parts"]["additionalProperties"]["anyOf"]) == 2
+
+
+class _Abstract(_Part):
+    kind: Literal["abstract"] = "abstract"
+
+    @abstractmethod
+    def draw(self) -> None: ...
+
+
+class _Nameless(_Part):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("cls", "message"),
+    [
+        (_Abstract, "the part _Abstract does not define draw; write it"),
+        (_Nameless, "the part _Nameless does not say its name; write kind: Literal"),
+        (Config, "the part Config is no config; expected a class derived from _Part"),
+        (_Even(), "expected a class derived from _Part"),
+    ],
+)
+def test_a_class_that_cannot_be_a_variant_is_refused(cls: Any, message: str) -> None:
+    assert tag_of(_Even, _Part, "kind", "part") == "even"
+    with pytest.raises(InputError, match=message):
+        tag_of(cls, _Part, "kind", "part")

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from echochamber.base import InputError
+from echochamber.base import InputError, Problem
 from echochamber.corpora import (
+    BaseTask,
     Reserved,
     WordProblemsSource,
     open_source,
@@ -27,6 +28,7 @@ from echochamber.corpora.story_texts import FAMILIES, PAIRS
 from echochamber.corpora.word_problems import WordProblemsTask, worked
 from echochamber.corpora.wording import Move
 from echochamber.formats import format_names
+from echochamber.formats.tinygsm import TinyGsm
 
 sys.path.insert(0, str(Path(__file__).parent))
 from terse_reader import solve
@@ -327,3 +329,29 @@ def test_arithmetic_without_possible_results_is_refused() -> None:
     source = ArithmeticSource(smallest=50, largest=60, largest_result=10, operations=("*",))
     with pytest.raises(InputError, match="hardly ever give a result up to 10"):
         next(open_source(source, seed=0))
+
+
+def test_a_format_must_be_told_from_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = WordProblemsSource(format="boxed", levels=(1,))
+    source.check_left(frozenset())
+    monkeypatch.setattr(TinyGsm, "detect", lambda self, completion: True)
+    with pytest.raises(InputError, match="'boxed' writes .* detected by tinygsm and boxed; exactly that"):
+        source.check_left(frozenset())
+
+
+class _Asked(BaseTask):
+    """One problem with a gold answer and rules as given."""
+
+    gold_answer: str
+    rules: str = "gsm8k"
+
+    def draw(self, *, seed: int, taken: frozenset[str]) -> list[Problem]:
+        return [Problem(key="one", question="How many?", gold=self.gold_answer, rules=self.rules)]
+
+
+def test_problems_of_any_kind_are_checked_before_they_are_asked() -> None:
+    assert len(reserve_problems({"mine": _Asked(gold_answer="7")}, seed=0)["mine"]) == 1
+    with pytest.raises(InputError, match="task 'mine': problem 'one': the gold answer 'seven' is no number"):
+        reserve_problems({"mine": _Asked(gold_answer="seven")}, seed=0)
+    with pytest.raises(InputError, match="task 'mine': unknown rules 'gms8k'.* Did you mean 'gsm8k'"):
+        reserve_problems({"mine": _Asked(gold_answer="7", rules="gms8k")}, seed=0)

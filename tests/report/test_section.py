@@ -6,6 +6,8 @@ import copy
 import html
 import importlib.util
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +162,19 @@ def test_mistakes_are_named(bare: Material) -> None:
     register_figure("sharse")(nothing)
     with pytest.raises(InputError, match=r"unknown report section 'sharse'.*Did you mean 'shares'"):
         drawn(bare)
+
+
+def test_a_figure_without_a_section_stops_a_run_before_any_work(tmp_path: Path) -> None:
+    """In a process of its own, since what it registers stays."""
+    smoke = (Path(__file__).parents[2] / "studies" / "smoke.yaml").read_text(encoding="utf-8")
+    (tmp_path / "study.yaml").write_text(f"{smoke}\nmodules: [mine.py]\n")
+    (tmp_path / "mine.py").write_text(
+        "import echochamber\nechochamber.register_figure('sharse')(lambda material: [])\n"
+    )
+    command = [sys.executable, "-m", "echochamber", "run", "study.yaml", "--dry-run", "--runs", "runs"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: unknown report section 'sharse': expected one of")
 
 
 def test_sections_stand_in_the_order_of_the_page(material: Material, bare: Material) -> None:

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from pydantic import TypeAdapter
@@ -11,7 +11,16 @@ from rl_arms import ARMS, arm
 
 from echochamber.base import Config, InputError, parse_yaml, validate
 from echochamber.model import size_config
-from echochamber.rl import ALGORITHMS, AlgorithmConfig, ExpertIterationConfig, GRPOConfig, RLConfig, Workload
+from echochamber.rl import (
+    ALGORITHMS,
+    AlgorithmConfig,
+    ExpertIterationConfig,
+    GRPOConfig,
+    PolicyGradientConfig,
+    RLConfig,
+    Workload,
+    register_algorithm,
+)
 
 
 class _Arm(Config):
@@ -128,3 +137,17 @@ def test_memory_is_counted_for_what_an_arm_holds() -> None:
     assert "critic: weights" in parts["ppo"]
     halved = GRPOConfig(**more).gpu_bytes(shape, num_processes=2)
     assert halved["KV cache"] == parts["grpo"]["KV cache"] / 2
+
+
+def test_an_algorithm_that_cannot_be_used_is_refused_when_it_is_registered() -> None:
+    class Idle(PolicyGradientConfig):
+        algorithm: Literal["idle"] = "idle"
+
+    class Renamed(GRPOConfig):
+        pass
+
+    with pytest.raises(InputError, match="the algorithm 'idle': Idle does not define learner"):
+        register_algorithm("idle", Idle)
+    with pytest.raises(InputError, match="the algorithm 'renamed': Renamed calls itself 'grpo'; give both"):
+        register_algorithm("renamed", Renamed)
+    assert not {"idle", "renamed"} & set(ALGORITHMS)

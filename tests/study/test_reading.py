@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from echochamber.base import Document, InputError
 from echochamber.study import load_study
 from echochamber.study.plan import make_plan
-from echochamber.study.reading import expand_sweep
+from echochamber.study.reading import _imported, expand_sweep, import_modules, module_digests
 
 
 @given(
@@ -59,7 +59,9 @@ def test_a_task_inherits_its_kind_through_a_merge_key(tiny_file: Path, tmp_path:
     assert load_study(path) == load_study(tiny_file)
 
 
-def test_user_module_registers_a_reward(tiny_file: Path, tmp_path: Path) -> None:
+def test_user_module_registers_a_reward(
+    tiny_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "mine.py").write_text(
         "import echochamber\n"
         "def brief(graded):\n"
@@ -71,5 +73,52 @@ def test_user_module_registers_a_reward(tiny_file: Path, tmp_path: Path) -> None
     with_module = make_plan(load_study(path, ["arms.grpo.reward=brief_test_only"]))
     assert any(stage.modules for stage in with_module.stages)
     (tmp_path / "mine.py").write_text((tmp_path / "mine.py").read_text() + "# another content, another key\n")
+    monkeypatch.delitem(_imported, str(tmp_path / "mine.py"))  # as in another process
     again = make_plan(load_study(path, ["arms.grpo.reward=brief_test_only"]))
     assert {s.key for s in again.stages}.isdisjoint({s.key for s in with_module.stages})
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        (
+            "X = 1\nraise RuntimeError('two\\nlines')\n",
+            r"mine\.py:2: does not import: RuntimeError: two lines",
+        ),
+        ("import nowhere\n", r"mine\.py:1: does not import: ModuleNotFoundError: No module named 'nowhere'"),
+        (
+            "import echochamber\n\nechochamber.register_reward('correct', len)\n",
+            r"mine\.py:3: the reward 'correct' is registered twice",
+        ),
+        (
+            "import echochamber\nechochamber.register_reward('x', 3)\n",
+            "mine.py:2: the reward 'x' is 3; expected",
+        ),
+        (
+            "import echochamber\nechochamber.register_tracker('x', 3)\n",
+            "mine.py:2: the tracker 'x' is 3; expected its class",
+        ),
+    ],
+)
+def test_a_user_module_that_does_not_import_is_named_with_its_line(
+    tmp_path: Path, code: str, message: str
+) -> None:
+    (tmp_path / "mine.py").write_text(code)
+    with pytest.raises(InputError, match=message):
+        import_modules([str(tmp_path / "mine.py")])
+    with pytest.raises(InputError, match="not a Python file"):
+        import_modules([str(tmp_path / "yours.py")])
+
+
+def test_a_user_module_that_was_edited_needs_a_new_process(tiny_file: Path, tmp_path: Path) -> None:
+    """Its old code must not make stages under the key of the new one."""
+    mine, path = tmp_path / "mine.py", tmp_path / "study.yaml"
+    mine.write_text("X = 1\n")
+    path.write_text(tiny_file.read_text() + "modules: [mine.py]\n")
+    [before, *_] = make_plan(load_study(path)).stages
+    mine.write_text("X = 2\n")
+    with pytest.raises(InputError, match=r"mine\.py was changed after this process had imported it"):
+        load_study(path)
+    # A run that goes on is not disturbed, and its stages keep their key.
+    import_modules(before.modules)
+    assert module_digests(before.modules) == before.config["modules"]

@@ -42,7 +42,7 @@ from echochamber.base.registry import Registry
 from echochamber.base.seeds import derive_seed
 from echochamber.base.stopping import stop_requested, stop_signals
 from echochamber.base.text import printable, storable
-from echochamber.base.variants import Variants
+from echochamber.base.variants import Variants, tag_of
 
 __all__ = [
     "Config",
@@ -88,6 +88,7 @@ __all__ = [
     "stop_requested",
     "stop_signals",
     "storable",
+    "tag_of",
     "text_field",
     "validate",
     "warn",

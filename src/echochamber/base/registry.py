@@ -19,10 +19,11 @@ class Registry(Generic[T]):
         modules: full names of the modules that register our own entries. They are imported when someone
             first looks anything up, so that importing the registry's own module imports none of them;
             their entries come first, in this order.
+        methods: where every entry is an object, what it must be able to do.
     """
 
-    def __init__(self, kind: str, modules: tuple[str, ...] = ()) -> None:
-        self.kind = kind
+    def __init__(self, kind: str, modules: tuple[str, ...] = (), methods: tuple[str, ...] = ()) -> None:
+        self.kind, self._methods = kind, methods
         self._modules, self._loaded = modules, False
         self._entries: dict[str, T] = {}
 
@@ -42,14 +43,27 @@ class Registry(Generic[T]):
         """Add an entry and return it.
 
         Raises:
-            InputError: the name is taken by a different value.
+            InputError: the name is taken by a different value, or the value lacks a method.
         """
+        self._refuse_incomplete(name, value)
         if self._rank(value) == len(self._modules):
             self._load()  # Our own names are taken before anyone else's.
         if name in self._entries and self._entries[name] is not value:
             raise InputError(f"the {self.kind} '{name}' is registered twice; give one of them another name")
         self._entries[name] = value
         return value
+
+    def _refuse_incomplete(self, name: str, value: T) -> None:
+        if self._methods and isinstance(value, type):
+            raise InputError(
+                f"the {self.kind} '{name}' is a class; register an object of it, {value.__name__}(...)"
+            )
+        missing = [method for method in self._methods if not callable(getattr(value, method, None))]
+        if missing:
+            raise InputError(
+                f"the {self.kind} '{name}' of type {type(value).__name__} lacks {', '.join(missing)}; "
+                "docs/architecture.md says what to write"
+            )
 
     def get(self, name: str) -> T:
         """The entry with that name.

@@ -78,6 +78,31 @@ class Variants:
         return {"anyOf": [handler(member.__pydantic_core_schema__) for member in self.members()]}
 
 
+def tag_of(cls: type[Any], base: type[Any], tag: str, kind: str) -> str:
+    """The name that a config class gives itself: the default of its tag.
+
+    Args:
+        cls: a class that is to be registered, perhaps the user's own.
+        base: what it must derive from.
+        kind: what it is called in messages, e.g. `"source kind"`.
+
+    Raises:
+        InputError: it does not derive from `base`, does not define all of it, or gives itself no name.
+    """
+    if not (isinstance(cls, type) and issubclass(cls, base)):
+        named = cls.__name__ if isinstance(cls, type) else repr(cls)
+        raise InputError(f"the {kind} {named} is no config; expected a class derived from {base.__name__}")
+    missing = sorted(getattr(cls, "__abstractmethods__", ()))
+    if missing:
+        raise InputError(f"the {kind} {cls.__name__} does not define {', '.join(missing)}; write it")
+    field = cls.model_fields.get(tag)
+    if field is None or not isinstance(field.default, str):
+        raise InputError(
+            f"the {kind} {cls.__name__} does not say its name; write {tag}: Literal['name'] = 'name' in it"
+        )
+    return field.default
+
+
 def _kind(item: Any) -> Any:
     """The type of an error in the form that allows raising it again."""
     if item["type"] in ("value_error", "variant"):

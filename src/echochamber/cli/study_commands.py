@@ -42,7 +42,9 @@ SLURM_CLUSTER = typer.Option(
     help="slurm, or local to try the jobs as processes of this machine.",
 )
 TRACK = typer.Option(
-    "--track", metavar="NAME", help="Also send metrics to wandb, trackio or tensorboard. Repeatable."
+    "--track",
+    metavar="NAME",
+    help="Also send metrics to wandb, trackio, tensorboard or your own tracker. Repeatable.",
 )
 BENCHMARK = typer.Option(metavar="TASK", help="Task of the study; by default its benchmarks. Repeatable.")
 NUM_PROBLEMS = typer.Option(min=1, metavar="N", help="Only the first N problems of each.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from echochamber.base import Config, InputError, Registry, Variants, digest_file
+from echochamber.base import Config, InputError, Registry, Variants, digest_file, tag_of
 from echochamber.corpora.identity import NOTHING_RESERVED, Reserved, text_key
 
 
@@ -67,6 +68,7 @@ class BaseSource(Config):
         """Whether its documents can be read without a connection."""
         return True
 
+    @abstractmethod
     def chunks(self, *, seed: int, excluded: frozenset[str], start: int = 0) -> Iterator[list[Example]]:
         """Documents in order, in chunks, from chunk `start` on.
 
@@ -78,7 +80,6 @@ class BaseSource(Config):
             excluded: identities that are reserved. Generated sources never yield them; sources that read
                 files need not check, because the code that trains on their documents does (see `permitted`).
         """
-        raise TypeError(f"{type(self).__name__} does not say how to read its documents")
 
     def inputs(self) -> tuple[Path, ...]:
         """Files that the documents come from; their digests enter stage keys and manifests."""
@@ -175,9 +176,9 @@ def register_source(cls: type[BaseSource]) -> type[BaseSource]:
     """Class decorator: make a source available under the default of its `kind` field.
 
     Raises:
-        InputError: the kind is taken.
+        InputError: the kind is taken, or the class does not say its `kind` or how to `chunks`.
     """
-    SOURCES.register(str(cls.model_fields["kind"].default), cls)
+    SOURCES.register(tag_of(cls, BaseSource, "kind", "source kind"), cls)
     return cls
 
 

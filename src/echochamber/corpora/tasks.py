@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -13,7 +14,17 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from echochamber.base import Config, InputError, Problem, Registry, Row, Variants, derive_seed, write_file
+from echochamber.base import (
+    Config,
+    InputError,
+    Problem,
+    Registry,
+    Row,
+    Variants,
+    derive_seed,
+    tag_of,
+    write_file,
+)
 from echochamber.base.file_bytes import unreadable
 from echochamber.corpora.identity import identities, text_key
 from echochamber.corpora.sources import digest_files
@@ -50,6 +61,7 @@ class BaseTask(Config):
 
     num_problems: int | None = Field(default=None, ge=1)
 
+    @abstractmethod
     def draw(self, *, seed: int, taken: frozenset[str]) -> Sequence[Problem]:
         """`num_problems` different problems, none of which has an identity in `taken`.
 
@@ -58,7 +70,6 @@ class BaseTask(Config):
         Raises:
             InputError: fewer than `num_problems` are available, or a gold answer cannot be graded.
         """
-        raise TypeError(f"{type(self).__name__} does not say how to draw its problems")
 
     def inputs(self) -> tuple[Path, ...]:
         """Files that the problems come from."""
@@ -148,9 +159,9 @@ def register_task(cls: type[BaseTask]) -> type[BaseTask]:
     """Class decorator: make a task available under the default of its `kind` field.
 
     Raises:
-        InputError: the kind is taken.
+        InputError: the kind is taken, or the class does not say its `kind` or how to `draw`.
     """
-    TASKS.register(str(cls.model_fields["kind"].default), cls)
+    TASKS.register(tag_of(cls, BaseTask, "kind", "task kind"), cls)
     return cls
 
 
@@ -199,13 +210,15 @@ def reserve_problems(tasks: Mapping[str, BaseTask], *, seed: int) -> dict[str, P
 
     Raises:
         InputError: a task asks for more problems than are left for it, with the numbers; or a gold answer
-            cannot be graded, with its file and row.
+            cannot be graded, with its file and row or its key.
     """
     taken: set[str] = set()
     reserved: dict[str, ProblemSet] = {}
     for name, task in tasks.items():
         try:
             drawn = task.draw(seed=derive_seed(seed, f"task:{name}"), taken=frozenset(taken))
+            for problem in drawn:
+                check_gold(problem.rules, problem.gold, f"problem '{problem.key}'")
         except InputError as error:
             raise InputError(f"task '{name}': {error}") from error
         reserved[name] = drawn if isinstance(drawn, ProblemSet) else ProblemSet(drawn)

@@ -23,7 +23,7 @@ from echochamber.corpora.operations import (
 from echochamber.corpora.sources import BaseSource, Example, register_source
 from echochamber.corpora.stories import FAMILY_NAMES, Story, Teller
 from echochamber.corpora.tasks import BaseTask, ProblemSet, References, register_task
-from echochamber.formats import Step, Worked, format_names, get_format
+from echochamber.formats import Step, Worked, detected, format_names, get_format
 
 CHUNK_DOCUMENTS = 1000
 
@@ -248,7 +248,9 @@ class WordProblemsSource(BaseSource, Grammar):
                 told = tell_new(teller, level, rng, excluded | left, avoid_texts=avoid_texts, met=met)
                 if told is None:
                     break
-                left.add(told[0])
+                structure, story = told
+                self._check_recognized(story)
+                left.add(structure)
             if len(left) < _LEAST_LEFT:
                 raise InputError(
                     f"word problems of {_operations(level)}: the grammar has {len(met)} different "
@@ -257,6 +259,15 @@ class WordProblemsSource(BaseSource, Grammar):
                     f"training, where {_LEAST_LEFT} are needed; raise largest or largest_result, or reserve "
                     "fewer"
                 )
+
+    def _check_recognized(self, story: Story) -> None:
+        """Refuse a format that does not recognize what it writes, or that another claims too."""
+        solution = get_format(self.format).render(worked(story))
+        if (found := detected(solution)) != (self.format,):
+            raise InputError(
+                f"the format '{self.format}' writes {solution!r}, which is detected by "
+                f"{' and '.join(found) or 'no format'}; exactly that format must detect what it writes"
+            )
 
 
 @register_task

@@ -11,14 +11,14 @@ from echochamber.formats.types import Format
 
 NONE, AMBIGUOUS = "none", "ambiguous"
 
-_formats: Registry[Format] = Registry("format")
+_formats: Registry[Format] = Registry("format", methods=("render", "detect", "extract"))
 
 
 def register_format(fmt: Format) -> Format:
     """Add a format under its `name`; from then on `classify` can return it.
 
     Raises:
-        InputError: the name is taken, or is one of the labels `none` and `ambiguous`.
+        InputError: the name is taken, or is one of the labels `none` and `ambiguous`, or a method is missing.
     """
     if fmt.name in (NONE, AMBIGUOUS):
         raise InputError(f"a format cannot be named '{fmt.name}': that label is reserved; choose another")

@@ -1,7 +1,7 @@
 from .figures import Figure, Panel, Series
 from .material import Material
 from .page import render
-from .section import Fragment, Need, Table, register_figure, register_section
+from .section import Fragment, Need, Table, check_drawings, register_figure, register_section
 
 __all__ = [
     "Figure",
@@ -11,6 +11,7 @@ __all__ = [
     "Panel",
     "Series",
     "Table",
+    "check_drawings",
     "register_figure",
     "register_section",
     "render",

@@ -153,15 +153,26 @@ def register_figure(
     return register
 
 
+def check_drawings() -> None:
+    """See that everything that is drawn has a section to stand in.
+
+    Raises:
+        InputError: a figure is registered for a section that does not exist.
+    """
+    for drawing in map(DRAWINGS.get, DRAWINGS):
+        SECTIONS.get(drawing.section)
+
+
 def drawn(material: Material) -> list[tuple[Section, list[Block]]]:
     """Every section that has something to show, in order, with its blocks.
 
     Raises:
         InputError: a figure is registered for a section that does not exist.
     """
+    check_drawings()
     parts: dict[str, list[Drawing]] = defaultdict(list)
     for drawing in map(DRAWINGS.get, DRAWINGS):
-        parts[SECTIONS.get(drawing.section).key].append(drawing)
+        parts[drawing.section].append(drawing)
     found = []
     for section in sorted(map(SECTIONS.get, SECTIONS), key=lambda section: section.order):
         blocks = [

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from echochamber.base import Config, Registry, Variants
+from echochamber.base import Config, InputError, Registry, Variants, tag_of
 from echochamber.model import ModelConfig, num_parameters
 from echochamber.train import (
     WORKSPACE_BYTES,
@@ -155,11 +155,15 @@ ALGORITHMS: Registry[type[RLConfig]] = Registry(
 def register_algorithm(name: str, config: type[RLConfig]) -> type[RLConfig]:
     """Make an algorithm usable in a study as `algorithm: NAME`.
 
-    `config` has a field `algorithm: Literal[NAME]` and a method `learner`.
+    `config` has a field `algorithm: Literal[NAME] = NAME` and a method `learner`.
 
     Raises:
-        InputError: the name is taken.
+        InputError: the name is taken, or `config` calls itself something else or has no `learner`.
     """
+    if (own := tag_of(config, RLConfig, "algorithm", f"algorithm '{name}':")) != name:
+        raise InputError(
+            f"the algorithm '{name}': {config.__name__} calls itself '{own}'; give both the same name"
+        )
     return ALGORITHMS.register(name, config)
 
 

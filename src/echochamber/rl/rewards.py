@@ -33,8 +33,10 @@ def register_reward(name: str, fn: RewardFn) -> RewardFn:
     """Make a reward usable in a study as `reward: NAME`.
 
     Raises:
-        InputError: the name is taken.
+        InputError: the name is taken, or `fn` is no function.
     """
+    if not callable(fn):
+        raise InputError(f"the reward '{name}' is {fn!r}; expected a function of a step's completions")
     return REWARDS.register(name, fn)
 
 

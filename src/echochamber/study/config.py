@@ -138,8 +138,8 @@ class StudyConfig(Config):
         seed: root seed, or a list of them; each repeats pretraining, post-training and sampling.
         data_seed: seed of problems, tokenizer and mixtures, which all seeds share; the first seed if unset.
         variables: texts that stand for `${name}` anywhere in the file, e.g. a data folder.
-        modules: Python files, relative to this one, that register formats, rewards, sources, tasks
-            or algorithms.
+        modules: Python files, relative to this one, that register what the package does not have: formats,
+            rules, tasks, sources, rewards, algorithms, sections, figures, claims, trackers.
         tasks: named problem sets, for evaluation and for post-training.
         sources: named streams of training documents.
         tokenizer: how the tokenizer is trained or where it is loaded from.
@@ -159,7 +159,8 @@ class StudyConfig(Config):
         resources: what stages need of a machine, by kind of stage, or `default`; used by --executor ray and
             slurm, and without influence on results.
         slurm: how --executor slurm submits jobs; without influence on results.
-        track: trackers that are sent the metrics as they are written: wandb, trackio, tensorboard.
+        track: trackers that are sent the metrics as they are written: wandb, trackio, tensorboard, or one
+            that a module registers.
     """
 
     study: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")

@@ -15,7 +15,7 @@ from typing import Literal
 from echochamber import train
 from echochamber.base import EchoError, InputError, Interrupted, RunLock, explained_disk, stop_signals
 from echochamber.base.lazy import torch
-from echochamber.study.reading import import_modules
+from echochamber.study.reading import import_modules, module_digests
 from echochamber.study.stages import STAGES, StageContext
 from echochamber.study.store import Stage, Store, read_seconds, write_seconds
 from echochamber.study.torchrun import joined_by_others
@@ -102,6 +102,10 @@ def _timed(stage: Stage, store: Store, *, new: bool) -> Iterator[None]:
 def run_stage(stage: Stage, store: Store) -> None:
     """Call the function of a stage in its unfinished folder; under torchrun, in each process that joins."""
     import_modules(stage.modules)
+    if stage.modules and module_digests(stage.modules) != stage.config["modules"]:
+        raise InputError(
+            f"modules: {', '.join(stage.modules)}: changed after the study was planned; run the study again"
+        )
     train.give_way_when_busy()
     STAGES[stage.kind].run(
         StageContext(

@@ -8,6 +8,7 @@ import itertools
 import json
 import re
 import sys
+import traceback
 from collections.abc import Sequence
 from copy import deepcopy
 from pathlib import Path
@@ -47,6 +48,7 @@ def load_study(path: Path, overrides: Sequence[str] = ()) -> list[tuple[str, Stu
     if isinstance(modules, list):
         resolved = [str((path.parent / str(module)).resolve()) for module in modules]
         document.data["modules"] = resolved
+        _refuse_changed(resolved)
         import_modules(resolved)
     studies = []
     points = expand_sweep(document)
@@ -144,11 +146,15 @@ def _shown(value: Any) -> str:
     return f"{text[: _LONGEST_SHOWN - 9]}..{digest(value)[:6]}"
 
 
+_imported: dict[str, str] = {}
+"""Content digest of each of the user's files as this process has imported it, by path."""
+
+
 def import_modules(paths: Sequence[str]) -> None:
     """Import each file once in this process.
 
     Raises:
-        InputError: a file is missing or does not import.
+        InputError: a file is missing or does not import; with the line, where it is one of the file's own.
     """
     for text in paths:
         path = Path(text)
@@ -162,16 +168,40 @@ def import_modules(paths: Sequence[str]) -> None:
             )
         module = importlib.util.module_from_spec(spec)
         sys.modules[name] = module
+        _imported[text] = digest_file(path)
         try:
             spec.loader.exec_module(module)
-        except (ImportError, SyntaxError, NameError, AttributeError, TypeError, ValueError) as error:
-            del sys.modules[name]
-            raise InputError(f"modules: {path} does not import: {type(error).__name__}: {error}") from error
+        except Exception as error:
+            # Whatever a user's file raises is the user's to mend.
+            del sys.modules[name], _imported[text]
+            what = "" if isinstance(error, InputError) else f"does not import: {type(error).__name__}: "
+            said = " ".join(str(error).split())
+            raise InputError(f"modules: {path}{_line_of(error, path)}: {what}{said}") from error
+
+
+def _line_of(error: Exception, path: Path) -> str:
+    """The line of a file that an error went through last, as `:7`; empty if it went through none."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+    return f":{frames[-1].lineno}" if frames else ""
+
+
+def _refuse_changed(paths: Sequence[str]) -> None:
+    """Code is imported once, so a file edited since then would lend its new key to what its old code does.
+
+    Raises:
+        InputError: a file is not the one that was imported.
+    """
+    for text in paths:
+        if text in _imported and Path(text).is_file() and digest_file(Path(text)) != _imported[text]:
+            raise InputError(
+                f"modules: {text} was changed after this process had imported it; start Python anew "
+                "(in a notebook: restart the kernel)"
+            )
 
 
 def module_digests(paths: Sequence[str]) -> list[str]:
-    """Content digests of the files, which enter the keys of the stages they can influence."""
-    return [digest_file(Path(path)) for path in paths]
+    """Content digests of the files as imported, which enter the keys of the stages they can influence."""
+    return [_imported.get(path) or digest_file(Path(path)) for path in paths]
 
 
 def first_examples(

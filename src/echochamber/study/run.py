@@ -179,6 +179,8 @@ def check_run(
 
 def _prepare(study: Study, where: ExecutorOptions, track: Sequence[str]) -> tuple[Executor, Follower]:
     """Where stages run and who is sent their metrics; refuses unknown names and missing packages."""
+    if study.config.modules:
+        report.check_drawings()
     place = make_executor(where, study.store, study.folder, study.config.resources, study.config.slurm)
     names = (*study.config.track, *track)
     return place, Follower(study.name, study.plan, study.store, study.folder, names)

@@ -77,8 +77,10 @@ def register_tracker(name: str, make: Callable[[str, Path], Tracker]) -> Callabl
     """Make a tracker usable as `track: [NAME]`; `make` gets the study's name and its run folder.
 
     Raises:
-        InputError: the name is taken.
+        InputError: the name is taken, or `make` cannot be called.
     """
+    if not callable(make):
+        raise InputError(f"the tracker '{name}' is {make!r}; expected its class or a function that makes one")
     return TRACKERS.register(name, make)
 
 

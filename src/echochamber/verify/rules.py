@@ -254,7 +254,7 @@ def _decided(answer: str, gold: str) -> bool | None:
     return equal_answers(answer, gold_text(gold), _UNDECIDED)
 
 
-_rules: Registry[Rules] = Registry("rules")
+_rules: Registry[Rules] = Registry("rules", methods=("check_gold", "text_equals", "value_equals"))
 for _named in (Gsm8kRules(), MathRules(), AimeRules()):
     _rules.register(_named.name, _named)
 
@@ -263,7 +263,7 @@ def register_rules(rules: Rules) -> Rules:
     """Add rules of comparison under their `name`.
 
     Raises:
-        InputError: the name is taken.
+        InputError: the name is taken, or a method is missing.
     """
     return _rules.register(rules.name, rules)
 
