@@ -1,7 +1,7 @@
 """A section of the report in one file: how long the answers of each arm are.
 
-Name this file under `modules:` in a study, and the page of its run shows the
-section between "The arms compared" and "What theory expected". Tested in
+`echochamber report demo --module examples/answer_lengths.py` shows it on the page of a finished run, between
+"The arms compared" and "What theory expected". A study may also name this file under `modules:`. Tested in
 tests/report/test_section.py.
 """
 

@@ -88,6 +88,7 @@ def test_words_that_are_classes_exist() -> None:
 def test_what_registers_something_is_at_the_top_level() -> None:
     import echochamber
 
-    named = set(re.findall(r"`(register_\w+)`", part("## Where to add what", "<!-- end of adding -->")))
-    assert len(named) >= 8
+    told = part("## Where to add what", "<!-- end of adding -->")
+    named = set(re.findall(r"`@?(register_\w+)", told))
+    assert named == {name for name in echochamber.__all__ if name.startswith("register_")}
     assert [name for name in sorted(named) if not callable(getattr(echochamber, name, None))] == []

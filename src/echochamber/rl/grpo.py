@@ -114,8 +114,8 @@ class GroupLearner(PolicyGradientLearner):
 
     def advantages(self, batch: RolloutBatch) -> Tensor:
         """(B, T): the group advantage of the reward, less the completion's KL if that is in the reward."""
-        rewards_PG = self.penalized_rewards(batch)
-        return self.at_every_token(group_advantages(rewards_PG, scale=self.config.advantage_scale), batch)
+        reward_PG = self.penalized_rewards(batch)
+        return self.at_every_token(group_advantages(reward_PG, scale=self.config.advantage_scale), batch)
 
 
 register_algorithm("grpo", GRPOConfig)

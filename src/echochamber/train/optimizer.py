@@ -26,20 +26,20 @@ def make_optimizer(model: torch.nn.Module, config: OptimizerConfig) -> torch.opt
     )
 
 
-def learning_rate_at(step: int, config: OptimizerConfig, total_steps: int) -> float:
-    """Learning rate of update number `step`, counted from 0.
+def learning_rate_at(number: int, config: OptimizerConfig, total: int) -> float:
+    """Learning rate of update number `number` of `total`, counted from 0.
 
-    Warm-up of w steps: peak x (step + 1) / w. Then, with x running from 0 at the first step after the
-    warm-up to 1 at the last step, peak x (f + (1 - f) (1 + cos(pi x)) / 2), f the final fraction.
+    Warm-up of w updates: peak x (number + 1) / w. Then, with x running from 0 at the first update after the
+    warm-up to 1 at the last, peak x (f + (1 - f) (1 + cos(pi x)) / 2), f the final fraction.
     """
     warmup = config.warmup_steps
     if warmup is None:
-        warmup = math.floor(config.warmup_fraction * total_steps)
-    if step < warmup:
-        return config.learning_rate * (step + 1) / warmup
+        warmup = math.floor(config.warmup_fraction * total)
+    if number < warmup:
+        return config.learning_rate * (number + 1) / warmup
     if config.schedule == "constant":
         return config.learning_rate
-    x = min(1.0, (step - warmup) / max(1, total_steps - 1 - warmup))
+    x = min(1.0, (number - warmup) / max(1, total - 1 - warmup))
     share = 1 - x if config.schedule == "linear" else (1 + math.cos(math.pi * x)) / 2
     return config.learning_rate * (config.final_fraction + (1 - config.final_fraction) * share)
 
