@@ -18,8 +18,9 @@ from echochamber.analysis.findings import (
     judge,
     register_claim,
 )
-from echochamber.analysis.findings.claim import ONE_SEED, OURS, ZHAO
+from echochamber.analysis.findings.claim import ONE_SEED, OURS, ZHAO, Claim
 from echochamber.analysis.recorded import RecordedMixture, RecordedSource
+from echochamber.base import InputError
 from echochamber.bench.finding_nulls import NULLS, false_positive_rate
 from echochamber.bench.invented import InventedStudy, invented_evidence
 
@@ -290,3 +291,9 @@ def test_a_claim_of_the_user_s_own_is_one_function(run: Run, monkeypatch: pytest
     assert [f.key for f in found] == [*CASES, "first-arm-gains"]
     assert found[-1].statement == "The first arm gains."
     assert judge(CLAIMS.get("first-arm-gains"), invented_evidence([])).reason == "arms: none"
+
+
+def test_a_claim_that_says_nothing_is_named() -> None:
+    claim = Claim("mute", "It speaks.", "me", "nothing", "It does not.", "t", test=lambda e: None)  # type: ignore[arg-type, return-value]
+    with pytest.raises(InputError, match="the claim 'mute' gave None; expected a Statement or what is Lack"):
+        judge(claim, invented_evidence([]))

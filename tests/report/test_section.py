@@ -164,6 +164,19 @@ def test_mistakes_are_named(bare: Material) -> None:
         drawn(bare)
 
 
+@pytest.mark.usefixtures("own_registry")
+@pytest.mark.parametrize("given", [None, ["words"], [Fragment]])
+def test_a_function_that_gives_no_block_is_named(bare: Material, given: Any) -> None:
+    register_figure("setup")(lambda material: given)
+    with pytest.raises(InputError, match="a function of the section 'setup' gave .*; expected figures"):
+        drawn(bare)
+
+
+def test_a_row_of_a_table_has_a_value_for_each_column() -> None:
+    with pytest.raises(InputError, match="the table 'own': a row of 1 values under 2 columns"):
+        Table("own", ("a", "b"), [(1, None), (2,)])
+
+
 def test_a_figure_without_a_section_stops_a_run_before_any_work(tmp_path: Path) -> None:
     """In a process of its own, since what it registers stays."""
     smoke = (Path(__file__).parents[2] / "studies" / "smoke.yaml").read_text(encoding="utf-8")

@@ -262,3 +262,10 @@ def test_adaptive_kl_moves_the_coefficient(tmp_path: Path) -> None:
     # KL starts at 0, below its target: the coefficient falls by the bounded step 0.2 x 24 / 100.
     assert coefficients[0] == 0.1
     assert coefficients[1] == pytest.approx(0.1 * (1 - 0.2 * 24 / 100), rel=1e-12)
+
+
+def test_advantages_of_another_shape_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    learner = learner_of(GRPOConfig(**SETTINGS), toy_policy())
+    monkeypatch.setattr(learner, "advantages", lambda batch: batch.reward_PG)
+    with pytest.raises(AssertionError, match="expected a value per token"):
+        learner.step(0)

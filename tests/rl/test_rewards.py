@@ -74,3 +74,12 @@ def test_a_reward_must_pay_every_completion() -> None:
             rewards_of(_config(reward="broken"), _completions(("boxed", 1.0, 7)))
     finally:
         REWARDS._entries.pop("broken")
+    for given in (None, 1.0, ["good"]):
+        register_reward("odd", lambda completions, given=given: given)
+        try:
+            with pytest.raises(
+                InputError, match="the reward 'odd' returned .*; it must return a list of numb"
+            ):
+                rewards_of(_config(reward="odd"), _completions(("boxed", 1.0, 7)))
+        finally:
+            REWARDS._entries.pop("odd")

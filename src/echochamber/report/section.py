@@ -16,7 +16,7 @@ from typing import Any
 from markupsafe import Markup
 
 from echochamber.analysis import Interval
-from echochamber.base import Registry
+from echochamber.base import InputError, Registry
 from echochamber.report.figures import Figure
 from echochamber.report.material import Material
 
@@ -34,12 +34,23 @@ class Table:
         columns: their headings.
         rows: one value per column.
         summary: where stated, the table is folded away under this line.
+
+    Raises:
+        InputError: a row has another number of values.
     """
 
     title: str
     columns: Sequence[str]
     rows: Sequence[Sequence[Value]]
     summary: str = ""
+
+    def __post_init__(self) -> None:
+        for row in self.rows:
+            if len(row) != len(self.columns):
+                raise InputError(
+                    f"the table '{self.title}': a row of {len(row)} values under {len(self.columns)} columns"
+                    "; use None where nothing was measured"
+                )
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +178,7 @@ def drawn(material: Material) -> list[tuple[Section, list[Block]]]:
     """Every section that has something to show, in order, with its blocks.
 
     Raises:
-        InputError: a figure is registered for a section that does not exist.
+        InputError: a figure is registered for a section that does not exist, or a function gave no block.
     """
     check_drawings()
     parts: dict[str, list[Drawing]] = defaultdict(list)
@@ -179,8 +190,20 @@ def drawn(material: Material) -> list[tuple[Section, list[Block]]]:
             block
             for drawing in sorted(parts[section.key], key=lambda drawing: drawing.order)
             if all(need.met(material) for need in drawing.needs)
-            for block in drawing.draw(material)
+            for block in _blocks(drawing, material)
         ]
         if blocks:
             found.append((section, blocks))
     return found
+
+
+def _blocks(drawing: Drawing, material: Material) -> list[Block]:
+    found = drawing.draw(material)
+    blocks = list(found) if isinstance(found, Iterable) else [found]
+    for block in blocks:
+        if not isinstance(block, Figure | Table | Fragment):
+            raise InputError(
+                f"a function of the section '{drawing.section}' gave {str(block)[:80]!r}; expected figures, "
+                "tables and fragments"
+            )
+    return blocks

@@ -85,7 +85,7 @@ class RolloutBatch:
 
     def take(self, source_BT: Tensor | None, micro: Microbatch) -> Tensor:
         """(b, T): a microbatch's part of a (B, T) buffer that has been filled."""
-        assert source_BT is not None
+        assert source_BT is not None and source_BT.shape == self.mask_BT.shape, "expected a value per token"
         return source_BT[micro.sample_b, : micro.mask_bT.shape[1]]
 
     def record(self, micro: Microbatch, outputs: TokenOutputs) -> None:

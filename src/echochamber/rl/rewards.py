@@ -164,9 +164,15 @@ def rewards_of(config: RewardConfig, completions: Sequence[Completion]) -> list[
 
     Raises:
         InputError: the reward gave another number of values than there are completions, or one that is
-            not finite.
+            no finite number.
     """
-    paid = [float(value) for value in REWARDS.get(config.reward)(completions)]
+    given = REWARDS.get(config.reward)(completions)
+    try:
+        paid = [float(value) for value in given]
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"the reward '{config.reward}' returned {str(given)[:80]}; it must return a list of numbers"
+        ) from error
     if len(paid) != len(completions):
         raise InputError(
             f"the reward '{config.reward}' returned {len(paid)} values for {len(completions)} completions; "

@@ -10,7 +10,7 @@ from typing import Literal
 
 from echochamber.analysis.contrasts import Statement
 from echochamber.analysis.findings.evidence import Evidence, Lacking
-from echochamber.base import Registry
+from echochamber.base import InputError, Registry
 
 Ruling = Literal["reproduced", "contradicted", "inconclusive", "not testable"]
 
@@ -104,11 +104,17 @@ def claims_in_order() -> list[Claim]:
 
 
 def judge(claimed: Claim, evidence: Evidence) -> Finding:
-    """What the evidence says about one claim."""
+    """What the evidence says about one claim.
+
+    Raises:
+        InputError: its function gave something else than a statement.
+    """
     found = claimed.test(evidence)
     about = (claimed.key, claimed.statement, claimed.source, claimed.null)
     if isinstance(found, Lacking):
         return Finding(*about, "not testable", "", found.reason)
+    if not isinstance(found, Statement):
+        raise InputError(f"the claim '{claimed.key}' gave {found!r}; expected a Statement or what is Lacking")
     if found.num_seeds < 2:
         return Finding(
             *about, "not testable", f"In this run: {found.evidence}", ONE_SEED, None, found.num_seeds
