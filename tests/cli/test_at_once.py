@@ -60,7 +60,7 @@ def test_the_graded_file_is_never_the_output(tmp_path: Path, capsys: pytest.Capt
     assert run_cli(["grade", str(path), "--out", str(tmp_path / "." / "a.jsonl")]) == 2
     assert "it is the file to be graded" in capsys.readouterr().err
     assert run_cli(["grade", str(path), "--out", "/dev/null"]) == 2
-    assert "no regular file" in capsys.readouterr().err
+    assert "not a regular file" in capsys.readouterr().err
     assert path.read_bytes() == before
 
 

@@ -165,7 +165,7 @@ def test_mistakes_are_sentences(tmp_path: Path) -> None:
         HubTask(problems="gsm8k-tset")
     with pytest.raises(InputError, match="'TinyGSM/TinyGSM' is not in the mirror"):
         HubSource(corpus="tinygsm", mirror=tmp_path).fingerprint()
-    with pytest.raises(InputError, match="is no folder"):
+    with pytest.raises(InputError, match="is not a folder"):
         HubSource(corpus="tinygsm", mirror=tmp_path / "none").fingerprint()
     write_rows(tmp_path / "TinyGSM/TinyGSM/README.md", [{}])
     with pytest.raises(InputError, match=r"holds no file like .*it has README\.md"):

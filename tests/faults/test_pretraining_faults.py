@@ -154,7 +154,7 @@ def test_a_damaged_checkpoint_is_set_aside(
     resumed = server.run(WORK, folder=tmp_path / "run")
     assert resumed.status == 0
     assert "step-00000004 cannot be used" in resumed.said
-    assert "going on after step 2 of 6" in resumed.said
+    assert "continuing after step 2 of 6" in resumed.said
     assert digests(tmp_path / "run") == undisturbed[0]
 
 
@@ -178,7 +178,7 @@ def test_all_checkpoints_damaged_starts_over(
         flip_a_bit(checkpoint / "model.safetensors")
     resumed = server.run(WORK, folder=tmp_path / "run")
     assert resumed.status == 0
-    assert "going on after" not in resumed.said
+    assert "continuing after" not in resumed.said
     assert digests(tmp_path / "run") == undisturbed[0]
 
 
@@ -189,7 +189,7 @@ def test_a_moved_folder_goes_on(
     (tmp_path / "here").rename(tmp_path / "there")
     resumed = server.run(WORK, folder=tmp_path / "there")
     assert resumed.status == 0
-    assert "going on after step 4" in resumed.said
+    assert "continuing after step 4" in resumed.said
     assert digests(tmp_path / "there") == undisturbed[0]
 
 

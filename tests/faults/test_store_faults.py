@@ -116,12 +116,12 @@ def test_a_half_finished_study_goes_on_elsewhere_and_with_other_checkpoints(
     changes = ["pretrain.checkpoint_every=7", "arms.grpo.checkpoint_every=2", "arms.ei.checkpoint_every=3"]
     again = server.run(WORK, folder=tmp_path / "there", changes=changes, fault="run.before_step:16")
     assert again.status == -signal.SIGKILL
-    assert "going on after step 12 of 24" in again.said
+    assert "continuing after step 12 of 24" in again.said
     assert next((tmp_path / "there").rglob("store/arm-*.partial/checkpoints"))
     (tmp_path / "there").rename(tmp_path / "here")
     last = server.run(WORK, folder=tmp_path / "here")
     assert last.status == 0, last.said
-    assert len(re.findall(r"going on after step \d of 4", last.said)) == 1
+    assert len(re.findall(r"continuing after step \d of 4", last.said)) == 1
     assert study_digests(tmp_path / "here") == study_digests(whole[0])
     moved = shutil.move(tmp_path / "here", tmp_path / "elsewhere")
     once_more = server.run(WORK, folder=Path(moved))

@@ -227,7 +227,7 @@ def test_a_preempted_slurm_job_is_requeued_and_goes_on(
     said = "".join(path.read_text() for path in (without_arms.folder / "slurm").glob("*_log.*"))
     assert "SIGUSR2: finishing this step first" in said
     assert "Requeued job" in said
-    assert "going on after step" in said
+    assert "continuing after step" in said
     assert content(without_arms) == content(local)
 
 

@@ -94,7 +94,7 @@ def test_the_same_is_found_in_the_first_stage_where_a_plan_does_not_read_the_fil
     monkeypatch.setattr("echochamber.corpora.tasks._MOST_BYTES_WHILE_PLANNING", 10)
     _write(folder / "test.jsonl", [{"question": "One?", "answer": 1}, {"question": "Two?", "answer": "two"}])
     study = _open(folder)
-    with pytest.raises(EchoError, match=r"test\.jsonl:2: .*'two' is no number"):
+    with pytest.raises(EchoError, match=r"test\.jsonl:2: .*'two' is not a number"):
         _prepare(study)
     assert not [
         path for path in study.folder.glob("store/*") if path.name.startswith(("tokenizer", "mixture"))

@@ -114,7 +114,7 @@ def test_sample_grades_what_the_model_writes(
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        (["--gold", "seven"], "the gold answer 'seven' is no number"),
+        (["--gold", "seven"], "the gold answer 'seven' is not a number"),
         (["--rules", "gms8k"], "unknown rules 'gms8k'"),
         (["--temperature", "1e-300"], "expected 0 (greedy) or a number from 1e-06 up"),
         (["--temperature", "inf"], "expected 0 (greedy) or a number from 1e-06 up"),

@@ -59,7 +59,7 @@ def test_parquet_gives_the_same(tmp_path: Path) -> None:
         ('{"completion": "x", "gold": ', r"a\.jsonl:2: not valid JSON"),
         ('["x"]', r"a\.jsonl:2: expected a JSON object, found list"),
         ('{"completion": null, "gold": "3"}', r"a\.jsonl:2: field 'completion' is NoneType; expected text"),
-        ('{"completion": "x", "gold": "three"}', r"a\.jsonl:2: the gold answer 'three' is no number"),
+        ('{"completion": "x", "gold": "three"}', r"a\.jsonl:2: the gold answer 'three' is not a number"),
     ],
 )
 def test_broken_lines_are_named_and_nothing_is_written(tmp_path: Path, line: str, message: str) -> None:

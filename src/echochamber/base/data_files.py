@@ -64,7 +64,7 @@ def text_field(row: Row, field: str, place: str) -> str:
         except UnicodeEncodeError as error:
             half = text[error.start : error.start + 1].encode("unicode_escape").decode()
             raise InputError(
-                f"{place}: field '{field}' holds {half}, half of a surrogate pair, which is no character; "
+                f"{place}: field '{field}' holds {half}, half of a surrogate pair, which is not a character; "
                 "write the character itself or remove it"
             ) from error
     return text
@@ -108,7 +108,7 @@ def _check_columns(path: Path, names: Sequence[str], columns: Sequence[str]) -> 
             raise missing_field(str(path), column, names)
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise InputError(f"{path}: the column '{twice[0]}' stands there twice; rename or remove one")
+        raise InputError(f"{path}: the column '{twice[0]}' occurs twice; rename or remove one")
 
 
 def _parquet_rows(path: Path, columns: Sequence[str], start: int) -> Iterator[tuple[str, Row]]:

@@ -141,5 +141,5 @@ def json_file(path: Path, start: int) -> Iterator[tuple[str, Row]]:
         character = text.peek()
     if character:
         raise InputError(
-            f"{path}, after row {text.number}: not valid JSON: '{character}' stands where it should end"
+            f"{path}, after row {text.number}: not valid JSON: '{character}' where it should end"
         )

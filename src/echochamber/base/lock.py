@@ -73,7 +73,7 @@ class RunLock:
 
     Args:
         path: the lock file, e.g. `runs/<study>/lock`. It is removed on leaving.
-        what: what it guards, as messages name it; the folder it lies in by default.
+        what: what it guards, as messages name it; by default the folder that contains it.
         wait: wait for another holder to end, which is announced, instead of refusing.
 
     Raises:

@@ -307,6 +307,6 @@ def open_repo(name: str, revision: str | None, *, mirror: Path | None, cache: Pa
     if chosen is not None:
         chosen = chosen.expanduser()
         if not chosen.is_dir():
-            raise InputError(f"the hub mirror {chosen} is no folder; make it or unset it")
+            raise InputError(f"the hub mirror {chosen} is not a folder; create it or unset it")
         return MirroredRepo(name, revision, chosen)
     return RemoteRepo(name, revision, cache)

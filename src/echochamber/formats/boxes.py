@@ -37,10 +37,10 @@ def boxes(text: str) -> tuple[list[tuple[int, int]], bool]:
 
 
 def last_box(text: str) -> str | None:
-    r"""Content of the last complete box that holds something, None if there is no box.
+    r"""Content of the last nonempty complete box, None if there is no box.
 
     A box within a box is unwrapped. Boxes joined by a comma or by `and` are one answer, a list. A box
-    without content (`\boxed{}`, as the task names it) is the answer only where there is no other.
+    without content (`\boxed{}`, as the task names it) is the answer only if there is no other.
     """
     if "box" not in text:
         return None

@@ -233,7 +233,7 @@ def _check_fingerprints(path: Path, found: Mapping[str, str], wanted: Mapping[st
     if changed:
         raise EchoError(
             f"{path} was written by a run with another {' and '.join(changed)}; "
-            "undo the change to go on, or start over with --force"
+            "undo the change to continue, or start over with --force"
         )
 
 
@@ -254,7 +254,7 @@ def _load(path: Path, step: int, fingerprints: Mapping[str, str]) -> Checkpoint:
         warn(
             f"{path.name} was written with "
             + " and ".join(f"{k} {manifest['environment'].get(k)} (now {_environment()[k]})" for k in changed)
-            + "; the run goes on, but is not byte-identical to an undisturbed one"
+            + "; the run continues, but is not byte-identical to an undisturbed one"
         )
     return checkpoint
 
@@ -305,7 +305,7 @@ def _set_aside(path: Path, reason: str) -> None:
         fault_point("checkpoint.before_quarantine")
         path.rename(aside)
         fsync_folder(path.parent)
-    warn(f"checkpoint {path} cannot be used: {reason}. Renamed to {aside.name}; going back to an older one")
+    warn(f"checkpoint {path} cannot be used: {reason}. Renamed to {aside.name}; falling back to an older one")
 
 
 def newest(folder: Path) -> Path | None:

@@ -174,7 +174,7 @@ class TrainingRun:
         self.extras = found.values["extras"]
         self.step = self._last_saved = found.step
         if 0 < self.step < self.total_steps and self.world.is_main:
-            note(f"{self.folder}: going on after step {self.step} of {self.total_steps}")
+            note(f"{self.folder}: continuing after step {self.step} of {self.total_steps}")
 
     def steps(self) -> Iterator[int]:
         """Numbers of the remaining steps, from 0; a step counts as done when the next one is requested.
@@ -193,7 +193,7 @@ class TrainingRun:
                 who = stop_requested() or "another process was asked to end"
                 raise Interrupted(
                     f"{who}: stopped after step {self.step} of {self.total_steps}; "
-                    "run the same command again to go on from there"
+                    "run the same command again to continue from there"
                 )
 
     def log(self, row: Mapping[str, Any], log: str = METRICS) -> None:

@@ -104,7 +104,7 @@ def _writer(out: Path | None) -> Iterator[Callable[[Sequence[Verdict]], None]]:
     if out.is_dir():
         raise InputError(f"cannot write {out}: it is a folder; give the path of a file")
     if out.exists() and not out.is_file():
-        raise InputError(f"cannot write {out}: it is no regular file; give another path")
+        raise InputError(f"cannot write {out}: it is not a regular file; give another path")
     temporary = out.with_name(out.name + ".tmp")
     with RunLock(out.with_name(out.name + ".lock"), what=str(out)):
         try:

@@ -201,7 +201,7 @@ def _nameless(form: Form) -> Form:
 
 
 def _equal_sets(answer: Form, gold: Form, algebra: Algebra) -> bool | None:
-    r"""`\{1, 2\}`, and `1, 2` which lists its elements; a tuple or an interval is no set of its entries."""
+    r"""`\{1, 2\}`, and `1, 2`, which lists its elements; a tuple or interval is not a set of its entries."""
     parts, targets = (
         form.parts if form.kind in ("set", "list") else (form,) if form.kind == "value" else ()
         for form in (answer, gold)

@@ -110,7 +110,7 @@ class Gsm8kRules:
     def check_gold(self, gold: str) -> None:
         """A number, or a solution that ends in `#### number`."""
         if gold_number(gold) is None:
-            raise InputError(f"the gold answer '{_short(gold)}' is no number: expected one such as 72 or 2.5")
+            raise InputError(f"the gold answer '{_short(gold)}' is not a number: expected e.g. 72 or 2.5")
 
     def text_equals(self, answers: Sequence[str], golds: Sequence[str]) -> list[bool]:
         """Exact comparison of numbers; anything else is wrong."""
@@ -140,7 +140,7 @@ class AimeRules(Gsm8kRules):
         """A whole number from 0 to 999; leading zeros are fine."""
         if not _in_range(gold_number(gold)):
             raise InputError(
-                f"the gold answer '{_short(gold)}' is no AIME answer: expected a whole number from 0 to 999"
+                f"the gold answer '{_short(gold)}' is not an AIME answer: expected an integer from 0 to 999"
             )
 
 
@@ -237,7 +237,7 @@ def _why_no_gold(answer: str) -> str:
     if len(answer) > MAX_CHARACTERS:
         return f"has {len(answer)} characters, more than the {MAX_CHARACTERS} an answer may have"
     if _NO_ANSWER.fullmatch(answer) or _VAGUE.search(answer):
-        return "is no answer that another could be compared with"
+        return "is not an answer that others could be compared with"
     opened = answer.replace("\\{", "").replace("\\}", "")
     if opened.count("{") != opened.count("}"):
         return "has braces that do not close"
