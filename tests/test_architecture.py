@@ -65,6 +65,7 @@ def test_a_step_is_read_in_few_files(count: int, most: tuple[int, int]) -> None:
     files = step_files()[:count]
     assert len(files) == most[0]
     assert lines_of(files) <= most[1]
+    assert f"{most[1]:,}" in part("## The journey of an advantage", "| 1 |")
 
 
 def test_study_is_shallow() -> None:

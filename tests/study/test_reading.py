@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from echochamber.base import Document, InputError
 from echochamber.study import load_study
+from echochamber.study.make import run_stage
 from echochamber.study.plan import make_plan
 from echochamber.study.reading import _imported, expand_sweep, import_modules, module_digests
+from echochamber.study.store import Stage, Store
 
 
 @given(
@@ -122,3 +124,12 @@ def test_a_user_module_that_was_edited_needs_a_new_process(tiny_file: Path, tmp_
     # A run that goes on is not disturbed, and its stages keep their key.
     import_modules(before.modules)
     assert module_digests(before.modules) == before.config["modules"]
+
+
+def test_a_job_whose_module_changed_since_the_plan_is_refused(tmp_path: Path) -> None:
+    """A worker imports the file when its job starts, perhaps long after the study was planned."""
+    (tmp_path / "mine.py").write_text("X = 1\n")
+    modules = (str(tmp_path / "mine.py"),)
+    stage = Stage("check", "check", 1, {"modules": ["another digest"]}, {}, 0, modules, {})
+    with pytest.raises(InputError, match=r"mine\.py: changed after the study was planned"):
+        run_stage(stage, Store(tmp_path / "store"))
