@@ -19,13 +19,13 @@ from echochamber.base import EchoError, InputError, Interrupted, listening
 from echochamber.study import ExecutorOptions, Study, open_study, run_study, status_rows
 from echochamber.study.executors import make_executor
 
+pytestmark = pytest.mark.long
+
 # Behaves as files beside it ask: the test's way to reach into a worker.
 REWARDS = """
 import os, signal, time
 from pathlib import Path
 from echochamber.rl import register_reward
-
-pytestmark = pytest.mark.long
 
 HERE = Path(__file__).parent
 calls = []
