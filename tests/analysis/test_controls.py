@@ -52,9 +52,9 @@ def test_every_difference_is_named_with_both_values(tmp_path: Path) -> None:
     sentence = control.sentence()
     assert "has no twin" in sentence
     for words in (
-        "steps 40 and not 100",
-        "learning rate 0.0001 and not 0.0006",
-        "KL coefficient 0.1 and not 0",
+        "steps 40 instead of 100",
+        "learning rate 0.0001 instead of 0.0006",
+        "KL coefficient 0.1 instead of 0",
     ):
         assert words in sentence
 
@@ -62,7 +62,7 @@ def test_every_difference_is_named_with_both_values(tmp_path: Path) -> None:
 def test_a_control_alone_is_said_to_be_alone(tmp_path: Path) -> None:
     (control,) = controls(Run(make_run(tmp_path / "run", arms=("random",), num_points=2, num_problems=3)))
     assert control.nearest is None
-    assert "stands alone" in control.sentence()
+    assert "has no counterpart" in control.sentence()
 
 
 def test_every_control_of_the_shipped_studies_has_a_twin(tmp_path: Path) -> None:

@@ -94,5 +94,5 @@ def test_a_forecast_needs_only_the_base_model(run: Run) -> None:
 
 
 def test_negative_beta_is_refused(run: Run) -> None:
-    with pytest.raises(InputError, match="a KL coefficient is"):
+    with pytest.raises(InputError, match="expected a KL coefficient"):
         forecast(trajectories(run)[0], (-1.0,))

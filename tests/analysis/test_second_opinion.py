@@ -36,4 +36,4 @@ def test_both_numbers_stand_beside_each_other(folder: Path) -> None:
 def test_the_report_shows_them(folder: Path) -> None:
     text = render(folder, images=False).read_text(encoding="utf-8")
     assert "As published, as measured" in text
-    assert "What answering nothing earns" in text
+    assert "Reward of responses that answer nothing" in text

@@ -1,4 +1,4 @@
-"""Arms against each other."""
+"""Comparisons between arms."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class ArmComparison:
 
     @property
     def about(self) -> About:
-        """What the comparison speaks of: trainings, or just these two runs."""
+        """What the comparison is about: training runs in general, or only these two runs."""
         return self.test.about
 
     @property
@@ -56,7 +56,7 @@ Distinction = Literal[
 
 
 def distinction(about: About, *, inside_noise: bool) -> Distinction:
-    """The outcome of a comparison in words: about trainings with several seeds, about two runs with one."""
+    """The outcome of a comparison in words: in general with several seeds, about two runs with one."""
     if about == "trainings":
         return "cannot tell" if inside_noise else "different"
     return (
@@ -77,6 +77,6 @@ def compare_arms(arms: Sequence[Trajectory]) -> list[ArmComparison]:
 
 
 def common_seeds(first: Trajectory, second: Trajectory) -> tuple[Trajectory, Trajectory] | tuple[None, None]:
-    """Both trajectories with the seeds they share; None where they were not measured on the same problems."""
+    """Both trajectories with only the seeds they share; None if they were measured on different problems."""
     found = aligned(first, second)
     return (found[0], found[1]) if found else (None, None)

@@ -1,10 +1,10 @@
-"""Statements about numbers, and how sure a study is of them: the shared logic of findings and endpoints.
+"""Statements about numbers, and how certain they are: the shared logic of findings and endpoints.
 
 A statement carries two p-values. `support` is how likely data like these are if it is false, `against` how
 likely they are if it is true; each belongs to one direction of a two-sided test at 5 %, and at most one of
-them is below 1. Statements join by two quantifiers. *All of them*: supported when each is (an
+them is below 1. Statements are combined with two quantifiers. *All of them*: supported when each one is (an
 intersection-union test, Berger 1982, which needs no correction), contradicted when one is, after Holm's
-correction for their number. *At least one*: the other way round.
+correction for their number. *At least one*: the other way around.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ class Statement:
     Attributes:
         support: p-value of the null that it is false.
         against: p-value of the null that it is true.
-        num_seeds: trainings behind it, the fewest of its parts.
+        num_seeds: training runs behind it; the smallest number among its parts.
         evidence: the numbers in words.
         family: support and against for use in a correction for several statements, where p-values far below
-            5 % have to be right (see `statistics.corrected`); the same two if not given.
+            5 % have to be right (see `statistics.corrected`); the same two values if not given.
     """
 
     support: float
@@ -53,7 +53,7 @@ class Statement:
         return "contradicted" if self.against < LEVEL <= self.support else "open"
 
     def saying(self, evidence: str) -> Statement:
-        """The same with other words."""
+        """The same statement with a different text of evidence."""
         return replace(self, evidence=evidence)
 
 
@@ -81,7 +81,7 @@ def opposite(found: Statement) -> Statement:
 
 
 def _smallest(pairs: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    """The smallest p-value after Holm's correction, plain and for a further family; a single one stays."""
+    """The smallest p-value after Holm's correction, plain and for a further family; a single one as it is."""
     if len(pairs) == 1:
         return pairs[0]
     strict = min(1.0, len(pairs) * min(family for _, family in pairs))
@@ -112,7 +112,7 @@ def within(test: PairedTest, margin: float, evidence: str = "") -> Statement:
 def _shifted_p(test: PairedTest, distance: float) -> tuple[float, float]:
     """p-values of a difference that lies `distance` from a threshold, from the width of its interval.
 
-    The second, for a family, has the fewest degrees of freedom that a study with so many seeds can have.
+    The second, for a family, has the fewest degrees of freedom that a study with this many seeds can have.
     """
     df = test.degrees_of_freedom
     half = (test.difference.high - test.difference.low) / 2.0
@@ -124,7 +124,7 @@ def _shifted_p(test: PairedTest, distance: float) -> tuple[float, float]:
 
 
 def aligned(*some: Trajectory) -> tuple[Trajectory, ...] | None:
-    """The trajectories with the seeds that all of them share; None where those saw different problems."""
+    """The trajectories with only the seeds they share; None if those were measured on different problems."""
     shared = [c.seed for c in some[0].counts if all(c.seed in {d.seed for d in t.counts} for t in some)]
     kept = tuple(t.with_seeds(shared) for t in some)
     problems = [[c.problems for c in t.counts] for t in kept]
@@ -142,7 +142,7 @@ def weighted(terms: Sequence[tuple[float, Sequence[Array]]], *, crossed: bool) -
 
 
 def over_seeds(differences: Sequence[float]) -> PairedTest:
-    """A t test over one number per seed, for numbers that are no means over problems."""
+    """A t test over one number per seed, for numbers that are not means over problems."""
     return paired_test(
         [np.zeros(1) for _ in differences], [np.array([float(d)]) for d in differences], crossed=True
     )
@@ -161,7 +161,7 @@ def sum_of(terms: Sequence[Term]) -> PairedTest:
     """The test that a signed sum of ratios, all over the same seeds, is 0.
 
     Ratios measured on the same problems are paired problem by problem; those on other problems count as
-    independent, which is on the safe side for seeds that pull both the same way.
+    independent, which is conservative where a seed moves both in the same direction.
     """
     groups: dict[tuple[tuple[str, ...], ...], list[Term]] = {}
     for term in terms:
@@ -182,7 +182,7 @@ def sum_of(terms: Sequence[Term]) -> PairedTest:
         tail += float(found.variance[0]) ** 2 / float(found.tail_degrees_of_freedom[0])
     num_problems = sum(len(seed) for seed in set(terms[0].problems))
     num_seeds = len(terms[0].problems)
-    if not math.isfinite(variance) or variance <= 1e-18:  # nothing varied: nothing is known of the error
+    if not math.isfinite(variance) or variance <= 1e-18:  # nothing varied, so the error is unknown
         everything = Interval(estimate, -float(len(terms)), float(len(terms)))
         return PairedTest(everything, 1.0, math.nan, num_problems, num_seeds, math.inf, 1.0)
     error, df = math.sqrt(variance), variance**2 / inverse
@@ -203,9 +203,9 @@ def _crossed(problems: Sequence[tuple[str, ...]]) -> bool:
 
 
 def halves(num_problems: int) -> tuple[slice, slice]:
-    """Every other problem, and the rest: one half finds a place or a sign, the other measures there.
+    """The problems in two halves: one finds a step or a sign, the other measures the effect there.
 
-    A quantity that is chosen for being large looks large by chance where it is measured on the same data; on
-    data that had no part in the choice it does not.
+    A quantity that is chosen for being large looks large by chance when it is measured on the same data; on
+    data that played no part in the choice it does not.
     """
     return slice(0, num_problems, 2), slice(1, num_problems, 2)

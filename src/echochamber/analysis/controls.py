@@ -1,4 +1,4 @@
-"""Which rewarded arm each control stands beside, and in what it differs from it."""
+"""Which rewarded arm each control is compared with, and how the two differ."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Control:
     """A control and the rewarded arm that was trained most like it.
 
     Attributes:
-        cell: of the control, on whichever base model.
-        reward: what it was paid by.
-        nearest: the rewarded arm with the fewest other settings, None where the study has no rewarded arm.
+        cell: the control, over all base models.
+        reward: name of its reward.
+        nearest: the rewarded arm with the fewest different settings, None where the study has none.
         differences: settings other than the reward in which the two differ, with the value of each.
     """
 
@@ -43,25 +43,25 @@ class Control:
         """What the control controls for, in words."""
         start = f"{self.cell.name} (reward: {self.reward}) "
         if self.nearest is None:
-            return f"{start}stands alone: no arm of this run is paid for correct answers."
+            return f"{start}has no counterpart: no arm of this run is rewarded for correct answers."
         if self.matched:
             return (
-                f"{start}is the twin of {self.nearest.name}: the same algorithm, rate, steps, prompts, "
-                "samples and KL; only the reward differs."
+                f"{start}is the twin of {self.nearest.name}: algorithm, learning rate, steps, prompts, samples "
+                "and KL are the same; only the reward differs."
             )
         listed = ", ".join(
-            f"{what} {_shown(own)} and not {_shown(other)}" for what, own, other in self.differences
+            f"{what} {_shown(own)} instead of {_shown(other)}" for what, own, other in self.differences
         )
         return (
-            f"{start}has no twin. The arm most like it, {self.nearest.name}, was trained otherwise "
-            f"({listed}), so what separates the two is not the reward alone."
+            f"{start}has no twin. It also differs from the arm most like it, {self.nearest.name}, in other "
+            f"settings ({listed}), so the reward alone does not explain what separates the two."
         )
 
 
 def controls(run: Run) -> list[Control]:
-    """Every arm whose reward says nothing about correctness, beside the rewarded arm most like it.
+    """Every arm whose reward says nothing about correctness, with the rewarded arm most like it.
 
-    Of equally close arms the study's first is named.
+    If several arms are equally close, it is the study's first.
     """
     arms = dict.fromkeys(cell.over_bases() for cell, _ in run.cells if not cell.is_base)
     recorded = {cell: run.arm(cell) for cell in arms}
@@ -76,7 +76,7 @@ def controls(run: Run) -> list[Control]:
 
 
 def differences(first: RecordedArm, second: RecordedArm) -> tuple[tuple[str, Any, Any], ...]:
-    """Settings in which two arms differ, those that only one of them has included, the reward excluded."""
+    """Settings other than the reward in which two arms differ, including those that only one of them has."""
     a, b = first.settings, second.settings
     return tuple(
         (_WORDS.get(key, key.replace("_", " ")), a.get(key), b.get(key))

@@ -102,12 +102,12 @@ def _beta_quantile(probability: float, a: float, b: float) -> float:
 
 
 def detectable(df: npt.ArrayLike) -> Array:
-    """Standard errors, as estimated, at which two measurements are told apart four times out of five.
+    """The difference, in estimated standard errors, that is detected four times out of five.
 
-    A study estimates its standard error: the true one times a W whose square is chi-squared over its degrees
-    of freedom. A repetition of the study has a W' of its own and sees the difference when
-    |c W + Z| > t W', Z normal. Returned is the c at which that happens in 80 % of pairs of studies; for many
-    degrees of freedom it is 1.960 + 0.842.
+    A study only estimates its standard error: it gets the true one times W, where W^2 is chi-squared divided
+    by its degrees of freedom. A repetition of the study has its own W' and detects the difference when
+    |c W + Z| > t W', with Z standard normal. This returns the c at which that happens in 80 % of pairs of
+    studies; with many degrees of freedom it is 1.960 + 0.842.
     """
     places, values = _detectable_table()
     found: Array = np.exp(np.interp(1.0 / np.maximum(np.asarray(df, float), _FEWEST_DF), places, values))

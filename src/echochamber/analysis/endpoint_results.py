@@ -1,4 +1,4 @@
-"""What became of the endpoints that a study named before its run."""
+"""The outcome of the endpoints that a study named before its run."""
 
 from __future__ import annotations
 
@@ -37,20 +37,20 @@ _WORDS: dict[bool, dict[str, EndpointVerdict]] = {
 
 @dataclass(frozen=True)
 class EndpointResult:
-    """What became of one endpoint in one cell.
+    """The outcome of one endpoint in one cell.
 
     Attributes:
         endpoint: as named in the study file.
         where: size, mixture, sweep point and benchmark.
         value, reference: the metric of the cell and of what it is compared with.
-        difference: value minus reference, less the same elsewhere where the endpoint says so, with its 95 %
-            interval, uncorrected.
+        difference: value minus reference, with its uncorrected 95 % interval; for a difference of
+            differences, minus the same difference in the other cells.
         verdict: confirmed when the data exclude the opposite of the prediction, refuted when they exclude the
-            prediction, undecided when neither; of one seed, in words about that run.
+            prediction, undecided when they exclude neither; with one seed, in words about that run.
         reason: why it was not measured, otherwise empty.
         p_value: of what the verdict excludes, or the smaller of the two.
         adjusted_p: the same after Holm's correction for all endpoints of the study, which the verdict uses.
-        num_seeds: trainings behind each side.
+        num_seeds: training runs behind each side.
     """
 
     endpoint: Endpoint
@@ -74,7 +74,7 @@ def endpoints_of(run: Run) -> list[Endpoint]:
 
 
 def endpoint_results(run: Run) -> list[EndpointResult]:
-    """The outcome of every endpoint in every cell it speaks of, corrected for their number."""
+    """The outcome of every endpoint in every cell that it covers, corrected for their number."""
     if ("endpoints",) not in run.memo:
         run.memo["endpoints",] = _results(run, trajectories(run))
     return list(run.memo["endpoints",])
@@ -130,7 +130,7 @@ class _Search:
             if endpoint.size in (None, c.size) and endpoint.mixture in (None, c.mixture)
             if endpoint.sweep in (None, c.sweep) or "" in points[c.arm]
         )
-        if not cells:  # named, but not in the run
+        if not cells:  # the study names the arm, but the run does not have it
             cells = {(endpoint.size or "", endpoint.mixture or "", endpoint.sweep or ""): None}
         for size, mixture, point in cells:
             keys = {"size": size, "mixture": mixture, "sweep": point or None}
@@ -183,7 +183,7 @@ class _Search:
         if not math.isfinite(test.difference.low):
             return replace(
                 result, value=None, reference=None, difference=None, verdict="not measured",
-                reason="one of the cells wrote nothing in this format",
+                reason="one of the cells has no completions in this format",
             ), None  # fmt: skip
         return result, _statement(endpoint, test, nothing_varied=_nothing_varies(ratios))
 
@@ -191,7 +191,7 @@ class _Search:
         """The trajectory and evaluated step of a place."""
         greedy = place.temperature == 0.0 or not self.has_samples
         benchmark = place.benchmark or (self.run.benchmarks[0] if self.run.benchmarks else "")
-        # What all points of a sweep share has no label: it stands for the place at any of them.
+        # A result that all points of a sweep share has no label and counts for each of them.
         for sweep in dict.fromkeys((place.sweep or "", "")):
             wanted = (place.arm, place.size, place.mixture, sweep, benchmark, greedy)
             for t in self.found:
@@ -240,7 +240,7 @@ class _Search:
     def winner(
         self, endpoint: Endpoint, where: str, cell: _Measured
     ) -> tuple[EndpointResult, Statement | None]:
-        """The lead of a format over each other one; the closest rival stands in the table."""
+        """The lead of a format over each other one; the table shows the closest rival."""
         t = cell.trajectory
         index = len(t.steps) - 1 if cell.place.forecast is not None else cell.index
         name = _named(cell.place, t)
@@ -270,7 +270,7 @@ def _named(place: Place, t: Trajectory) -> str:
 
 
 def step_at_fraction(steps: Sequence[int], fraction: float, arm: str) -> int | Lacking:
-    """Index of the evaluated step nearest to a fraction of the steps, if one is within reach."""
+    """Index of the evaluated step nearest to a fraction of the steps, if one is close enough."""
     wanted = fraction * steps[-1]
     index = min(range(1, len(steps)), key=lambda i: abs(math.log(steps[i] / wanted)), default=0)
     if index == 0 or not 1 / ONE_SPACING <= steps[index] / wanted <= ONE_SPACING:
@@ -297,7 +297,7 @@ def _with_common_seeds(cells: Sequence[_Measured]) -> list[_Measured]:
 
 
 def _statement(endpoint: Endpoint, test: PairedTest, *, nothing_varied: bool) -> Statement:
-    """The prediction of an endpoint, tested; data without any variation decide no direction."""
+    """The prediction of an endpoint, tested; data without any variation support neither direction."""
     if endpoint.expect == "no change":
         return within(test, endpoint.margin)
     if nothing_varied and test.difference.estimate == 0.0:

@@ -1,4 +1,4 @@
-"""Comparisons named before a run: what a study commits to."""
+"""Comparisons that a study commits to before its run."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ Forecasted = Literal["tilt", "pooled tilt", "policy gradient", "most frequent", 
 
 
 class Place(Config):
-    """One cell of a study, or as much of it as differs from another one."""
+    """One cell of a study, or only the keys in which it differs from another one."""
 
     arm: str | None = Field(default=None, min_length=1, description="An arm, or base.")
-    size: str | None = Field(default=None, description="Model size; every one of the study if absent.")
-    mixture: str | None = Field(default=None, description="Mixture; every one of the study if absent.")
+    size: str | None = Field(default=None, description="Model size; all sizes of the study if absent.")
+    mixture: str | None = Field(default=None, description="Mixture; all mixtures of the study if absent.")
     sweep: str | None = Field(
         default=None,
-        description="Point of the sweep by its label, e.g. kl_coefficient=0.01; every one if absent.",
+        description="Point of the sweep by its label, e.g. kl_coefficient=0.01; all points if absent.",
     )
     benchmark: str | None = Field(
         default=None, description="Task name; the study's first benchmark if absent."
@@ -29,21 +29,19 @@ class Place(Config):
     step: Step | None = Field(
         default=None,
         description="When: the number of an evaluated step, a fraction of the arm's steps, first_pass (the "
-        "end of "
-        "one pass over the questions) or last, which is the default.",
+        "end of one pass over the questions) or last, which is the default.",
     )
     temperature: float | None = Field(
         default=None,
         ge=0.0,
-        description="0 for greedy decoding; the samples at the study's temperature if absent.",
+        description="0 for greedy decoding; the study's sampling temperature if absent.",
     )
     format: str | None = Field(default=None, description="The format of share, accuracy and winner.")
     k: int | None = Field(default=None, ge=1, description="The k of pass_at and maj_at; 1 if absent.")
     forecast: Forecasted | None = Field(
         default=None,
         description="Instead of a measurement, what a theory expects from the base model alone: the share "
-        "(tilt), "
-        "or the format named as the winner (any theory or rule of thumb).",
+        "(tilt), or the format named as the winner (any theory or rule of thumb).",
     )
 
     @field_validator("step")
@@ -59,12 +57,12 @@ class Place(Config):
 
     @property
     def stated(self) -> dict[str, Any]:
-        """The keys that are given, with their values."""
+        """The keys that are stated, with their values."""
         values = {key: getattr(self, key) for key in Place.model_fields}
         return {key: value for key, value in values.items() if value is not None}
 
     def moved(self, to: Place) -> Place:
-        """This place with the keys that another one gives."""
+        """This place, updated with the keys that another one states."""
         return Place.model_validate(self.stated | to.stated)
 
 
@@ -81,19 +79,17 @@ class Endpoint(Place):
     against: str | Place = Field(
         default=BASE,
         description="What it is compared with: base, another arm, or a mapping of the keys in which the "
-        "other cell "
-        "differs, e.g. {size: 1b} or {step: first_pass}.",
+        "other cell differs, e.g. {size: 1b} or {step: first_pass}.",
     )
     minus: Place | None = Field(
         default=None,
-        description="A difference of differences: the same comparison, made where these keys differ, is "
+        description="For a difference of differences: the same comparison with these keys changed is "
         "subtracted, e.g. {size: 150m}.",
     )
     metric: Literal["pass_at", "maj_at", "share", "accuracy", "winner"] = Field(
         default="pass_at",
         description="pass@k, majority@k, share of a format, accuracy within a format, or the lead of a "
-        "format over "
-        "every other one (compared with nothing).",
+        "format over every other one (which needs no other cell).",
     )
     expect: Literal["increase", "decrease", "no change"] = Field(
         default="increase", description="The predicted direction of arm minus against."
@@ -153,9 +149,8 @@ class Endpoint(Place):
             raise ValueError(f"metric {self.metric} has no k; remove k: {place.k}")
         if place.forecast is not None and (self.metric, place.forecast) != ("share", "tilt"):
             raise ValueError(
-                f"forecast {place.forecast}: what is expected of {self.metric} is not computed; expected "
-                f"metric: "
-                "share with forecast: tilt, or metric: winner"
+                f"forecast {place.forecast}: there is no forecast of {self.metric}; expected metric: share "
+                "with forecast: tilt, or metric: winner"
             )
 
     def _check_winner(self) -> None:

@@ -80,10 +80,10 @@ class Forecast:
 
 @dataclass(frozen=True)
 class ForecastComparison:
-    """A forecast beside what an arm did.
+    """A forecast compared with what an arm did.
 
     Attributes:
-        cell: of the arm.
+        cell: cell of the arm.
         measured: its final shares, in the order of the forecast's formats.
         winner: its most frequent real format.
         distance: total variation between expected and measured shares, 0 to 1.
@@ -104,18 +104,18 @@ class ForecastComparison:
 
 
 def forecast(base: Trajectory, betas: Sequence[float] = (0.0,)) -> list[Forecast]:
-    """Forecasts for every beta, and one by policy gradient, from a base model's sampled completions.
+    """Forecasts for every beta, and one of policy gradient, from a base model's sampled completions.
 
     Args:
         base: any trajectory whose first step is the base model.
-        betas: KL coefficients of the reward's unit; 0 for the limit of none.
+        betas: KL coefficients in units of the reward; 0 for the limit without KL.
 
     Raises:
         InputError: a negative beta.
     """
     for beta in betas:
         if not (math.isfinite(beta) and beta >= 0):
-            raise InputError(f"beta {beta:g}: a KL coefficient is a number from 0 up")
+            raise InputError(f"beta {beta:g}: expected a KL coefficient of 0 or more")
     found = []
     for beta in betas:
         found.append(Forecast("tilt", beta, base.formats, _tilt(base, beta)))
@@ -127,8 +127,8 @@ def forecast(base: Trajectory, betas: Sequence[float] = (0.0,)) -> list[Forecast
 def tilted(written: Array, rewarded: Array, beta: float) -> Array:
     """Shares of formats after tilting by exp(r / beta), over the last axis.
 
-    The weights are divided by exp(1 / beta), so that no beta overflows. Where
-    nothing is rewarded the limit beta = 0 leaves the shares as they were.
+    The weights are divided by exp(1 / beta), so that small betas do not overflow.
+    Where nothing is rewarded, the limit beta = 0 leaves the shares unchanged.
 
     Args:
         written: completions in each format, or shares.
@@ -148,7 +148,7 @@ def tilt_per_problem(t: Trajectory, beta: float) -> list[Array]:
 
 
 def _tilt(t: Trajectory, beta: float) -> Bands:
-    """Per problem, then averaged. A problem with few samples gives a coarse tilt; the mean evens it out."""
+    """Per problem, then averaged. A problem with few samples gives a coarse tilt; averaging smooths it."""
     shares = tilt_per_problem(t, beta)
     num_values = sum(len(s) for s in shares)
     estimate = np.sum([s.sum(axis=0) for s in shares], axis=0) / num_values
@@ -181,9 +181,9 @@ def race(written: Array, rewarded: Array, *, step: float = 0.02, max_steps: int 
     """Shares (R, F) at the end of the policy-gradient path from base counts (R, F); see the module.
 
     Counts are smoothed by half a success and half a failure per format
-    (Jeffreys), as an accuracy of exactly 0 or 1 would never move. Midpoint
-    steps whose length grows as the fastest row slows down; a row stops at
-    J = STOP_ACCURACY. Formats nobody wrote stay at 0.
+    (Jeffreys), because an accuracy of exactly 0 or 1 would never move. The
+    midpoint rule takes longer steps as the fastest row slows down; a row stops
+    at J = STOP_ACCURACY. Formats without completions stay at 0.
     """
     share = divide(written, written.sum(axis=-1, keepdims=True))
     accuracy = (rewarded + 0.5) / (written + 1.0)
@@ -231,7 +231,7 @@ def _most(formats: Sequence[str], values: Array) -> str:
 
 
 def compare_forecast(expected: Forecast, t: Trajectory) -> ForecastComparison:
-    """Set a forecast beside an arm's last step."""
+    """Compare a forecast with an arm's last step."""
     measured, before = t.share.estimate[-1], t.share.estimate[0]
     return ForecastComparison(
         forecast=expected,
@@ -246,7 +246,8 @@ def compare_forecast(expected: Forecast, t: Trajectory) -> ForecastComparison:
 def kl_coefficient(run: Run, t: Trajectory) -> float:
     """The KL coefficient of an arm that has its KL in the reward, where the tilt is its optimum; otherwise 0.
 
-    As a loss it has another fixed point, and so has a reward divided by its group's deviation.
+    With the KL in the loss the fixed point is a different one, as it is when rewards are divided by the
+    standard deviation of their group.
     """
     arm = run.arm(t.cell)
     return arm.kl_coefficient or 0.0 if arm.kl_in == "reward" else 0.0
@@ -256,7 +257,7 @@ def forecasts(run: Run, *, benchmark: str | None = None) -> list[ForecastCompari
     """Every theory against every arm of a run, from its sampled completions.
 
     The tilt is computed for the limit beta = 0 and, where an arm has a KL
-    coefficient above 0, for that one.
+    coefficient above 0, for that coefficient as well.
     """
     found = []
     for t in select(trajectories(run), benchmark=benchmark):

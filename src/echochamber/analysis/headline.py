@@ -63,7 +63,7 @@ class Headline:
 
     def _formats(self) -> str:
         t = self.trajectory
-        text = f"In {'this run: in ' if t.num_seeds == 1 else ''}{t.steps[-1]} steps of {t.name}, "
+        text = f"{'In this run, over' if t.num_seeds == 1 else 'Over'} {t.steps[-1]} steps of {t.name}, "
         if self.lost:
             parts = [
                 f"{c.name} went from {percent(c.before.estimate)} to {percent(c.after.estimate)}"
@@ -79,18 +79,18 @@ class Headline:
         moved = f"{percent(w.before.estimate)} → {percent(w.after.estimate)}"
         if self.took_over:
             return f"{text}; {w.name} took over ({moved}{self._counted()})."
-        noise = ", inside the noise" if w.test.inside_noise else ""
+        noise = ", within the noise" if w.test.inside_noise else ""
         return f"{text}; the most frequent format at the end is {w.name} ({moved}{noise}{self._counted()})."
 
     def _counted(self) -> str:
-        """In how many runs the winner won, and what that leaves open; nothing to count with one seed."""
+        """In how many runs the winner won, with the interval of that count; empty with one seed."""
         num_seeds = self.trajectory.num_seeds
         if num_seeds == 1:
             return ""
         low, high = count_interval(self.seeds_won, num_seeds)
         return (
-            f"; first in {self.seeds_won} of {num_seeds} runs, which leaves {100 * low:.0f} to "
-            f"{100 * high:.0f} % of trainings"
+            f"; first in {self.seeds_won} of {num_seeds} runs, which is consistent with {100 * low:.0f} to "
+            f"{100 * high:.0f} % of all training runs"
         )
 
     def _accuracy(self) -> str:
@@ -100,13 +100,13 @@ class Headline:
             f"({points(difference.estimate)}, 95 % interval {points(difference.low, '')} "
             f"to {points(difference.high)})"
         )
-        return f"{text}: a difference inside the noise." if self.gain.inside_noise else f"{text}."
+        return f"{text}: a difference within the noise." if self.gain.inside_noise else f"{text}."
 
 
 def seeds_won(t: Trajectory, name: str) -> int:
     """In how many seeds a format holds the largest share of all formats at the last step.
 
-    A share that is bimodal over trainings (the winner differs by seed) has no short interval that can be
+    A share that is bimodal over training runs (the winner differs by seed) has no short interval that can be
     trusted from a few seeds; this count, with `count_interval`, says what they show.
     """
     real = [f for f, label in enumerate(t.formats) if label not in NOT_A_FORMAT]
@@ -117,7 +117,7 @@ def seeds_won(t: Trajectory, name: str) -> int:
 def headline(trajectory: Trajectory) -> Headline:
     """Compare the first and the last step of an arm.
 
-    Labels that are no format (`none`, `ambiguous`) are never winners or losers.
+    Labels that are not formats (`none`, `ambiguous`) are never winners or losers.
     """
     t = trajectory
     changes = [
@@ -135,8 +135,8 @@ def headline(trajectory: Trajectory) -> Headline:
 def percent(value: float) -> str:
     """A share as text, `39 %`, with a decimal below 10 % and above 90 %; `–` for nothing measured.
 
-    Only exactly 0 and 1 are `0 %` and `100 %`: what comes closer than a decimal shows is `< 0.1 %` or
-    `> 99.9 %`. The spaces are fixed.
+    Only exactly 0 and 1 are `0 %` and `100 %`: a value closer to them than one decimal can show is `< 0.1 %`
+    or `> 99.9 %`. The spaces do not break.
     """
     if not math.isfinite(value):
         return "–"

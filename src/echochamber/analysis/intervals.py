@@ -1,9 +1,9 @@
-"""How sure a share, an accuracy or a difference is about new trainings and new problems.
+"""Intervals and tests for shares, accuracies and differences, over new training runs and new problems.
 
 Every estimate is a ratio of sums over seeds and problems; its variance is split into what seeds, problems and
 the rest contribute. docs/statistics.md has the model, the formulas and their measured error rates.
 
-Shapes: S seeds, P problems of one seed, M statistics, each treated alone.
+Shapes: S seeds, P problems of one seed, M statistics, each treated separately.
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ class Spread:
     """Estimated variance of a mean and the degrees of freedom of that estimate, shape (M,) each.
 
     Attributes:
-        tail_degrees_of_freedom: fewer, for p-values far below 5 %, where too many do the most harm.
+        tail_degrees_of_freedom: a smaller number for p-values far below 5 %, where too many degrees of
+            freedom do the most harm.
     """
 
     variance: Array
@@ -78,7 +79,7 @@ class Ratio:
 
     @classmethod
     def mean(cls, values_PM: Sequence[Array]) -> Ratio:
-        """Mean of per-problem values, in which every problem counts alike."""
+        """Mean of per-problem values, in which every problem has the same weight."""
         return cls(values_PM, [np.ones_like(v) for v in values_PM])
 
     def only(self, index: int) -> Ratio:
@@ -102,7 +103,7 @@ class Ratio:
         return divide(_sum(self.numerator), _sum(self.denominator))
 
     def residuals(self) -> list[Array]:
-        """Each problem's part in the error: (numerator - ratio * denominator) / mean denominator.
+        """Each problem's contribution to the error: (numerator - ratio * denominator) / mean denominator.
 
         Their mean is 0 and their spread is, to first order, that of the ratio (Cochran 1977, section 6.3).
         """
@@ -125,15 +126,16 @@ def _sum(values_PM: Sequence[Array]) -> Array:
 
 
 def spread(values_PM: Sequence[Array], *, crossed: bool) -> Spread:
-    """Variance of the mean of all values over new trainings and new problems; one (P, M) array per seed.
+    """Variance of the mean of all values over new training runs and problems; one (P, M) array per seed.
 
     With seeds that share their problems, a value is mu + seed + problem + rest, and
 
         variance = (MS_seed + max(MS_problem - MS_rest, 0)) / (S P)
 
-    from the mean squares of the two-way table; `_crossed` has the degrees of freedom. Seeds with problems of
-    their own contain the problems' part in their means; the variance is that of the seed means, with S - 1
-    degrees of freedom. One seed says nothing about trainings: the variance is that over problems, with P - 1.
+    from the mean squares of the two-way table; `_crossed` has the degrees of freedom. If each seed has its
+    own problems, the seed means already include what the problems contribute; the variance is that of the
+    seed means, with S - 1 degrees of freedom. A single seed says nothing about new training runs: the
+    variance is that over problems, with P - 1 degrees of freedom.
     """
     num_seeds = len(values_PM)
     if num_seeds == 1:
@@ -157,13 +159,13 @@ def _between(units: Array) -> Spread:
 def _crossed(values_SPM: Array) -> Spread:
     """Variance components of a two-way table without repetition.
 
-    Departures from the textbook, chosen by simulation (docs/statistics.md). MS_problem - MS_rest is cut off
-    at 0. MS_seed is not replaced where it is below MS_rest: it is the only witness of how much trainings
-    differ, and pooling the two is too sure where they differ a little. The degrees of freedom join those of
-    the two parts, 1/df = w^1.25 / (S - 1) + (1 - w)^1.25 / (P - 1) with w the weight of the seeds, where
-    Satterthwaite has squares: when MS_seed comes out small by chance, variance and weight are too small
-    together, and squares then claim many degrees of freedom. Seeds that agree better than a fiftieth of what
-    sampling alone allows (equal counts, mostly) are taken at that fiftieth.
+    Departures from the textbook, chosen by simulation (docs/statistics.md): MS_problem - MS_rest is cut off
+    at 0. MS_seed is not replaced where it is below MS_rest: it is the only evidence of how much training runs
+    differ, and pooling the two is overconfident where the runs differ a little. The degrees of freedom
+    combine those of the two parts, 1/df = w^1.25 / (S - 1) + (1 - w)^1.25 / (P - 1) with w the weight of the
+    seeds, where Satterthwaite uses squares: when MS_seed comes out small by chance, variance and weight are
+    too small together, and squares then claim too many degrees of freedom. Where seeds differ by less than a
+    fiftieth of what sampling alone explains (mostly equal counts), MS_seed is raised to that fiftieth.
     """
     num_seeds, num_problems, _ = values_SPM.shape
     seed_SM, problem_PM = values_SPM.mean(axis=1), values_SPM.mean(axis=0)
@@ -190,8 +192,8 @@ def ratio_bands(measured: Ratio, *, crossed: bool) -> Bands:
 
     n = p (1 - p) / variance is the number of independent samples that would be as uncertain (after Korn and
     Graubard 1998); Wilson's interval with it and Student's quantile stays within [0, 1] and never has zero
-    width. Where nothing varies (0 of 160, or every problem alike) n is the number of problems, not of
-    samples: those of one problem are not independent of each other.
+    width. Where nothing varies (0 of 160, or the same result on every problem) n is the number of problems,
+    not of samples, because the samples of one problem are not independent of each other.
     """
     p, found = measured.estimate, spread(measured.residuals(), crossed=crossed)
     known = np.isfinite(found.variance) & (found.variance > NO_VARIANCE) & (p > 0.0) & (p < 1.0)
@@ -207,6 +209,6 @@ def ratio_bands(measured: Ratio, *, crossed: bool) -> Bands:
 
 
 def num_problems(measured: Ratio, *, crossed: bool) -> Array:
-    """How many different problems have a part in each ratio."""
+    """How many different problems contribute to each ratio."""
     present = [(d > 0).astype(float) for d in measured.denominator]
     return _sum([np.max(present, axis=0)] if crossed else present)

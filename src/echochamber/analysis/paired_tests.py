@@ -42,12 +42,12 @@ class Differences:
 
 
 def compare(before: Ratio, after: Ratio, *, crossed: bool) -> Differences:
-    """After minus before with a t interval over seeds and problems, for each statistic alone.
+    """After minus before with a t interval over seeds and problems, separately for each statistic.
 
-    The stated detectable difference takes degrees of freedom between the two that `spread` has: with those
-    it is found four times in five by simulation. Where nothing varies (0 of 160 against 0 of 160) the
-    interval is put together from the score intervals of the two sides (Newcombe 1998, method 10), and p comes
-    from a normal test of two proportions over problems.
+    The detectable difference uses the geometric mean of the two degrees of freedom of `spread`: in
+    simulations, a difference of that size is then found four times in five. Where nothing varies (0 of 160
+    against 0 of 160) the interval is combined from the score intervals of the two sides (Newcombe 1998,
+    method 10), and p comes from a normal test of two proportions over problems.
     """
     residuals = [a - b for b, a in zip(before.residuals(), after.residuals(), strict=True)]
     found = spread(residuals, crossed=crossed)
@@ -120,7 +120,7 @@ class PairedTest:
 
     @property
     def about(self) -> About:
-        """What the test speaks of: new trainings, or with one seed just these runs; on new problems both."""
+        """What the test is about: new training runs, or with one seed only these; on new problems in both."""
         return "trainings" if self.num_seeds > 1 else "runs"
 
     @property
@@ -177,11 +177,11 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def corrected(tests: Sequence[PairedTest]) -> list[float]:
-    """p-values of a family of tests, corrected for their number by Holm's method; a single one stays.
+    """p-values of a family of tests, corrected for their number by Holm's method; a single one is unchanged.
 
-    Correcting asks for p-values far below 5 %. There a few degrees of freedom too many do most harm, so a
-    family uses p-values with fewer of them: at three seeds the plain ones found a difference among four equal
-    arms in up to 11 % of studies (docs/statistics.md).
+    After the correction only p-values far below 5 % count. There a few degrees of freedom too many do the
+    most harm, so a family uses p-values with fewer of them: at three seeds the plain ones found a difference
+    among four equal arms in up to 11 % of studies (docs/statistics.md).
     """
     if len(tests) == 1:
         return [tests[0].p_value]

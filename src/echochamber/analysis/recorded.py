@@ -2,7 +2,7 @@
 
 The file is the resolved study: every default is spelled out, so nothing has to be guessed here. It is
 deliberately not read as a `StudyConfig`, which would import the user's modules (and torch) to draw a report;
-see docs/decisions/0005-a-report-reads-records.md. Keys that nobody asks for are ignored.
+see docs/decisions/0005-a-report-reads-records.md. Keys that are not needed are ignored.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _WITHOUT_INFLUENCE = {"checkpoint_every", "microbatch_tokens", "keep_reference",
 
 
 class _Recorded(BaseModel):
-    """Data that was written by a study: immutable, and allowed to hold more than is read."""
+    """Data that a study wrote: immutable, and allowed to hold keys that are not read."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -36,21 +36,21 @@ class RecordedOptimizer(_Recorded):
 
 
 class RecordedArm(_Recorded):
-    """One arm; what its algorithm does not have is None.
+    """One arm; settings that its algorithm does not have are None.
 
     Attributes:
         algorithm: its name.
         task: problem set that it was trained on, empty for an arm that is trained on documents.
         start_from: the arm whose final weights it started from; the base model if None.
         start_step: pretraining step of the base model that it started from; the last one if None.
-        steps: on the axis of every figure.
-        rounds: of Expert Iteration.
-        prompts_per_step, samples_per_prompt: of one rollout.
-        reward: name of what it was paid by.
-        kl_coefficient, kl_in: weight of the KL term, and whether it stands in the `loss` or the `reward`.
-        optimizer: of the policy.
-        settings: every key that has an influence on results, nested ones as dotted names, with its plain
-            value; for comparing arms.
+        steps: number of steps, the length of the axis in every figure.
+        rounds: number of rounds of Expert Iteration.
+        prompts_per_step, samples_per_prompt: size of one rollout.
+        reward: name of its reward.
+        kl_coefficient, kl_in: weight of the KL term, and whether it is part of the `loss` or the `reward`.
+        optimizer: how the policy was updated.
+        settings: every key that influences results, nested ones as dotted names, with its plain value; for
+            comparing arms.
     """
 
     algorithm: str
@@ -81,7 +81,7 @@ class RecordedArm(_Recorded):
 
     @property
     def samples_per_step(self) -> int | None:
-        """Completions of one step; None where steps do not all have as many."""
+        """Completions per step; None where that number differs between steps."""
         if self.prompts_per_step is None or self.samples_per_prompt is None:
             return None
         return self.prompts_per_step * self.samples_per_prompt
@@ -92,10 +92,10 @@ class RecordedMixture(_Recorded):
 
     Attributes:
         kind: `controlled` (a fixed total) or `passes` (whole passes over each source).
-        tokens: in total, where the total is in tokens.
-        documents: in total, or of each source.
-        shares: of each source in the total.
-        passes: over each source.
+        tokens: the total, where it is stated in tokens.
+        documents: the total, or the number from each source.
+        shares: each source's share of the total.
+        passes: number of passes over each source.
     """
 
     kind: str
@@ -106,7 +106,7 @@ class RecordedMixture(_Recorded):
 
     @property
     def parts(self) -> Mapping[str, float]:
-        """How much each source has in it, in the unit in which that is stated; 0 for a source left out."""
+        """How much of each source it contains, in the unit the study uses; 0 for a source left out."""
         return self.documents if isinstance(self.documents, dict) else self.shares or self.passes
 
 
@@ -115,7 +115,7 @@ class RecordedSource(_Recorded):
 
     Attributes:
         format: answer format of its solutions, where the study states it.
-        corpus: published corpus, which has a format of its own.
+        corpus: published corpus, which has its own format.
     """
 
     kind: str
@@ -130,7 +130,7 @@ class RecordedTokenizer(_Recorded):
 
 
 class RecordedModel(_Recorded):
-    """Sizes that were trained, and their context in tokens."""
+    """Model sizes that were trained, and their context length in tokens."""
 
     sizes: tuple[str, ...]
     context_length: int
@@ -161,13 +161,13 @@ class RecordedEvaluation(_Recorded):
 
 
 class RecordedStudy(_Recorded):
-    """One point of a sweep, or the whole study where nothing was swept over.
+    """One point of a sweep, or the whole study if there is no sweep.
 
     Attributes:
         study: its name.
         sweep: label of the point, empty without a sweep.
         model, pretrain: None where every base model was made elsewhere.
-        models: those made elsewhere.
+        models: the base models that were made elsewhere.
     """
 
     study: str

@@ -1,4 +1,4 @@
-"""Bootstrap over problems, for forecasts: theories that have no variance in closed form.
+"""Bootstrap over problems, for forecasts, whose variance has no closed form.
 
 Shapes: R resamples, P problems of one seed, M statistics.
 """
@@ -17,11 +17,11 @@ NUM_RESAMPLES = 1000
 
 
 class ProblemBootstrap:
-    """Percentile bootstrap over problems (Efron and Tibshirani 1993, chapter 13); seeds stay as they are.
+    """Percentile bootstrap over problems (Efron and Tibshirani 1993, chapter 13); seeds are not resampled.
 
     Its intervals are about these runs on new problems and say nothing about training again. Where seeds share
-    their problems one draw serves all of them; otherwise each seed has its own. The samples of one problem
-    stay together, as they are not independent of each other.
+    their problems, one draw serves all of them; otherwise each seed has its own. The samples of one problem
+    stay together because they are not independent of each other.
     """
 
     def __init__(

@@ -26,15 +26,15 @@ WHERE_CELL = (
 
 
 def showing_lock(folder: Path) -> RunLock:
-    """Held by whoever writes what a run folder shows (tables, report, second opinion); others wait."""
+    """Lock for writing what a run folder shows (tables, report, second opinion); a second writer waits."""
     return RunLock(folder / "report.lock", what=f"the report of {folder}", wait=True)
 
 
 def refuse_other_schema(folder: Path, summary: Mapping[str, Any]) -> None:
-    """Refuse the records of another version; those from before schemas were counted have schema 1.
+    """Refuse the records of another schema version; records that state none have schema 1.
 
     Raises:
-        InputError: with both ways out.
+        InputError: the versions differ; the message says what can be done.
     """
     if (found := summary.get("schema", 1)) != SCHEMA:
         raise InputError(
@@ -44,7 +44,7 @@ def refuse_other_schema(folder: Path, summary: Mapping[str, Any]) -> None:
 
 
 class Run:
-    """The files of one run folder, read when asked for and never written.
+    """The files of one run folder, read on demand and never written.
 
     Args:
         folder: `runs/<study>`; it must hold `summary.json`.
@@ -56,7 +56,7 @@ class Run:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.memo: dict[tuple[Any, ...], Any] = {}
-        """Results that several tables of one report need."""
+        """Results that are computed once because several tables of a report need them."""
         if not (folder / "summary.json").is_file():
             reason = "it has no summary.json" if folder.is_dir() else "no such folder"
             raise InputError(f"{folder} is not a finished run: {reason}. Run the study first")
@@ -76,17 +76,17 @@ class Run:
 
     @cached_property
     def points(self) -> tuple[RecordedStudy, ...]:
-        """The resolved study at each point of its sweep; one where nothing was swept over."""
+        """The resolved study at each point of its sweep; a single one without a sweep."""
         return read_points(self.folder / STUDY)
 
     @property
     def study(self) -> RecordedStudy:
-        """The resolved study, in a sweep that of the first point."""
+        """The resolved study; in a sweep, the one at the first point."""
         return self.points[0]
 
     @property
     def study_text(self) -> str:
-        """The resolved study as its file has it."""
+        """The text of the resolved study's file."""
         return (self.folder / STUDY).read_text(encoding="utf-8")
 
     def arm(self, cell: Cell) -> RecordedArm:
@@ -104,12 +104,12 @@ class Run:
 
     @cached_property
     def cells(self) -> list[tuple[Cell, bool]]:
-        """What was measured over seeds, with whether greedily, in order of first appearance."""
+        """The cells that were measured, over seeds, and whether greedily, in order of first appearance."""
         return list(dict.fromkeys((Cell.of(row).over_seeds(), row["greedy"]) for row in self.rows))
 
     @cached_property
     def benchmarks(self) -> list[str]:
-        """What was measured, in the study's order: headlines and endpoints speak of the first."""
+        """The benchmarks that were measured, in the study's order; headlines are about the first."""
         stated = [name for point in self.points for name in point.evaluation.benchmarks]
         measured = [row["benchmark"] for row in self.rows]
         return [name for name in dict.fromkeys([*stated, *measured]) if name in set(measured)]
@@ -142,7 +142,7 @@ class Run:
 
     @cached_property
     def second_opinion(self) -> dict[str, Any]:
-        """`second_opinion.json`: scores by the paper's released rules; empty if nobody asked for them."""
+        """`second_opinion.json`: scores by the paper's released rules; empty if they were not computed."""
         path = self.folder / "second_opinion.json"
         return dict(read_json(path)) if path.is_file() else {}
 

@@ -1,8 +1,8 @@
 """The same completions scored by the rules of the paper's released code, beside our own numbers.
 
 The report shows both columns, "as published" and "as measured". Scoring runs
-programs, which a report never does: so the opinion is written into the run
-folder once, by whoever asks for it.
+programs, which a report never does, so the second opinion is computed on request
+and written into the run folder.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ def second_opinion(run: Run, *, tiers: Sequence[int] = (1,)) -> dict[str, Any]:
     Returns:
         `rows`: one per arm and seed, with `published` and `measured`, each holding `pass_at_n`, `majority`,
         `share` and `accuracy`; `published` also `reward`, the released training reward, which parses the
-        question together with the response. `hack_floor`: reward of responses that answer nothing, by both.
+        question together with the response. `hack_floor`: reward of responses that answer nothing, under both
+        sets of rules.
         The published shares leave out samples without an answer, so they sum to less than 1; the published
         vote counts distinct answers and keeps the previous problem's where nothing parses.
     """
@@ -91,7 +92,7 @@ def write_second_opinion(run_folder: Path, *, tiers: Sequence[int] = (1,)) -> Pa
 
 
 def _measured_as(t: Trajectory) -> Cell:
-    """The cell that holds the completions of the last step: an arm without a step has its base model's."""
+    """The cell that holds the last step's completions: the base model's if only step 0 was evaluated."""
     return t.base if t.steps[-1] == 0 else t.cell
 
 

@@ -26,7 +26,7 @@ class Sharpening:
     """What greedy decoding says about the sampled gain of one arm.
 
     Attributes:
-        temperature: of the samples.
+        temperature: at which the samples were drawn.
         before, after: greedy accuracy at the first and the last step.
         greedy, sampled: paired comparisons of the two steps, decoded each way.
         kind: `mostly sharpening` when greedy accuracy rose by less than half of the sampled gain, `mostly
@@ -42,7 +42,7 @@ class Sharpening:
     kind: Kind
 
     def sentence(self) -> str:
-        """The greedy numbers in words, and what they say about the gain at the temperature."""
+        """The greedy numbers in words, and what they say about the gain of the samples."""
         text = (
             f"Decoded greedily: {percent(self.before.estimate)} right before, "
             f"{percent(self.after.estimate)} after ({points(self.greedy.difference.estimate)})"
@@ -56,7 +56,7 @@ class Sharpening:
         if self.kind == "mostly more":
             return f"{text}, so most of the {gain} at {at} is more than sharpening."
         if self.kind == "cannot tell":
-            return f"{text}; whether most of the {gain} at {at} is sharpening, these numbers cannot tell."
+            return f"{text}; these numbers cannot tell whether most of the {gain} at {at} is sharpening."
         return f"{text}."
 
 

@@ -41,9 +41,9 @@ def format_shares(run: Run, *, benchmark: str | None = None, greedy: bool = Fals
 
 
 def accuracy_by_format(run: Run, *, benchmark: str | None = None, greedy: bool = False) -> pa.Table:
-    """Mean reward at each evaluated step with its 95 % interval: in all (format `all`) and by format.
+    """Mean reward at each evaluated step with its 95 % interval: overall (format `all`) and by format.
 
-    A format nobody wrote at a step has null accuracy there.
+    The accuracy of a format is null at steps where no completion is in it.
     """
     found = select(trajectories(run), benchmark=benchmark, greedy=greedy)
     rows = []
@@ -109,5 +109,5 @@ def _named(name: str, interval: Interval) -> dict[str, float | None]:
 
 
 def finite(value: float) -> float | None:
-    """The value, or None for NaN and infinities, which neither JSON nor a table's reader knows."""
+    """The value, or None for NaN and infinities, which JSON cannot hold."""
     return value if math.isfinite(value) else None

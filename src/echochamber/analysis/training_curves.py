@@ -23,7 +23,7 @@ _SHARES = pa.schema([*_CELL, ("format", pa.string()), ("share", pa.float64())])
 
 
 def rl_curves(run: Run) -> pa.Table:
-    """Every scalar that post-training recorded, one row per step and metric, as `metrics.jsonl` has them."""
+    """Every scalar in the post-training rows of `metrics.jsonl`, one row per step and metric."""
     return pa.Table.from_pylist(list(_scalars(run)), schema=_SCALARS)
 
 

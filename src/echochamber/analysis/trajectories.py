@@ -69,31 +69,31 @@ class Trajectory:
 
     @property
     def name(self) -> str:
-        """The arm as people read it."""
+        """Name of the arm, for display."""
         return self.cell.name
 
     @property
     def model(self) -> Cell:
-        """What was measured: the cell, on whichever benchmark."""
+        """Which model was measured: the cell without its benchmark."""
         return self.cell.on(None)
 
     @property
     def size(self) -> str:
-        """Of the model."""
+        """Size of the model."""
         return self.cell.size
 
     @property
     def mixture(self) -> str:
-        """That the model was pretrained on."""
+        """Mixture that the model was pretrained on."""
         return self.cell.mixture
 
     @property
     def benchmark(self) -> str:
-        """What it was measured on."""
+        """Benchmark that it was measured on."""
         return str(self.cell.benchmark)
 
     def with_seeds(self, seeds: Sequence[int]) -> Trajectory:
-        """The same with these seeds only, in this order."""
+        """The same trajectory with only these seeds, in this order."""
         own = {count.seed: count for count in self.counts}
         return replace(self, counts=tuple(own[seed] for seed in seeds))
 
@@ -118,7 +118,7 @@ class Trajectory:
 
     @cached_property
     def bootstrap(self) -> ProblemBootstrap:
-        """Draws of problems for what has no variance in closed form; equal on the same problems."""
+        """Resamples of problems for quantities without a variance in closed form; equal on equal problems."""
         return ProblemBootstrap([len(count.problems) for count in self.counts], crossed=self.crossed)
 
     def ratio(self, numerator: Sequence[Array], denominator: Sequence[Array]) -> Bands:
@@ -201,8 +201,8 @@ _COUNTS = """
 
 
 def trajectories(run: Run) -> list[Trajectory]:
-    """Every cell of a run by every protocol: the study's first benchmark first, and within a benchmark in the
-    order of the summary.
+    """Every cell of a run under every protocol: the study's first benchmark first, and within a benchmark in
+    the order of the summary.
 
     An arm that was not measured at step 0 starts from the measurement of its base model: in a sweep over
     pretraining, that of the same point.
@@ -223,7 +223,7 @@ def _trajectories(run: Run) -> list[Trajectory]:
     if seen - set(formats):
         raise EchoError(
             f"{run.folder}: the completions hold formats that summary.json does not: "
-            f"{', '.join(sorted(seen - set(formats)))}. Run the study again to gather them anew"
+            f"{', '.join(sorted(seen - set(formats)))}. Run the study again to gather them"
         )
     rows_of: dict[tuple[Cell, bool], list[int]] = {}
     columns = {name: table[name].to_pylist() for name in table.column_names}
@@ -280,7 +280,7 @@ def _votes(run: Run, t: Trajectory, step: int) -> dict[tuple[int, str], Votes]:
     if key not in run.memo:
         when = {"greedy": t.greedy, "step": step}
         table = run.query(_ANSWERS, of_cell(t.cell) | when)
-        if not table.num_rows:  # an arm measured from its first step on starts from the base model's answers
+        if not table.num_rows:  # an arm that was not measured at step 0 starts from its base model's answers
             table = run.query(_ANSWERS, of_cell(t.base) | when)
         run.memo[key] = {
             (row["seed"], row["problem_id"]): count_votes(row["answers"], row["correct"])
@@ -315,7 +315,7 @@ def _places(values: Sequence[object], order: Sequence[object]) -> np.ndarray:
 
 
 def _in_order(names: set[str]) -> tuple[str, ...]:
-    """Formats in order of registration, then those this process does not know, then what is no format."""
+    """Formats in order of registration, then those this process does not know, then the other labels."""
     last = [name for name in NOT_A_FORMAT if name in names]
     first = [name for name in format_names() if name in names]
     return (*first, *sorted(names - set(first) - set(last)), *last)

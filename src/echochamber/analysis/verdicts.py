@@ -13,11 +13,11 @@ from echochamber.analysis.runs import Run
 from echochamber.analysis.trajectories import trajectories
 
 DIGITS = 6
-"""Significant digits: the last ones of a float depend on the machine, and say nothing."""
+"""Significant digits that are kept: the last digits of a float depend on the machine and mean nothing."""
 
 
 def verdicts(run: Run) -> dict[str, list[dict[str, Any]]]:
-    """What the report shows of endpoints and claims: `endpoints` and `findings`, lists of plain mappings.
+    """What the report says about endpoints and claims: `endpoints` and `findings`, lists of plain mappings.
 
     Raises:
         EchoError: the records of the run are damaged.

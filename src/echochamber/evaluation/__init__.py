@@ -1,4 +1,4 @@
-"""Measure a model: sample benchmarks, grade, record every completion, reduce to pass@k, maj@k and shares."""
+"""Measure a model: sample on benchmarks, grade and record completions, compute pass@k, maj@k and shares."""
 
 import lazy_loader
 

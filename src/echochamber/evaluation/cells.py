@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 BASE = "base"
-"""Stands in place of an arm and of its algorithm where a base model is measured."""
+"""Used in place of an arm and of its algorithm where a base model is measured."""
 
 SCHEMA = 2
 """Version of the records of a run folder; raised when columns or keys change."""
@@ -19,12 +19,12 @@ class Cell:
 
     Attributes:
         arm: name of the arm in the study file, `BASE` for the base model itself.
-        algorithm: of that arm, e.g. `grpo`; `BASE` for a base model.
-        size: of the model, or the name of a model made elsewhere.
-        mixture: that it was pretrained on.
-        seed: root seed; None where a thing covers all seeds.
+        algorithm: algorithm of that arm, e.g. `grpo`; `BASE` for a base model.
+        size: size of the model, or the name of a model made elsewhere.
+        mixture: mixture that the model was pretrained on.
+        seed: root seed; None for the cell over all seeds.
         sweep: label of the point of the sweep, empty where all points share the result.
-        benchmark: problem set that was asked; None where a thing covers all of them.
+        benchmark: benchmark that was evaluated; None for the cell over all benchmarks.
     """
 
     arm: str
@@ -42,12 +42,12 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """The arm as people read it, with its point of the sweep: `grpo`, or `grpo [learning_rate=0.001]`."""
+        """The arm and its point of the sweep, for display: `grpo`, or `grpo [learning_rate=0.001]`."""
         return f"{self.arm} [{self.sweep}]" if self.sweep else self.arm
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> Cell:
-        """The cell that a row of the records is about; seed and benchmark None where it has none."""
+        """The cell that a row of the records is about; seed and benchmark are None where it has none."""
         return cls(
             row["arm"],
             row["algorithm"],
@@ -60,11 +60,11 @@ class Cell:
 
     @property
     def columns(self) -> dict[str, Any]:
-        """As the first columns of a row; without a seed or a benchmark where it covers all of them."""
+        """The first columns of a row; seed and benchmark are left out where the cell covers all of them."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
     def on(self, benchmark: str | None) -> Cell:
-        """The same cell, measured on one benchmark, or, with None, on whichever."""
+        """The same cell on one benchmark, or, with None, on all of them."""
         return replace(self, benchmark=benchmark)
 
     def base(self, sweep: str = "") -> Cell:
@@ -72,7 +72,7 @@ class Cell:
         return replace(self, arm=BASE, algorithm=BASE, sweep=sweep)
 
     def over_seeds(self) -> Cell:
-        """The same cell without its seed: what belongs together over seeds."""
+        """The same cell without its seed, which all seeds share."""
         return replace(self, seed=None)
 
     def over_bases(self) -> Cell:

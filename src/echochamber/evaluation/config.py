@@ -15,11 +15,11 @@ class EvaluationConfig(Config):
     num_problems: int | None = Field(
         default=None,
         ge=1,
-        description="Evaluate on only the first this many problems of each task; on all when absent.",
+        description="Number of problems to evaluate on, from the start of each task; all when absent.",
     )
     num_samples: int = Field(default=8, ge=0, description="Samples per problem; 0 evaluates greedily only.")
     temperature: float = Field(default=1.0, ge=1e-6, description="Temperature of the samples.")
-    top_p: float = Field(default=1.0, gt=0.0, le=1.0, description="Nucleus of the samples.")
+    top_p: float = Field(default=1.0, gt=0.0, le=1.0, description="top_p of the samples.")
     greedy: bool = Field(default=True, description="Also record one greedy completion per problem.")
     max_new_tokens: int = Field(default=80, ge=1, description="Longest completion, in tokens.")
     pass_at: tuple[int, ...] | None = Field(
@@ -28,19 +28,19 @@ class EvaluationConfig(Config):
     num_points: int = Field(
         default=15,
         ge=2,
-        description="Evaluations during RL, at log-spaced steps; the first and last included.",
+        description="Evaluations during RL, at log-spaced steps, including the first and the last step.",
     )
     completions_per_batch: int = Field(
         default=1024,
         ge=1,
-        description="Completions generated at once; bounds memory, changes results by float round-off only.",
+        description="Completions generated at once; bounds memory, changes results only by rounding.",
     )
 
     @model_validator(mode="after")
     def _consistent(self) -> EvaluationConfig:
         if len(set(self.benchmarks)) != len(self.benchmarks):
             raise ValueError(
-                f"benchmarks {', '.join(self.benchmarks)}: one is named twice; remove the second"
+                f"benchmarks {', '.join(self.benchmarks)}: one is named twice; remove the second one"
             )
         if not self.greedy and self.num_samples == 0:
             raise ValueError("greedy false with num_samples 0 evaluates nothing; set one of them")

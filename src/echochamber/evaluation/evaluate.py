@@ -35,11 +35,11 @@ def evaluate(
 ) -> Iterator[pa.RecordBatch]:
     """Yield graded completions: first the greedy ones, then the samples; problem by problem, in order.
 
-    `table_of` holds all of them in memory.
+    `table_of` collects all of them in memory.
 
-    The random numbers depend on (seed, benchmark, problem, sample), but neither on `step` nor on the arm, so
-    that two models are compared on the same draws: a difference between them is then less noisy than either
-    number, and paired tests gain power.
+    The random numbers depend on (seed, benchmark, problem, sample), but not on `step` or the arm, so that two
+    models are compared on the same draws: their difference is then less noisy than either number, and paired
+    tests gain power.
 
     Args:
         benchmark: name of the problem set, part of the random stream.

@@ -1,7 +1,7 @@
-"""pass@k and maj@k as exact expectations over which k of the n samples one happens to draw.
+"""pass@k and maj@k as exact expectations over a random choice of k of the n samples.
 
-No sampling noise is added to the noise that is there already: both are
-averages over all subsets of size k, computed in closed form.
+Both are averages over all subsets of size k, computed in closed form, so that
+the choice of a subset adds no noise of its own.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Votes:
         correct: samples whose answer is the correct one; equivalent spellings are one answer.
         winning_ties: sizes of the wrong answers that beat the correct one in a tie.
         losing_ties: sizes of the wrong answers that lose a tie to the correct one.
-        unparsed: samples without an answer; they vote for nothing but were drawn all the same.
+        unparsed: samples without an answer; they cast no vote but count as drawn.
     """
 
     correct: int
@@ -60,14 +60,14 @@ class Majority:
 
 
 def count_votes(answers: Sequence[str | None], correct: Sequence[bool]) -> Votes:
-    r"""Count one vote a sample, for a value: `8`, `8.0` and `\$8` are one answer, right or wrong.
+    r"""Count one vote per sample, by value: `8`, `8.0` and `\$8` are one answer, right or wrong.
 
     Ties are won by the answer whose `vote_key` sorts first.
 
     Args:
         answers: answer of each sample, None when none was found.
         correct: whether the grader accepted the sample. All accepted samples are one answer, whatever
-            their texts, and no sample that it refused is the same answer (`144/2` where 72 is asked).
+            their texts, and no rejected sample counts as the same answer (`144/2` where 72 is asked).
     """
     if len(answers) != len(correct):
         raise ValueError(f"{len(answers)} answers but {len(correct)} verdicts")
@@ -135,11 +135,11 @@ def maj_at_k(votes: Votes, k: int) -> Majority:
 def _probability_of_winning(
     size: int, winning_ties: Sequence[int], losing_ties: Sequence[int], unparsed: int, k: int, p: float
 ) -> float:
-    """Joint probability that k are drawn in all and the answer of `size` samples comes first."""
+    """Joint probability that k samples are drawn in total and that the answer of `size` samples wins."""
     won = 0.0
     own = _binomial(size, p)
     for j in range(1, min(size, k) + 1):
-        # An answer too small to reach its cap is not constrained: all such join one binomial.
+        # An answer too small to reach its cap is not constrained: all of these share one binomial.
         free, product = unparsed, np.ones(1)
         for others, cap in ((winning_ties, j - 1), (losing_ties, j)):
             for other in others:

@@ -1,4 +1,4 @@
-"""The table of completions: its columns, and writing it piece by piece."""
+"""The table of completions: its columns, and how it is written batch by batch."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ COMPLETION_SCHEMA = pa.schema(
         pa.field("finish_reason", pa.string(), nullable=False),
     ]
 )
-"""What a stage writes: one row per completion, without a word about the cell of the study that it belongs to.
+"""What a stage writes: one row per completion, without the columns of the cell that it belongs to.
 
 `logprob` is in nats, summed over the completion's tokens, under the distribution they were sampled from;
 greedy rows hold it at temperature 1. `num_tokens` counts the end-of-text token.
@@ -57,11 +57,11 @@ SUMMARY_COLUMNS = (
     *CELL_SCHEMA.names, "step", "problem_id", "sample", "greedy", "temperature",
     "format", "outcome", "answer", "reward", "num_tokens",
 )  # fmt: skip
-"""What `summarize` reads; the texts, most of the bytes, are not among them."""
+"""What `summarize` reads, without the texts, which are most of the bytes."""
 
 
 def with_cell(table: pa.Table, cell: Cell) -> pa.Table:
-    """Completions of one stage and benchmark by RECORD_SCHEMA, the columns of their cell in front.
+    """Completions of one stage and benchmark in RECORD_SCHEMA, with the columns of their cell in front.
 
     Args:
         cell: with its seed and benchmark.
@@ -79,11 +79,11 @@ def write_completions(
 ) -> int:
     """Write batches of completions to one Parquet file, atomically and durably; returns the number of rows.
 
-    Each batch is written as it arrives, so memory is that of one batch. Equal
+    Each batch is written as it arrives, so only one batch is in memory. Equal
     batches give equal bytes.
 
     Raises:
-        EchoError: the disk refused; nothing stands under `path`.
+        EchoError: the file could not be written; `path` is unchanged.
     """
     temporary = path.with_name(path.name + ".tmp")
     num_rows = 0

@@ -1,4 +1,4 @@
-"""Completions to the rows of `summary.json`."""
+"""From completions to the rows of `summary.json`."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def summarize(table: pa.Table, config: EvaluationConfig | None = None) -> list[d
     """One row per cell, step and protocol, in order of first appearance.
 
     `pass_at` and `maj_at` are means over problems; `share` and `accuracy` are
-    over completions. Shares cover every known format with `none` and
-    `ambiguous` and sum to 1. The accuracy of a format is the mean reward of
-    the completions written in it, None where there is none. Greedy rows hold
-    k = 1 only.
+    over completions. Shares cover every known format, `none` and `ambiguous`,
+    and sum to 1. The accuracy of a format is the mean reward of the
+    completions written in it, None where there are none. Greedy rows hold only
+    k = 1.
 
     Args:
         table: completions with at least SUMMARY_COLUMNS.
@@ -49,7 +49,7 @@ def summarize(table: pa.Table, config: EvaluationConfig | None = None) -> list[d
 
 
 def majority_ties(table: pa.Table, k: int) -> list[dict[str, Any]]:
-    """How often a vote of k samples ends in a tie, by the groups of `summarize` with at least k samples."""
+    """How often a vote of k samples ends in a tie, for each row of `summarize` with at least k samples."""
     rows = []
     for key, problems in group_samples(table):
         if all(len(samples.answers) >= k for samples in problems.values()):
@@ -112,7 +112,7 @@ def _row(
 
 
 def _labels(seen: Iterable[str]) -> list[str]:
-    """All known labels, then those only the data has (a format registered for an earlier run)."""
+    """All known labels, then those that only the data has (a format registered for an earlier run)."""
     from echochamber.formats import ALL_LABELS
 
     return list(dict.fromkeys([*ALL_LABELS(), *sorted(set(seen))]))

@@ -1,7 +1,7 @@
 """How much probability a model gives each format before anything is sampled.
 
-Sampled shares say what a model writes; teacher forcing says what it would
-have been likely to write, also for a format too rare to show up in a sample.
+Sampled shares say what a model writes; teacher forcing says how likely it was
+to write each format, even one that is too rare to appear in a sample.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MAX_OPENING_TOKENS = 8
 
 @dataclass(frozen=True, slots=True)
 class FormatProbability:
-    """What a model gives one format, averaged over reference problems.
+    """The probability that a model gives one format, averaged over reference problems.
 
     Attributes:
         format: its name.
@@ -33,9 +33,9 @@ class FormatProbability:
         opening_mass: mean probability of that opening after the question; None without one. A model may
             spell the same text in other tokens, so this is a lower bound.
         reference_logprob: mean log-likelihood of a whole reference solution with its end, in nats.
-        reference_logprob_per_token: the same for each token.
-        reference_share: mean over problems of the format's part of the total likelihood of all formats'
-            references to that problem; sums to 1 over formats.
+        reference_logprob_per_token: the same per token.
+        reference_share: the format's share of the total likelihood of a problem's references in all formats,
+            averaged over problems; sums to 1 over formats.
         num_problems: problems averaged over.
     """
 
@@ -64,11 +64,11 @@ def format_probabilities(
 
     Args:
         questions: the problems.
-        references: for each format one correct solution to each question, as the format renders it.
-        batch_size: sequences in one forward pass.
+        references: for each format, one correct solution per question, as the format renders it.
+        batch_size: sequences per forward pass.
 
     Raises:
-        ValueError: no questions, no formats, or a format without a solution to each question.
+        ValueError: no questions, no formats, or a format without a solution to every question.
     """
     if not questions or not references or any(len(r) != len(questions) for r in references.values()):
         raise ValueError("need questions and, for each format, one reference solution to each of them")

@@ -35,7 +35,7 @@ class Opening:
         greedy: pass@1 decoded greedily beside it, None where it was not measured.
         twin: the arm decoded greedily.
         where: size and mixture where the run has several, otherwise empty.
-        temperature: of the samples.
+        temperature: at which the samples were drawn.
     """
 
     headline: Headline

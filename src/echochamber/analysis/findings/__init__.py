@@ -1,7 +1,7 @@
 """Claims that a run can test, one registered function each; docs/findings.md lists them.
 
 All numbers are taken at steps fixed in advance, never at the best of several. Claims about algorithms,
-mixtures or sizes get a ruling from several seeds only.
+mixtures or sizes get a ruling only if there are several seeds.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which format leads, and how sure that is."""
+"""Which format leads, and how certain that is."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def mean(values_P: Sequence[Array]) -> float:
 
 
 def difference(test: PairedTest) -> str:
-    """A difference in points with its interval; alone where it is one number of one run."""
+    """A difference in points with its interval; without the interval if it is one number of one run."""
     d = test.difference
     if test.num_problems == test.num_seeds == 1:
         return points(d.estimate)

@@ -1,4 +1,4 @@
-"""What a claim is, and what becomes of it in a run."""
+"""What a claim is, and how a run rules on it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Claim:
         needs: what a run must have for it to be tested.
         null: what is true if the claim is not.
         method: how the two are told apart.
-        test: does it; says what is lacking where the run cannot.
+        test: the function that tests it, or says what the run lacks.
         order: its place among the claims, smallest first; the paper's order, then what a user registers.
     """
 
@@ -53,10 +53,10 @@ class Finding:
         key, statement, source, null: of the claim.
         verdict: `reproduced` or `contradicted` when the data exclude the opposite at the 5 % level,
             `inconclusive` when they exclude neither, `not testable` when the run cannot tell.
-        evidence: the numbers behind the verdict; of the one run where there is one seed.
+        evidence: the numbers behind the verdict; with one seed, the numbers of that run.
         reason: why it is not testable, otherwise empty.
         p_value: of the null that the verdict excludes, or the smaller of the two; None if not testable.
-        num_seeds: trainings behind the numbers.
+        num_seeds: training runs behind the numbers.
     """
 
     key: str
@@ -85,7 +85,7 @@ ONE_SEED = "seeds: one seed says nothing about algorithms or mixtures"
 def register_claim(
     key: str, statement: str, *, source: str, needs: str, null: str, method: str, order: float = 1000.0
 ) -> Callable[[Test], Test]:
-    """Decorator: add a claim to every page, tested by the function below. Arguments as of `Claim`.
+    """Decorator: add a claim to every page, tested by the function below. The arguments are those of `Claim`.
 
     Raises:
         InputError: the key is taken.

@@ -14,14 +14,14 @@ from echochamber.evaluation import Cell
 
 NO_POLICY_GRADIENT = ("expert_iteration", "sft")
 ONE_SPACING = 1.5
-"""How far from a wanted point an evaluated step may lie, as a factor; usual grids have steps 1.41 apart."""
+"""Largest factor by which an evaluated step may miss a wanted point; usual grids have a factor of 1.41."""
 
 Majority = Callable[[Trajectory, int, int], list[Array]]
 
 
 @dataclass(frozen=True)
 class Lacking:
-    """What a run would need for a statement to be tested."""
+    """What a run lacks for a statement to be tested."""
 
     reason: str
 
@@ -32,7 +32,7 @@ class Evidence:
 
     Attributes:
         primary: arms and base models on the study's first benchmark, sampled.
-        others: the paid arms on the other benchmarks, sampled.
+        others: the rewarded arms on the other benchmarks, sampled.
         controls: arms of `primary` whose reward carries no signal.
         configs: what the study says about the arms of `primary`, by their cells.
         mixtures, sources: what it says about its mixtures and sources.
@@ -58,12 +58,12 @@ class Evidence:
         object.__setattr__(self, "arms", paid)
 
     def of(self, *algorithms: str) -> list[Trajectory]:
-        """The paid arms of some algorithms."""
+        """The rewarded arms of some algorithms."""
         return [t for t in self.arms if t.cell.algorithm in algorithms]
 
     @property
     def policy_gradient(self) -> list[Trajectory]:
-        """The paid arms that follow a policy gradient: PPO, GRPO and their kind."""
+        """The rewarded arms that follow a policy gradient: PPO, GRPO and their variants."""
         return [t for t in self.arms if t.cell.algorithm not in NO_POLICY_GRADIENT]
 
     def pairs(self, first: str, second: str) -> list[tuple[Trajectory, Trajectory]]:
@@ -103,7 +103,7 @@ class Evidence:
 def step_near(t: Trajectory, amount: Sequence[float], wanted: float, what: str) -> int | Lacking:
     """Index of the last evaluated step at which an amount is not above a wanted one, and within reach of it.
 
-    The first and the last step do not count: what is said of a step in between would be trivial there.
+    The first and the last step do not count: a statement about an intermediate step would be trivial there.
     """
     inside = [
         i

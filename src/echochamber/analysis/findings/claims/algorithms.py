@@ -20,12 +20,11 @@ from echochamber.analysis.trajectories import Counts, Trajectory
     "GRPO is less stable than PPO.",
     source=ZHAO,
     order=70,
-    needs="GRPO and PPO at one size and mixture, evaluated at the same steps, four or more; two seeds",
+    needs="GRPO and PPO at one size and mixture, evaluated at the same four or more steps; two seeds",
     null="The largest fall of pass@1 below an earlier evaluation is as deep in PPO as in GRPO.",
-    method="The largest fall is located on one half of the problems and measured on the other, both ways "
-    "round, once per "
-    "seed: without a real fall its mean is 0, however many evaluations there are. A paired t test over "
-    "seeds.",
+    method="For each seed, the largest fall is located on one half of the problems and measured on the "
+    "other, and the other way around: without a real fall its mean is 0, however many evaluations there "
+    "are. The test is a paired t test over seeds.",
 )
 def grpo_is_less_stable(e: Evidence) -> Statement | Lacking:
     """Finding 6, second half."""
@@ -68,16 +67,14 @@ def largest_fall(count: Counts) -> float:
     "Expert Iteration lags behind PPO at the same number of samples, with a milder shift of the formats.",
     source=ZHAO,
     order=80,
-    needs="Expert Iteration and PPO (GRPO where there is no PPO) at one size and mixture, with samples "
-    "counted and "
-    "budgets that overlap; two seeds",
-    null="At equal samples Expert Iteration reaches the same pass@1, or moves the formats as far.",
-    method="At the last evaluated step of Expert Iteration whose samples the other arm also drew, the other "
-    "arm is "
-    "interpolated to the same samples. A paired contrast of pass@1; total variation of the shares from the "
-    "base model, "
-    "its signs read from one half of the problems and its size from the other, by a t test over seeds. Both "
-    "must hold.",
+    needs="Expert Iteration and PPO (GRPO where there is no PPO) at one size and mixture, with recorded "
+    "sample counts and overlapping budgets; two seeds",
+    null="With the same number of samples, Expert Iteration reaches the same pass@1 or moves the formats "
+    "as far.",
+    method="At the last evaluated step of Expert Iteration that lies within the other arm's sample budget, "
+    "the other arm is interpolated to the same number of samples. Two tests must both hold: a paired "
+    "contrast of pass@1, and a t test over seeds of the total variation of the shares from the base model, "
+    "with its signs read from one half of the problems and its size from the other.",
 )
 def expert_iteration_lags(e: Evidence) -> Statement | Lacking:
     """Finding 7."""

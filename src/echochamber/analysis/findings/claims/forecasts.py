@@ -23,11 +23,10 @@ from echochamber.evaluation import Cell
     order=100,
     needs="policy-gradient arms with certain winners in enough sizes and mixtures to beat chance; two seeds",
     null="The tilt names winners no more often than a random choice among the formats.",
-    method="Of the sizes and mixtures whose winner is certain and equal in all arms, how many does the "
-    "tilt's limit name: "
-    "a binomial test against chance (three of three among three formats suffice). Contradicted where "
-    "forecast and "
-    "winner are certain and differ, after correction for their number.",
+    method="Among the sizes and mixtures whose winner is certain and the same in all arms, the number that "
+    "the tilt's limit names is tested against chance with a binomial test (three of three among three "
+    "formats suffice). The claim is contradicted where forecast and winner are certain and differ, after "
+    "correction for their number.",
 )
 def tilt_names_winner(e: Evidence) -> Statement | Lacking:
     """Finding 9."""
@@ -37,7 +36,7 @@ def tilt_names_winner(e: Evidence) -> Statement | Lacking:
             arms_of[t.base].append(t)
     calls = [call for arms in arms_of.values() if (call := _call(arms)) is not None]
     if not arms_of:
-        return Lacking("arms: none follows a policy gradient and writes two formats or more")
+        return Lacking("arms: none follows a policy gradient and writes two or more formats")
     seeds = min(t.num_seeds for arms in arms_of.values() for t in arms)
     if not calls:
         return Statement(1.0, 1.0, seeds, "no winner is certain")
@@ -60,7 +59,7 @@ def tilt_names_winner(e: Evidence) -> Statement | Lacking:
 
 
 def _call(arms: list[Trajectory]) -> tuple[str, str, float, dict[str, str], float] | None:
-    """Forecast, winner, p-value against their being the same, rules, chance; None without a winner."""
+    """Forecast, winner, p-value of the null that they agree, rules, chance; None without a certain winner."""
     won = [leader(t, -1) for t in arms]
     names = {w[0] for w in won if w is not None}
     certain = all_of([w[1] for w in won if w is not None])
@@ -90,7 +89,7 @@ def _tilt_versus(base: Trajectory) -> Versus:
 
 
 def _at_least(count: int, chances: list[float]) -> float:
-    """Probability of at least so many successes among independent trials."""
+    """Probability of at least `count` successes among independent trials with these chances."""
     exactly = [1.0]
     for chance in chances:
         longer = [0.0] * (len(exactly) + 1)

@@ -1,4 +1,4 @@
-"""Finding 2: what a KL coefficient keeps."""
+"""Finding 2: what a KL coefficient preserves."""
 
 from __future__ import annotations
 
@@ -20,11 +20,10 @@ from echochamber.evaluation import Cell
     "A larger KL coefficient keeps more of the minority formats.",
     source=ZHAO,
     order=20,
-    needs="arms that differ in their KL coefficient alone; two seeds",
+    needs="arms that differ only in their KL coefficient; two seeds",
     null="At the last step the share of the most frequent format does not depend on the coefficient.",
-    method="A linear trend of that share over the ranks of all coefficients. Which format it is, is read "
-    "from all of "
-    "the arms together, so that the choice favors none of them. Every set of arms must show it.",
+    method="A linear trend of that share over the ranks of all coefficients. The format is chosen from all "
+    "arms together, so that the choice favors none of them. Every set of arms must show the trend.",
 )
 def kl_keeps_minorities(e: Evidence) -> Statement | Lacking:
     """Finding 2, as a trend over all coefficients."""
@@ -35,7 +34,7 @@ def kl_keeps_minorities(e: Evidence) -> Statement | Lacking:
             rest = {key: value for key, value in config.settings.items() if key != "kl_coefficient"}
             sets[t.base, json.dumps(rest, sort_keys=True, default=str)].append(t)
     parts = [p for some in sets.values() if (p := _trend(e, some)) is not None]
-    return all_of(parts) if parts else Lacking("arms: no two differ in their KL coefficient alone")
+    return all_of(parts) if parts else Lacking("arms: no two differ only in their KL coefficient")
 
 
 def _trend(e: Evidence, arms: list[Trajectory]) -> Statement | None:
@@ -54,7 +53,7 @@ def _trend(e: Evidence, arms: list[Trajectory]) -> Statement | None:
         f"{b:g}: {100 * mean(t.share_per_problem(-1, dominant)):.1f} %"
         for b, t in zip(betas, kept, strict=True)
     )
-    said = f"{e.name(arms[0])}: share of {dominant} by coefficient {shares}; trend {difference(test)} fewer"
+    said = f"{e.name(arms[0])}: share of {dominant} by coefficient {shares}; decrease {difference(test)}"
     return beyond(test, +1, evidence=said)
 
 

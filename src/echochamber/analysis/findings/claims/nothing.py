@@ -23,13 +23,11 @@ NO_GAIN = 0.05
     f"RL does not bring out a format that the mixture lacks: it stays under {100 * STILL_NOTHING:.0f} %.",
     source=OURS,
     order=110,
-    needs="a mixture without a format that another source of the study has, and whose base model never "
-    "writes it; "
-    "two seeds",
+    needs="a mixture that lacks a format which another source of the study has, and a base model that "
+    "never writes it; two seeds",
     null=f"After RL the format holds {100 * STILL_NOTHING:.0f} % or more.",
-    method="The share at the last step against that bound, in every arm. Where not one completion has the "
-    "format, the "
-    "probability of that among as many independent problems.",
+    method="The share at the last step is compared with that bound in every arm. Where no completion has "
+    "the format, p is the probability of that among as many independent problems.",
 )
 def nothing_from_nothing(e: Evidence) -> Statement | Lacking:
     """Finding 10."""
@@ -74,9 +72,8 @@ def _stays_away(e: Evidence, t: Trajectory, name: str) -> Statement:
     order=120,
     needs="an arm whose reward says nothing about correctness; two seeds",
     null=f"pass@1 rises by {100 * NO_GAIN:.0f} points or more.",
-    method="The gain (last step minus base) lies below the margin with certainty, in every control. A gain "
-    "that is merely "
-    "not significant shows nothing.",
+    method="The gain (last step minus base) must lie below the margin with certainty in every control. A "
+    "gain that is merely not significant shows nothing.",
 )
 def no_signal_no_gain(e: Evidence) -> Statement | Lacking:
     """The control without signal: a rise there would be an artifact of the measurement."""

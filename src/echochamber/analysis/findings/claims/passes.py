@@ -1,4 +1,4 @@
-"""Finding 5: more pretraining data of one format, more gain from RL."""
+"""Finding 5: more pretraining data of one format leads to more gain from RL."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from echochamber.analysis.trajectories import Trajectory
 from echochamber.evaluation import Cell
 
 ONE_FORMAT = 0.8
-"""Least share, of completions in any format, of the format that a mixture is said to have alone."""
+"""Smallest share, among completions in any format, at which a mixture counts as having a single format."""
 
 
 @register_claim(
@@ -26,13 +26,11 @@ ONE_FORMAT = 0.8
     "Within one format, more passes over its pretraining data give more gain from RL.",
     source=ZHAO,
     order=60,
-    needs="mixtures that differ only in the passes over one source, of which one format holds nearly all "
-    "completions; "
-    "two seeds",
+    needs="mixtures that differ only in the passes over one source, with nearly all completions in one "
+    "format; two seeds",
     null="The gain of pass@1 does not depend on the number of passes.",
     method="The slope of the gain (last step minus base) over the logarithm of the passes, across all such "
-    "mixtures; "
-    "every arm and size must show it.",
+    "mixtures; every arm and size must show it.",
 )
 def more_data_more_gain(e: Evidence) -> Statement | Lacking:
     """Finding 5."""
@@ -49,7 +47,7 @@ def more_data_more_gain(e: Evidence) -> Statement | Lacking:
 
 
 def _series(e: Evidence) -> list[tuple[str, dict[str, float]]]:
-    """Sources whose passes alone tell some mixtures apart, with the passes of each mixture."""
+    """Sources whose passes are all that differs between some mixtures, with the passes of each mixture."""
     found: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
     for mixture, config in e.mixtures.items():
         for source, times in config.passes.items():

@@ -1,4 +1,4 @@
-"""Finding 1: what happens within the first pass over the RL questions, and what pass@k does after it."""
+"""Finding 1: what happens within the first pass over the RL questions, and how pass@k develops after it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from echochamber.analysis.paired_tests import paired_test
 from echochamber.analysis.trajectories import Trajectory
 
 EARLY = 0.1
-"""Part of training after which pass@k is looked at: the first of the paper's ten passes."""
-_NO_ARMS = Lacking("arms: none follows a policy gradient towards correct answers")
+"""Fraction of training after which pass@k is measured: the first of the paper's ten passes."""
+_NO_ARMS = Lacking("arms: none follows a policy gradient toward correct answers")
 
 
 @register_claim(
@@ -21,15 +21,14 @@ _NO_ARMS = Lacking("arms: none follows a policy gradient towards correct answers
     "pass@1.",
     source=ZHAO,
     order=10,
-    needs="policy-gradient arms that go on for more than one pass, evaluated near its end; two seeds",
+    needs="policy-gradient arms that train for more than one pass, evaluated near the end of the first; "
+    "two seeds",
     null="At the end of the first pass no format that grew holds more than half of the completions, or "
-    "pass@1 is "
-    "no more than half-way up, or pass@1 does not rise at all.",
-    method="Four contrasts in every arm, all of which must hold: share after one pass minus 1/2, its "
-    "growth, pass@1 "
-    "after one pass minus the middle between first and last, and last minus first. Any format may be the "
-    "one, "
-    "after correction for their number.",
+    "pass@1 is no more than halfway up, or pass@1 does not rise at all.",
+    method="Four contrasts in every arm, all of which must hold: a format's share after one pass minus "
+    "1/2, the growth of that share, pass@1 after one pass minus the midpoint of its first and last value, "
+    "and its last value minus its first. Any format may be the one that takes over, after correction for "
+    "their number.",
 )
 def takes_over_early(e: Evidence) -> Statement | Lacking:
     """Finding 1, first half."""
@@ -56,9 +55,8 @@ def _takeover(t: Trajectory, index: int, name: str) -> Statement:
     most = max(real_formats(t), key=lambda f: mean(t.share_per_problem(index, f)), default="")
     share = percent(mean(t.share_per_problem(index, most))) if most else "0"
     said = (
-        f"{name}: at step {t.steps[index]} {most} holds {share}; pass@1 rises by {difference(rise)} in all "
-        f"and "
-        f"is {difference(early)} from the middle of its rise by then"
+        f"{name}: at step {t.steps[index]} {most} holds {share}; pass@1 rises by {difference(rise)} in "
+        f"total and is by then {difference(early)} from the midpoint of its rise"
     )
     return any_of(formats, said) if formats else Statement(1.0, 1.0, t.num_seeds, said)
 
@@ -74,8 +72,8 @@ def _early_index(t: Trajectory) -> int | Lacking:
     source=ZHAO,
     order=11,
     needs="policy-gradient arms with two or more samples per problem; two seeds",
-    null="maj@k at the last step is that of the base model, in some arm.",
-    method="Paired contrast of maj@k, k all samples, last step minus base; every arm must show it.",
+    null="In some arm, maj@k at the last step is that of the base model.",
+    method="A paired contrast of maj@k over all samples, last step minus base; every arm must show it.",
 )
 def majority_improves(e: Evidence) -> Statement | Lacking:
     """Finding 1: maj@k."""
@@ -94,11 +92,10 @@ def majority_improves(e: Evidence) -> Statement | Lacking:
     order=12,
     needs="policy-gradient arms with two or more samples per problem, evaluated near a tenth of their "
     "steps; two seeds",
-    null="pass@k does not rise in the first tenth of training, or does not fall from there to the end, in "
-    "some arm.",
-    method="Two paired contrasts of pass@k, k all samples: the evaluated step near a tenth of training "
-    "minus base, and "
-    "last minus that step; both must hold in every arm.",
+    null="In some arm, pass@k does not rise in the first tenth of training, or does not fall from there to "
+    "the end.",
+    method="Two paired contrasts of pass@k over all samples: the evaluated step near a tenth of training "
+    "minus base, and the last step minus that step; both must hold in every arm.",
 )
 def coverage_rises_then_falls(e: Evidence) -> Statement | Lacking:
     """Finding 1: pass@k."""

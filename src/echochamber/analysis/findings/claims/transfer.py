@@ -13,10 +13,10 @@ from echochamber.analysis.findings.evidence import Evidence, Lacking
     "RL on one set of questions raises pass@1 on the study's other benchmarks as well.",
     source=ZHAO,
     order=90,
-    needs="paid arms measured on a second benchmark; two seeds",
-    null="On some other benchmark pass@1 stays where it was.",
-    method="Paired contrast of pass@1, last step minus base; every arm must show it on every benchmark but "
-    "the first.",
+    needs="rewarded arms measured on a second benchmark; two seeds",
+    null="On some other benchmark pass@1 does not change.",
+    method="A paired contrast of pass@1, last step minus base; every arm must show it on every benchmark "
+    "except the first.",
 )
 def transfers(e: Evidence) -> Statement | Lacking:
     """Finding 8."""

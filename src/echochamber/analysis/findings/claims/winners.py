@@ -20,23 +20,21 @@ from echochamber.analysis.findings.evidence import Evidence, Lacking
 from echochamber.analysis.trajectories import Trajectory
 from echochamber.evaluation import Cell
 
-_TOO_FEW_FORMATS = Lacking("mixtures: no arm writes two formats or more")
+_TOO_FEW_FORMATS = Lacking("mixtures: no arm writes two or more formats")
 
 
 @register_claim(
     "no-simple-rule",
     "The winner is neither simply the most frequent format of the base model nor simply the most accurate "
-    "one: each "
-    "rule fails in at least one mixture.",
+    "one: each rule fails in at least one mixture.",
     source=ZHAO,
     order=30,
-    needs="policy-gradient arms whose base models write two formats or more; two seeds",
+    needs="policy-gradient arms whose base models write two or more formats; two seeds",
     null="One of the two rules names the winner in every mixture.",
-    method="For each rule and each size and mixture: in all arms the last step's leader leads every other "
-    "format, and "
-    "in the base model another format is ahead of it by the rule. Corrected for the number of formats, "
-    "sizes and "
-    "mixtures. A rule is upheld where winner and the rule's format are the same with certainty everywhere.",
+    method="For each rule, size and mixture: in all arms one format leads every other at the last step, and "
+    "in the base model another format is ahead of it by the rule. This is corrected for the number of "
+    "formats, sizes and mixtures. A rule is upheld where the winner and the rule's format are certain and "
+    "the same everywhere.",
 )
 def no_simple_rule(e: Evidence) -> Statement | Lacking:
     """Finding 3."""
@@ -80,9 +78,8 @@ def _sure(found: Statement) -> str:
     order=40,
     needs="a policy-gradient arm on one mixture at two sizes; two seeds",
     null="The same format wins at every size.",
-    method="For each arm, mixture and pair of sizes: the leader of each size leads every other format "
-    "there, and the two "
-    "differ. One pair is enough, after correction for their number.",
+    method="For each arm, mixture and pair of sizes: at each size one format leads every other, and the two "
+    "leaders differ. One pair is enough, after correction for their number.",
 )
 def scale_changes_winner(e: Evidence) -> Statement | Lacking:
     """Finding 4."""
@@ -103,9 +100,8 @@ def scale_changes_winner(e: Evidence) -> Statement | Lacking:
     order=50,
     needs="GRPO and PPO at the same size and mixture; two seeds",
     null="The two converge to different formats.",
-    method="In both arms the leader of the last step leads every other format, and it is the same; in every "
-    "size and "
-    "mixture. An uncertain winner supports neither answer.",
+    method="At every size and mixture, one format leads every other at the last step of both arms, and it "
+    "is the same in both. An uncertain winner supports neither answer.",
 )
 def grpo_has_the_winner_of_ppo(e: Evidence) -> Statement | Lacking:
     """Finding 6, first half."""
