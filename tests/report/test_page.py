@@ -44,14 +44,14 @@ def test_headline_says_what_the_numbers_say(folder: Path) -> None:
     assert "RL amplified llm_code and wiped out" in text
     assert "boxed went from" in text
     # The control changed nothing and the page says so.
-    assert "inside the noise" in text
+    assert "within the noise" in text
 
 
 def test_nothing_is_claimed_where_nothing_happened(tmp_path: Path) -> None:
     run = make_run(tmp_path / "null", arms=("grpo",), num_points=2, num_problems=20, strength=0.0)
     text = without_scripts(render(run, images=False).read_text(encoding="utf-8"))
     assert "No format was wiped out and none took over" in text
-    assert "inside the noise" in text
+    assert "within the noise" in text
 
 
 def test_completions_are_escaped(folder: Path) -> None:
@@ -123,7 +123,7 @@ def test_everything_recorded_beside_has_its_place(folder: Path, tmp_path: Path) 
     for expected in (
         "Named before the run", "accuracy rises", "seen in this run", "the run holds no arm 'dpo'",
         "the entropy fell to 0.01", "Before anything is sampled", "def simple", "Statements of Zhao et al.",
-        "Who was expected to win", "The arms compared", "inside the noise", "pass@8",
+        "Who was expected to win", "The arms compared", "within the noise", "pass@8",
     ):  # fmt: skip
         assert expected in text, expected
 
@@ -188,10 +188,10 @@ def test_one_seed_speaks_of_runs_and_several_of_trainings(tmp_path: Path) -> Non
     assert "In this run RL amplified" in one and "In this run" not in several
     assert "these two runs differ on these problems" in body
     assert 'class="verdict yes"' not in body and 'class="verdict run"' in body
-    assert "95 % intervals cover other problems only, not training again" in body
+    assert "95 % intervals cover other problems only, not other training runs" in body
     body = several[several.index("<section") :]
     assert 'class="verdict yes"' in body and 'class="verdict run"' not in body
-    assert "95 % intervals cover other problems and other trainings" in body
+    assert "95 % intervals cover other problems and other training runs" in body
 
 
 def page_of(run: Path) -> str:

@@ -47,5 +47,5 @@ def test_every_pair_has_a_row_with_its_differences(material: Material) -> None:
 def test_what_the_section_holds(material: Material, several: Material) -> None:
     blocks = list(arms(material))
     assert [type(block) for block in blocks] == [Figure, Table, Table, Fragment]
-    assert "One training run of each arm" in block_html(blocks[-1])
+    assert "Each arm was trained once" in block_html(blocks[-1])
     assert [type(block) for block in arms(several)] == [Figure, Table]

@@ -48,7 +48,7 @@ def test_the_table_says_who_was_right(seeds: int, material: Material, several: M
 def test_without_rewarded_arms_nothing_is_drawn(material: Material, bare: Material) -> None:
     assert list(expected_and_measured(bare)) == []
     blocks = list(expected_and_measured(material))
-    assert isinstance(blocks[1], Table) and "With one seed the winner" in block_html(blocks[-1])
+    assert isinstance(blocks[1], Table) and "With one seed, the winner" in block_html(blocks[-1])
 
 
 @pytest.mark.parametrize(

@@ -61,5 +61,5 @@ def test_what_the_section_holds(material: Material, several: Material, bare: Mat
     blocks = list(numbers(material))
     assert [type(block) for block in blocks] == [Fragment, *[Table] * 3 * len(material.groups)]
     assert "over problems only" in block_html(blocks[0])
-    assert "over problems and trainings" in block_html(next(iter(numbers(several))))
+    assert "over problems and training runs" in block_html(next(iter(numbers(several))))
     assert len(list(numbers(bare))) == 3  # nothing to subtract from

@@ -22,7 +22,7 @@ def test_statements_stand_under_whoever_made_them() -> None:
 
 def test_one_seed_is_named_and_every_statement_has_its_place(material: Material, several: Material) -> None:
     [one], [more] = statements(material), statements(several)
-    assert "the numbers are of this run" in block_html(one)
+    assert "the numbers are those of this run" in block_html(one)
     text = block_html(more)
-    assert "the numbers are of this run" not in text
-    assert "Statements of Zhao et al." in text and "Not testable here, for lack of:" in text
+    assert "the numbers are those of this run" not in text
+    assert "Statements of Zhao et al." in text and "Not testable here, because the run lacks:" in text

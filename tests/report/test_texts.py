@@ -77,6 +77,6 @@ def test_what_intervals_cover(material: Material, several: Material) -> None:
     text = design(group.base)
     assert text.startswith("20 problems, 4 samples each, one seed; 95 % intervals cover other problems only")
     assert "decoded greedily" in design(group.greedy[group.base.model])
-    assert "3 seeds; 95 % intervals cover other problems and other trainings." in design(
+    assert "3 seeds; 95 % intervals cover other problems and other training runs." in design(
         several.primary[0].base
     )

@@ -1,4 +1,4 @@
-"""Tables to figures and one HTML page that opens offline."""
+"""From tables to figures and one HTML page that opens offline."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""Figures as data: what is drawn, apart from what draws it.
+"""Figures as data, separate from the code that draws them.
 
 The page (plotly) and the image files (matplotlib) are made from the same
 description, so that they cannot disagree.
@@ -27,8 +27,8 @@ class Series:
         color: `#rrggbb`, or palette.INK.
         low, high: ends of the 95 % intervals, drawn as a band or as error bars.
         kind: how it is drawn; areas are stacked in order.
-        dash: of a line.
-        width: of a line, in pixels.
+        dash: dash pattern of a line.
+        width: width of a line, in pixels.
     """
 
     name: str
@@ -89,12 +89,12 @@ class Figure:
 
 
 def step_position(step: float) -> float:
-    """Where a step stands on an axis that shows early steps wide apart and has a place for step 0."""
+    """Position of a step on an axis that spreads out early steps and has a place for step 0."""
     return math.log10(1.0 + step)
 
 
 def step_ticks(steps: Sequence[int]) -> tuple[tuple[float, str], ...]:
-    """Labels at evaluated steps, thinned so that none overlap; the first and last are always there."""
+    """Labels at evaluated steps, thinned so that none overlap; the first and last are always kept."""
     if not steps:
         return ()
     span = step_position(steps[-1]) - step_position(steps[0])

@@ -1,4 +1,4 @@
-"""Blocks of a section as HTML, and the templates and assets they are made with."""
+"""Blocks of a section as HTML, and the templates and assets they are made from."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from echochamber.report.texts import change_text, interval_text, p_text, shown, 
 
 @cache
 def environment() -> Environment:
-    """Where templates are made: everything printed is escaped and rid of invisible characters."""
+    """The environment of all templates: it escapes what it prints and removes invisible characters."""
     made = Environment(
         autoescape=True, finalize=shown, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -64,6 +64,6 @@ def value_text(value: Value) -> str | int:
 
 
 def embedded_json(value: Any) -> Markup:
-    """JSON that may stand inside a script element, whatever text it holds."""
+    """JSON that is safe inside a script element, whatever text it holds."""
     text = json.dumps(shown(value), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return Markup(text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029"))

@@ -172,7 +172,7 @@ def _draw_bars(axes: Axes, bars: list[Series]) -> None:
         values = _numbers(series.y)
         axes.bar(places, values, width=0.92 * width, color=_color(series))
         if series.low is not None and series.high is not None:
-            # In this order a missing end stays missing: max(nan, 0.0) is nan.
+            # With this order of arguments a missing end stays missing: max(nan, 0.0) is nan.
             below = [max(v - e, 0.0) for v, e in zip(values, _numbers(series.low), strict=True)]
             above = [max(e - v, 0.0) for v, e in zip(values, _numbers(series.high), strict=True)]
             axes.errorbar(

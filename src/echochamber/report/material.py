@@ -1,4 +1,4 @@
-"""What the sections of a page draw from: one run, its trajectories and the groups that they form."""
+"""The data that the sections of a page draw: one run, its trajectories and the groups that they form."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class ArmGroup:
         self.colors = format_colors(first.formats)
         twins = {t.model: greedy_twin(t, found) for t in self.members if not t.greedy}
         self.greedy = {model: twin for model, twin in twins.items() if twin is not None}
-        """The members decoded greedily, by model, where the study did so."""
+        """The members decoded greedily, by model, where the study measured them."""
 
     @property
     def base(self) -> Trajectory:
@@ -48,7 +48,7 @@ class ArmGroup:
 
     @property
     def point(self) -> str:
-        """The sweep point of the base model, empty where pretraining was not swept over."""
+        """The sweep point of the base model, empty if the sweep does not change pretraining."""
         return self.base.cell.sweep
 
     @property
@@ -63,7 +63,7 @@ class ArmGroup:
 
     @property
     def slug(self) -> str:
-        """For file names."""
+        """The same for file names."""
         return "-".join(
             "".join(c if c.isalnum() else "_" for c in p)
             for p in (self.size, self.mixture, self.benchmark, self.point)
@@ -72,15 +72,15 @@ class ArmGroup:
 
 
 class Material:
-    """What the sections of one page draw from.
+    """The data that the sections of one page draw.
 
     Args:
-        run: whose records are shown.
+        run: the run whose records are shown.
 
     Attributes:
         trajectories: every arm and base model, sampled and greedy.
-        groups: the trajectories by base model and benchmark; the study's first benchmark leads.
-        primary: the groups of the study's first benchmark, of which headlines speak.
+        groups: the trajectories by base model and benchmark; the study's first benchmark comes first.
+        primary: the groups of the study's first benchmark, which headlines are about.
     """
 
     def __init__(self, run: Run) -> None:
@@ -109,7 +109,7 @@ def _groups(found: Sequence[Trajectory]) -> list[ArmGroup]:
 
 
 def final_metrics(run: Run, t: Trajectory) -> dict[str, Interval]:
-    """pass@k and maj@k at the last step by their labels, for each k that the summary holds."""
+    """pass@k and maj@k at the last step, by their labels, for each k in the summary."""
     row = next(r for r in run.rows if Cell.of(r).over_seeds() == t.cell and r["greedy"] == t.greedy)
     found: dict[str, Interval] = {}
     for k in sorted(int(k) for k in row["pass_at"]):

@@ -1,4 +1,4 @@
-"""The first screen: what happened to the first arm in one line and a few tiles, then arm by arm in words."""
+"""The first screen: what happened to the first arm in one line and a few tiles, then each arm in words."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from echochamber.report.texts import change_text, end_text
 
 @dataclass(frozen=True)
 class Opening:
-    """One arm as the first screen tells it.
+    """One arm as the first screen describes it.
 
     Attributes:
-        headline: formats and pass@1, first step against last.
-        greedy: pass@1 decoded greedily beside it, None where it was not measured.
+        headline: formats and pass@1, the last step compared with the first.
+        greedy: the same for pass@1 decoded greedily, None where it was not measured.
         twin: the arm decoded greedily.
         where: size and mixture where the run has several, otherwise empty.
         temperature: at which the samples were drawn.
@@ -63,7 +63,7 @@ class Opening:
 
     @property
     def changes(self) -> list[tuple[FormatChange, str]]:
-        """The formats that the headline speaks of, each with what became of it."""
+        """The formats that the headline mentions, each with what happened to it."""
         h = self.headline
         changes = [(c, "wiped out") for c in h.lost]
         if h.winner:
@@ -71,7 +71,7 @@ class Opening:
         return changes
 
     def greedy_share(self, name: str) -> str:
-        """A format's share of the greedy answers, first step and last; empty where none were measured."""
+        """A format's share of the greedy answers at the first and last step; empty if none were measured."""
         if self.twin is None or name not in self.twin.formats:
             return ""
         before, after = (self.twin.share_at(i)[name] for i in (0, -1))
@@ -99,7 +99,7 @@ def openings(material: Material) -> list[Opening]:
 
 
 def first_screen(material: Material) -> dict[str, Any]:
-    """What the header of the page shows, by the names of its template."""
+    """What the header of the page shows, by the variable names of its template."""
     arms, found = openings(material), controls(material.run)
     return {
         "title": title(arms),
@@ -113,7 +113,7 @@ def first_screen(material: Material) -> dict[str, Any]:
 
 
 def control_line(control: Control, groups: Sequence[ArmGroup]) -> str:
-    """What a control is the twin of and how far the two ended apart, sampled and greedy."""
+    """Which arm a control is the twin of, and how far apart the two ended, sampled and greedy."""
     text = control.sentence()
     if not control.matched:
         return text
@@ -128,7 +128,7 @@ def control_line(control: Control, groups: Sequence[ArmGroup]) -> str:
 
 
 def title(arms: list[Opening]) -> str:
-    """The first arm's finding in one line; of one run where there is one seed."""
+    """The first arm's finding in one line; with one seed, it is about that run."""
     if not arms:
         return "A base model, before any RL"
     h = arms[0].headline
@@ -149,7 +149,7 @@ def _listed(names: list[str]) -> str:
 
 
 def tiles(arm: Opening) -> list[dict[str, str]]:
-    """Key numbers of the first arm: accuracy sampled and greedy, then what became of formats."""
+    """Key numbers of the first arm: accuracy sampled and greedy, then what happened to the formats."""
     h = arm.headline
     t = h.trajectory
     found = [
@@ -157,7 +157,7 @@ def tiles(arm: Opening) -> list[dict[str, str]]:
             "label": f"{'greedy' if t.greedy else f'pass@1 at T = {arm.temperature:g}'}, {t.benchmark}",
             "value": f"{percent(h.before.estimate)} → {percent(h.after.estimate)}",
             "note": f"{change_text(h.gain.difference)} points"
-            + (", inside the noise" if h.gain.inside_noise else ""),
+            + (", within the noise" if h.gain.inside_noise else ""),
             "color": "",
         }
     ]
@@ -168,7 +168,7 @@ def tiles(arm: Opening) -> list[dict[str, str]]:
                 "label": f"decoded greedily, {t.benchmark}",
                 "value": f"{percent(arm.greedy.before.estimate)} → {percent(arm.greedy.after.estimate)}",
                 "note": f"{change_text(test.difference)} points"
-                + (", inside the noise" if test.inside_noise else ""),
+                + (", within the noise" if test.inside_noise else ""),
                 "color": "",
             }
         )

@@ -17,12 +17,12 @@ from echochamber.report.section import drawn
 
 
 def render(run_folder: Path | Run, *, images: bool = True) -> Path:
-    """Write `report.html` and `figures/*.png`, `figures/*.svg` from what the run folder holds.
+    """Write `report.html`, `figures/*.png` and `figures/*.svg` from the contents of the run folder.
 
     Reads only the run folder; equal records give equal bytes.
 
     Args:
-        images: write the image files as well; they take most of the time.
+        images: also write the image files, which take most of the time.
 
     Returns:
         The path of the page.
@@ -66,7 +66,7 @@ def _render(run: Run, *, images: bool) -> Path:
 
 
 def _write_all_images(figures: Iterable[Figure], folder: Path) -> None:
-    """Replace the folder of images as a whole. They are drawn again in seconds: no wait for the disk."""
+    """Replace the whole folder of images. They are quickly drawn again, so nothing is synced to disk."""
     temporary = folder.with_name(folder.name + ".tmp")
     with explained_write(folder):
         shutil.rmtree(temporary, ignore_errors=True)

@@ -1,8 +1,8 @@
 """Colors that mean the same thing everywhere in a report.
 
 Formats take the colors of Okabe and Ito (2008) and arms those of the IBM
-design library; both sets stay apart under the common color-vision
-deficiencies. Arms differ in dash as well.
+design library; the colors of both sets stay distinct under the common
+color-vision deficiencies. Arms differ in their dashes as well.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from echochamber.evaluation import Cell
 Dash = Literal["solid", "dash", "dot", "dashdot", "longdash"]
 
 INK = "@ink"
-"""Stands for the text color of the page, light or dark."""
+"""The text color of the page, light or dark."""
 
 _FORMATS = {
     "tinygsm": "#0F7DC2",
@@ -31,7 +31,7 @@ _DASHES: tuple[Dash, ...] = ("solid", "dash", "dot", "dashdot", "longdash")
 
 
 def format_colors(formats: Sequence[str]) -> dict[str, str]:
-    """The color of each format; formats of the user's own follow in order."""
+    """The color of each format; the user's own formats get the further colors in order."""
     own = [name for name in formats if name not in _FORMATS]
     return {
         name: _FORMATS[name] if name in _FORMATS else _MORE_FORMATS[own.index(name) % len(_MORE_FORMATS)]

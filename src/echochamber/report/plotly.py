@@ -1,7 +1,7 @@
 """Figures as plotly traces and layouts, plain data for the page's script.
 
 Colors that depend on the theme are written as `@ink` and `@grid`; the script
-puts in the page's own.
+replaces them with the colors of the page.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def panel_json(panel: Panel) -> dict[str, Any]:
 
 
 def _values(series: Series, panel: Panel) -> dict[str, Any]:
-    """What the pointer shows: the words of the tables, with the interval, so that 99.7 % is never 100 %."""
+    """What hovering shows: the text of the tables, with the interval, so that 99.7 % is never 100 %."""
     if not panel.percent:
         return {"hovertemplate": f"{series.name} %{{y:.3~g}}<extra></extra>"}
     nothing = (None,) * len(series.y)

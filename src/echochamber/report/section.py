@@ -1,7 +1,7 @@
-"""Sections of the page as data: what each is called, what it needs of a run, and what it draws.
+"""Sections of the page as data: what each is called, what it needs from a run, and what it draws.
 
 A section yields blocks: figures, tables, and fragments of HTML. The page renders
-every registered section in order, so that a new one is one file.
+every registered section in order, so a new section is one new file.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from echochamber.report.figures import Figure
 from echochamber.report.material import Material
 
 Value = str | int | Interval | Markup | None
-"""What stands in a cell of a table: text (escaped), a number, an interval in percent, markup of the page's
-own, or None for what was not measured."""
+"""The content of a table cell: text (escaped), a number, an interval in percent, markup that the page made
+itself, or None for what was not measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Table:
     """Rows under named columns.
 
     Attributes:
-        title: a line above the table, none if empty.
+        title: a line above the table, left out if empty.
         columns: their headings.
         rows: one value per column.
         summary: where stated, the table is folded away under this line.
@@ -55,7 +55,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Fragment:
-    """HTML of a section's own: a Jinja template and what it is filled with. Whatever it prints is escaped."""
+    """HTML that a section writes itself: a Jinja template and its variables, which are escaped."""
 
     template: str
     context: Mapping[str, Any] = field(default_factory=dict)
@@ -67,11 +67,11 @@ Draw = Callable[[Material], Iterable[Block]]
 
 @dataclass(frozen=True)
 class Need:
-    """What a run must hold for something to be drawn.
+    """What a run must contain for something to be drawn.
 
     Attributes:
-        what: in words.
-        met: whether a run holds it.
+        what: the need in words.
+        met: whether a run meets it.
     """
 
     what: str
@@ -97,7 +97,7 @@ class Section:
 
     Attributes:
         key: its anchor.
-        heading: above the section.
+        heading: the heading above the section.
         short: its name in the navigation; empty for no link.
         order: its place on the page, smallest first.
     """
@@ -114,8 +114,8 @@ class Drawing:
 
     Attributes:
         section: key of the section.
-        order: place among the drawings of the section; that of the section itself is 0.
-        needs: what a run must hold, all of it, for the function to be called.
+        order: place among the drawings of the section; the section's own function has 0.
+        needs: what a run must contain for the function to be called; all of it is required.
         draw: yields the blocks.
     """
 
@@ -134,7 +134,7 @@ DRAWINGS: Registry[Drawing] = Registry("report drawing", _MODULES)
 def register_section(
     key: str, heading: str, *, short: str, order: float, needs: Sequence[Need] = ()
 ) -> Callable[[Draw], Draw]:
-    """Decorator: add a section to the page, drawn by the function below. Arguments as of `Section`.
+    """Decorator: add a section, drawn by the function below. The arguments are those of `Section`.
 
     A section whose functions yield nothing for a run is not shown.
 
@@ -150,10 +150,10 @@ def register_figure(
 ) -> Callable[[Draw], Draw]:
     """Decorator: let the function below draw in a section that may be registered elsewhere.
 
-    Arguments as of `Drawing`; tables and fragments are as welcome as figures.
+    The arguments are those of `Drawing`; the function may yield tables and fragments as well as figures.
 
     Raises:
-        InputError: a function of that name draws in that section already.
+        InputError: a function of that name already draws in that section.
     """
 
     def register(draw: Draw) -> Draw:

@@ -13,7 +13,7 @@ from echochamber.report.figures import Panel, Series, Value, step_position, step
 
 STEPS_LABEL = "RL steps (log scale)"
 FEWEST = 10
-"""An accuracy over fewer completions than this is not drawn: one lucky sample would look like a finding."""
+"""Accuracies over fewer completions than this are not drawn: one lucky sample would look like a finding."""
 
 
 def values(array: Iterable[float]) -> tuple[Value, ...]:
@@ -22,7 +22,7 @@ def values(array: Iterable[float]) -> tuple[Value, ...]:
 
 
 def banded(name: str, steps: Sequence[int], bands: Bands, column: int | None, **style: Any) -> Series:
-    """A line over RL steps with its band; `column` picks a format where there are several."""
+    """A line over RL steps with its band; `column` selects the format where there are several."""
     estimate, low, high = (
         values(array if column is None else array[:, column])
         for array in (bands.estimate, bands.low, bands.high)
@@ -64,12 +64,12 @@ def bar(label: str, names: Sequence[str], found: Sequence[Interval], color: str)
 
 
 def share_panel(title: str, series: Iterable[Series], x_label: str = "", y_label: str = "") -> Panel:
-    """Axes whose y runs from 0 to 100 %."""
+    """Axes whose y-axis runs from 0 to 100 %."""
     return Panel(title, tuple(series), x_label, y_label, (), True, (0.0, 1.0))
 
 
 def step_panel(title: str, series: Iterable[Series], y_label: str, steps: Sequence[int]) -> Panel:
-    """Axes over evaluated RL steps whose y runs from 0 to 100 %."""
+    """Axes over evaluated RL steps whose y-axis runs from 0 to 100 %."""
     return Panel(title, tuple(series), STEPS_LABEL, y_label, step_ticks(steps), True, (0.0, 1.0))
 
 
@@ -81,6 +81,6 @@ def enough_written(t: Trajectory) -> Bands:
 
 
 def thinned(positions: Sequence[int], most: int = 400) -> list[int]:
-    """At most `most` positions, evenly spread, the last included: the page of a long run stays light."""
+    """At most `most` positions, evenly spread and including the last, so that long runs have small pages."""
     stride = max(1, math.ceil(len(positions) / most))
     return [*positions[:-1:stride], positions[-1]]

@@ -1,4 +1,4 @@
-"""Numbers, verdicts and text of unknown origin, as the page writes them."""
+"""Numbers, verdicts and untrusted text, as the page writes them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ABOUT_RUNS = {"seen in this run", "opposite in this run"}
 
 
 def verdict_class(word: str) -> str:
-    """The color of a verdict: `yes` and `no` are about trainings, `run` about one run, `open` is neither."""
+    """The color of a verdict: `yes` and `no` from several seeds, `run` about one run, `open` for neither."""
     return "run" if word in ABOUT_RUNS else ABOUT_TRAININGS.get(word, "open")
 
 
@@ -22,7 +22,7 @@ def difference_badge(test: PairedTest, *, inside_noise: bool | None = None) -> M
     """What a comparison shows, in words and by color; with one seed it is about two runs and says so.
 
     Args:
-        inside_noise: in place of the test's own answer, where it was corrected for several comparisons.
+        inside_noise: replaces the test's own answer where it was corrected for several comparisons.
     """
     noise = test.inside_noise if inside_noise is None else inside_noise
     color = "open" if noise else "yes" if test.about == "trainings" else "run"
@@ -61,9 +61,9 @@ def p_text(p: float) -> str:
 
 
 def shown(value: Any) -> Any:
-    """A value as the page may hold it: text without control, invisible or direction-changing characters.
+    """A value that is safe on the page: text without control, invisible or direction-changing characters.
 
-    What the page wrote itself as markup passes unchanged.
+    Markup that the page wrote itself is left unchanged.
     """
     if isinstance(value, str) and not hasattr(value, "__html__"):
         return printable(value)
@@ -75,17 +75,17 @@ def shown(value: Any) -> Any:
 
 
 def marked(template: str, *texts: str) -> Markup:
-    """HTML of the page's own with texts of unknown origin at its `{}`, escaped and printable."""
+    """HTML that the page writes itself, with untrusted texts at its `{}`, escaped and printable."""
     return Markup(template).format(*map(shown, texts))
 
 
 def design(t: Trajectory) -> str:
-    """What was measured of a trajectory, and what its intervals cover."""
+    """How a trajectory was measured, and what its intervals cover."""
     samples = f"{t.num_samples} samples each" if not t.greedy else "decoded greedily"
     if t.num_seeds > 1:
-        covered = f"{t.num_seeds} seeds; 95 % intervals cover other problems and other trainings"
+        covered = f"{t.num_seeds} seeds; 95 % intervals cover other problems and other training runs"
     else:
-        covered = "one seed; 95 % intervals cover other problems only, not training again"
+        covered = "one seed; 95 % intervals cover other problems only, not other training runs"
     return f"{t.num_problems} problems, {samples}, {covered}."
 
 

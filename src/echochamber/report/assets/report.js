@@ -24,7 +24,7 @@
     const { data, layout } = themed(specs[index], themeColors());
     window.Plotly.react(plots[index], data, layout, { displayModeBar: false, responsive: true });
   };
-  // One figure per turn, so that a page with many stays responsive while it fills.
+  // One figure per turn of the event loop, so that a page with many figures stays responsive while it loads.
   const drawAll = (index = 0) => {
     if (index >= plots.length) return;
     draw(index);

@@ -35,7 +35,7 @@ def accuracy_lines(group: ArmGroup) -> Figure:
     return Figure(
         f"accuracy-{group.slug}",
         f"Accuracy overall and within each format: {group.title}",
-        "A format's accuracy is over the samples written in it, so its band widens as it dies out; it is not "
-        f"drawn where fewer than {FEWEST} samples were. {design(group.base)}",
+        "A format's accuracy is over the samples written in it, so its band widens as the format dies out; "
+        f"it is not drawn where there are fewer than {FEWEST} such samples. {design(group.base)}",
         tuple(panels),
     )

@@ -13,8 +13,8 @@ from echochamber.report.series import banded, share_panel, step_panel
 from echochamber.report.texts import change_text, design, difference_badge, p_text
 
 _ONE_SEED = """
-<p class="quiet">One training run of each arm: these intervals and tests cover the choice of problems. They
-say whether these runs differ, not whether the algorithms would on another seed.</p>
+<p class="quiet">Each arm was trained once: these intervals and tests cover the choice of problems. They
+say whether these runs differ, not whether the algorithms would differ with other seeds.</p>
 """
 
 
@@ -34,7 +34,7 @@ def against_cost(run: Run, group: ArmGroup, main: Headline) -> Figure:
     """pass@1 over steps, samples and seconds, and the share of the winning format; one line per arm.
 
     Args:
-        main: of the arm whose winning format is shown.
+        main: headline of the arm whose winning format is shown.
     """
     spent = {t.model: cost(run, t) for t in group.arms}
     over_steps = [_accuracy_line(group, t) for t in group.arms]
@@ -59,8 +59,8 @@ def against_cost(run: Run, group: ArmGroup, main: Headline) -> Figure:
     return Figure(
         f"arms-{group.slug}",
         f"The arms against each other: {group.title}",
-        "All arms start from the same base model. Seconds are those of training on this machine, "
-        f"evaluations left out, averaged over seeds. {design(group.base)}",
+        "All arms start from the same base model. Seconds are training time on this machine without "
+        f"evaluations, averaged over seeds. {design(group.base)}",
         tuple(panels),
     )
 

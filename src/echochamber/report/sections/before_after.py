@@ -18,7 +18,7 @@ def before_after(material: Material) -> Iterator[Figure]:
 
 
 def final_bars(run: Run, group: ArmGroup) -> Figure:
-    """Bars of base against every arm's last step: accuracy by metric, share and accuracy by format."""
+    """Bars for the base model and every arm's last step: accuracy by metric, share and accuracy by format."""
     metrics, shares, accuracies = [], [], []
     for t in group.members:
         label = t.name if t.is_base else f"{t.name}, step {t.steps[-1]}"

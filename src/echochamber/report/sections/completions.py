@@ -16,8 +16,8 @@ MAX_TEXT = 1600
 MAX_ANSWER = 200
 MAX_SHOWN = 24
 _TEMPLATE = """
-<p class="quiet">The first sample for problems evenly spaced through the set, chosen by their place and never
-by their outcome. Base model and arms drew the same random numbers.</p>
+<p class="quiet">The first sample for problems evenly spaced through the set, chosen by their position and
+never by their outcome. The base model and the arms used the same random numbers.</p>
 {% for block in blocks %}
 {% if blocks | length > 1 %}<h3>{{ block.title }}</h3>{% endif %}
 {% for problem in block.problems %}
@@ -59,7 +59,7 @@ def completions(material: Material) -> Iterator[Fragment]:
 
 @dataclass(frozen=True)
 class ShownCompletion:
-    """One completion as the page shows it, of the arm at that step."""
+    """One completion of an arm at a step, as the page shows it."""
 
     arm: str
     step: int
@@ -101,7 +101,7 @@ _TEXTS = f"""
 def shown_problems(run: Run, group: ArmGroup, *, num_problems: int) -> list[ShownProblem]:
     """The first sample of the first seed for problems evenly spaced through the set.
 
-    They are chosen by their place, never by their outcome.
+    The problems are chosen by their position, never by their outcome.
     """
     base = group.base
     drawn = {"greedy": base.greedy, "seed": base.counts[0].seed}

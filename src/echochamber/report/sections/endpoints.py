@@ -1,4 +1,4 @@
-"""Named before the run: the comparisons that the study file commits to, and what became of them."""
+"""Named before the run: the comparisons that the study file commits to, and their outcomes."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _METRICS = {
     "winner": "lead over every other format",
 }
 _TEMPLATE = """
-<p class="quiet">The study file commits to these comparisons, which are worth most if they stood there before
-any result was seen. Everything else on this page is exploration: among many comparisons some look real by
-chance. Outcomes and p are corrected for the number of these comparisons (Holm); each interval is of one
-alone.</p>
+<p class="quiet">The study file commits to these comparisons, which are worth most if they were written down
+before any result was seen. Everything else on this page is exploration: among many comparisons some look
+real by chance. Outcomes and p-values are corrected for the number of these comparisons (Holm); the intervals
+are not.</p>
 <table class="cards endpoints">
   <thead><tr><th>endpoint</th><th>outcome</th><th>expected</th><th>difference, points</th><th>arm</th>
     <th>against</th></tr></thead>
@@ -64,7 +64,7 @@ def _compared(endpoint: Endpoint) -> dict[str, str]:
         return {"metric": metric, "arm": place_text(own), "against": "the closest other format"}
     against = place_text(endpoint.reference.model_copy(update={"arm": endpoint.reference.arm or own.arm}))
     if endpoint.minus is not None:
-        against += f", less the same at {place_text(endpoint.minus)}"
+        against += f", minus the same difference at {place_text(endpoint.minus)}"
     return {"metric": metric, "arm": place_text(own), "against": against}
 
 

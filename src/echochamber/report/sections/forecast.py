@@ -24,10 +24,11 @@ from echochamber.report.texts import design, marked
 
 _COLORS = {"tilt": "#56B4E9", "pooled tilt": "#9AA0A8", "policy gradient": "#D55E00"}
 _EXPLANATION = """
-<p class="quiet">✓ when the forecast named the arm's winner; the number is the distance between expected and
-measured shares, the part of the samples that would have to change format to turn one into the other (total
-variation). <i>Open</i>: the intervals leave room for another winner. Arms whose reward says nothing about
-correctness are left out.{% if one_seed %} With one seed the winner is that of this run.{% endif %}</p>
+<p class="quiet">✓ means that the forecast named the arm's winner. The number is the distance between expected
+and measured shares: the fraction of samples that would have to change format to turn one into the other
+(total variation). <i>Open</i> means that the intervals leave room for another winner. Arms whose reward says
+nothing about correctness are left out.
+{% if one_seed %}With one seed, the winner is that of this run.{% endif %}</p>
 """
 
 
@@ -50,7 +51,7 @@ def label(expected: Forecast) -> str:
 
 
 class Theory:
-    """Forecasts for one group and the arms they speak about: those that are paid for correct answers."""
+    """Forecasts for one group and the arms they are about: those rewarded for correct answers."""
 
     def __init__(self, run: Run, group: ArmGroup) -> None:
         self.group = group
@@ -74,9 +75,9 @@ class Theory:
             f"forecast-{self.group.slug}",
             f"Forecast from the base model alone: {self.group.title}",
             "Tilt: the optimum of reward minus beta times KL, problem by problem; pooled tilt: the same "
-            "on the shares and accuracies of the whole set. Policy gradient: gradient ascent on a "
+            "for the shares and accuracies of the whole set. Policy gradient: gradient ascent on a "
             "softmax over formats and over being correct within each, until 99 % are correct; a format "
-            f"is taught only as often as it is sampled. Nothing is fitted. {design(base)}",
+            f"is trained only as often as it is sampled. Nothing is fitted. {design(base)}",
             (share_panel("Final share of each format", series),),
         )
 
@@ -101,6 +102,6 @@ class Theory:
 
 
 def _mark(right: bool, text: str, *, one_seed: bool) -> Markup:
-    """Whether a forecast was right; about a run and in its color where there is one seed."""
+    """Whether a forecast was right; with one seed, in the color of statements about one run."""
     color = "run" if one_seed else "right" if right else "wrong"
     return marked('<span class="outcome {}">{}</span> {}', color, "✓" if right else "✗", text)

@@ -20,11 +20,11 @@ from echochamber.report.section import Block, Fragment, Table, Value, register_s
 from echochamber.report.texts import change_text, difference_badge, marked, p_text
 
 _INTRODUCTION = """
-<p class="quiet">At the last step of each arm, with 95 % intervals in points, {{ covered }}. <i>Change</i> is
-the paired difference of pass@1 from the base model, <i>p</i> its test, <i>detectable</i> the true difference
-that this comparison would find four times out of five {{ again }}. <i>Greedy</i> is the accuracy of one
-greedy answer to each problem. <i>Ties</i> is how often a vote of all samples ends in a tie, which the answer
-that sorts first wins.</p>
+<p class="quiet">The numbers at the last step of each arm, with 95 % intervals in points, {{ covered }}.
+<i>Change</i> is the paired difference of pass@1 from the base model, <i>p</i> is its p-value, and
+<i>detectable</i> is the true difference that this comparison would find four times out of five {{ again }}.
+<i>Greedy</i> is the accuracy of one greedy answer per problem. <i>Ties</i> is how often a vote of all samples
+ends in a tie; the answer that sorts first then wins.</p>
 """
 
 
@@ -32,7 +32,7 @@ that sorts first wins.</p>
 def numbers(material: Material) -> Iterator[Block]:
     several = material.num_seeds > 1
     again = "if trained again" if several else "on other problems with the same two models"
-    covered = "over problems and trainings" if several else "over problems only"
+    covered = "over problems and training runs" if several else "over problems only"
     yield Fragment(_INTRODUCTION, {"covered": covered, "again": again})
     for group in material.groups:
         yield accuracies(material.run, group)
@@ -87,7 +87,7 @@ def changes(group: ArmGroup) -> Table:
 
 
 def by_format(group: ArmGroup) -> Table:
-    """Share of every format and accuracy within it, one row per arm and one for its greedy answers."""
+    """Share of every format and accuracy within it; one row per arm and one for its greedy answers."""
     columns: list[str] = ["arm"]
     for name in group.base.formats:
         swatch = marked('<i class="swatch" style="--mark: {}"></i>{} share', group.colors[name], name)

@@ -44,7 +44,7 @@ def pretraining(material: Material) -> Iterator[Figure]:
     yield Figure(
         "pretraining",
         "Pretraining loss by source",
-        "Loss on held-out documents of each source, and on the training batches. With several seeds, "
-        "lines are their mean and bands run from the lowest to the highest.",
+        "Loss on held-out documents of each source and on the training batches. With several seeds, lines "
+        "show their mean and bands run from the lowest to the highest seed.",
         tuple(panels),
     )

@@ -21,10 +21,9 @@ _COLUMNS = (
     "share of the references", "problems",
 )  # fmt: skip
 _INTRODUCTION = """
-<p class="quiet">How probable the model finds text in each format, without any sampling.
-<i>Opening</i>: the words that every solution in the format begins with (prose has none). <i>Share of the
-references</i>: the format's part of the total likelihood of the same problem's solution in all formats,
-averaged over problems.</p>
+<p class="quiet">How probable the model finds text in each format, without any sampling. <i>Opening</i> is the
+words that every solution in the format begins with (prose has none). <i>Share of the references</i> is the
+format's share of the total likelihood of a problem's solutions in all formats, averaged over problems.</p>
 """
 
 
@@ -76,7 +75,7 @@ def openings(run: Run, group: ArmGroup) -> Iterator[Figure]:
 
 
 def whole_solutions(run: Run) -> Table:
-    """Rows of base models and of the last step of each arm."""
+    """One row per format for each base model and for the last step of each arm."""
     last: dict[Cell, int] = {}
     cells = [Cell.of(row) for row in run.format_probabilities]
     for cell, row in zip(cells, run.format_probabilities, strict=True):

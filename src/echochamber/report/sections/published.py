@@ -22,9 +22,9 @@ _EMPTY_ANSWERS = {
 }
 _INTRODUCTION = """
 <p class="quiet">The same samples scored by the rules of the paper's released code (left of each pair) and by
-ours (right). The released rules take any text with the letters "def" for code, fall back to the last number
-of question and answer, drop unparsed samples from the shares, and let the vote of one problem decide the
-next. Vote and pass are over all samples of a problem.</p>
+ours (right). The released rules treat any text with the letters "def" as code, fall back to the last number
+in question and answer, drop unparsed samples from the shares, and reuse one problem's vote for the next
+where nothing parses. Vote and pass are over all samples of a problem.</p>
 """
 
 
@@ -36,7 +36,7 @@ def published(material: Material) -> Iterator[Block]:
     floor = opinion.get("hack_floor")
     if floor:
         yield Table(
-            "What answering nothing earns",
+            "Reward of responses that answer nothing",
             ("response", "as published", "as measured"),
             [
                 (

@@ -1,4 +1,4 @@
-"""The setup of a run in a few lines: what was trained on what, and with what."""
+"""The setup of a run in a few lines: what was trained, on which data, and with which settings."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def setup(material: Material) -> Iterator[Fragment]:
 
 
 def facts(run: Run) -> list[tuple[str, str]]:
-    """Name and value of what a reader asks first."""
+    """Names and values of the settings that readers look for first."""
     study = run.study
     found: list[tuple[str, str]] = []
     if study.model is not None:

@@ -1,4 +1,4 @@
-"""Statements of others and of this project, and what the run says about each."""
+"""Claims from the literature and from this project, and what the run says about each."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from echochamber.report.material import Material
 from echochamber.report.section import ARMS, Fragment, register_section
 
 _TEMPLATE = """
-<p class="quiet">Tested at steps fixed in advance, never at the best of several, each against the null that it
-is false. <i>Inconclusive</i> means that the data exclude neither. {% if one_seed %}One seed says nothing
-about algorithms, sizes or mixtures: the numbers are of this run.{% endif %}</p>
+<p class="quiet">Each statement is tested at steps fixed in advance, never at the best of several, against the
+null that it is false. <i>Inconclusive</i> means that the data exclude neither. {% if one_seed %}One seed says
+nothing about algorithms, sizes or mixtures: the numbers are those of this run.{% endif %}</p>
 {% for group in groups %}
 <h3>{{ group.title }}</h3>
 <table class="plain wide"><tbody>
@@ -24,7 +24,8 @@ about algorithms, sizes or mixtures: the numbers are of this run.{% endif %}</p>
 {% endfor %}
 </tbody></table>
 {% for f in group.untested %}
-{% if loop.first %}<p class="quiet">Not testable here, for lack of:</p><ul class="findings quiet">{% endif %}
+{% if loop.first %}<p class="quiet">Not testable here, because the run lacks:</p>
+<ul class="findings quiet">{% endif %}
 <li>{{ f.reason }}: {{ f.statement }}</li>{% if loop.last %}</ul>{% endif %}
 {% endfor %}
 {% endfor %}
@@ -45,7 +46,7 @@ def statements(material: Material) -> Iterator[Fragment]:
 
 
 def findings_by_source(found: Sequence[Finding]) -> list[dict[str, Any]]:
-    """Statements under the name of whoever made them; those without any numbers in this run apart."""
+    """Statements by their source; those without any numbers in this run are listed separately."""
     groups: dict[str, dict[str, Any]] = {}
     for f in found:
         title = f"Statements of {f.source}"

@@ -63,8 +63,9 @@ def curves(run: Run, group: ArmGroup) -> Iterator[Figure]:
         yield Figure(
             f"dynamics-{group.slug}",
             f"What training recorded: {group.model}",
-            "Measured at every step on the completions sampled for training, by the policy that wrote them. "
-            "With several seeds, lines are their mean and bands run from the lowest to the highest.",
+            "Measured at every step on the completions sampled for training, with the policy that wrote "
+            "them. With several seeds, lines show their mean and bands run from the lowest to the highest "
+            "seed.",
             tuple(panels),
         )
 
@@ -99,8 +100,8 @@ def rollout_shares(run: Run, group: ArmGroup) -> Iterator[Figure]:
         panels.append(share_panel(arm.name, areas, "RL step", "share of training samples"))
     yield Figure(
         f"training-shares-{group.slug}",
-        f"Shares while training, at every step: {group.model}",
-        "Completions sampled for training, on training questions; the mean over seeds. The evaluated "
-        "shares above, on held-out questions, are the ones to quote.",
+        f"Shares during training, at every step: {group.model}",
+        "Shares among the completions sampled for training, on training questions, averaged over seeds. The "
+        "evaluated shares above, on held-out questions, are the ones to quote.",
         tuple(panels),
     )

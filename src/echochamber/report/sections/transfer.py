@@ -33,7 +33,7 @@ def transfer(material: Material) -> Iterator[Figure]:
             "transfer",
             "Does it transfer: pass@1 on every benchmark, before and after RL",
             "The last step of each arm, sampled and decoded greedily. The paired differences and their tests "
-            "stand under The numbers.",
+            'are in the section "The numbers".',
             tuple(panels),
         )
 
