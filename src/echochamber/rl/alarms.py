@@ -1,4 +1,4 @@
-"""Warnings in plain words about a step's row of metrics."""
+"""Plain-language warnings about a step's row of metrics."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ AT_ONCE = ("kept_nothing",)
 
 
 def alarms_of(row: Mapping[str, Any]) -> dict[str, str]:
-    """The conditions that hold in one row of metrics, by name, each with a sentence.
+    """The alarm conditions that hold in one row of metrics, by name, each with a sentence.
 
     The thresholds of entropy and KL are in nats per token.
     """
@@ -24,23 +24,24 @@ def alarms_of(row: Mapping[str, Any]) -> dict[str, str]:
     no_signal_fraction = row.get("no_signal_fraction", 0.0)
     if no_signal_fraction > NO_SIGNAL:
         found["no_signal"] = (
-            f"{no_signal_fraction:.0%} of the questions taught nothing: all their samples earned the same. "
-            "The questions are too easy or too hard for this policy, or samples_per_prompt is too small"
+            f"{no_signal_fraction:.0%} of the questions taught nothing: all their samples earned the same "
+            "reward. The questions are too easy or too hard for this policy, or samples_per_prompt is too "
+            "small"
         )
     if row.get("entropy", math.inf) < ENTROPY_COLLAPSE:
         found["entropy_collapse"] = (
-            f"the token entropy fell to {row['entropy']:.3g} nats: the policy hardly explores any more. "
-            "An entropy_bonus, a larger kl_coefficient or a lower learning rate keeps it open"
+            f"the token entropy fell to {row['entropy']:.3g} nats: the policy hardly explores anymore. "
+            "An entropy_bonus, a larger kl_coefficient or a lower learning rate would keep it exploring"
         )
     if abs(row.get("kl", 0.0)) > KL_RUNAWAY:
         found["kl_runaway"] = (
             f"the KL to the reference is {row['kl']:.3g} nats per token: the policy has left the model it "
-            "started from. A larger kl_coefficient or a lower learning rate holds it back"
+            "started from. A larger kl_coefficient or a lower learning rate would hold it back"
         )
     if row.get("kept") == 0:
         found["kept_nothing"] = (
-            "this round kept none of its samples and leaves the weights as they were. "
-            "More samples_per_prompt or easier questions would give it something to imitate"
+            "this round kept none of its samples and leaves the weights unchanged. "
+            "A larger samples_per_prompt or easier questions would give it something to imitate"
         )
     explained = row.get("explained_variance")
     if explained is not None and explained < VALUE_DIVERGENCE:
@@ -52,7 +53,7 @@ def alarms_of(row: Mapping[str, Any]) -> dict[str, str]:
 
 
 def confirmed(streaks: dict[str, int], found: Mapping[str, str]) -> list[str]:
-    """Update the streaks in place; the sentences whose condition has now held `CONFIRM` steps in a row."""
+    """Update the streaks in place; return sentences whose condition has now held `CONFIRM` steps in a row."""
     for name in [name for name in streaks if name not in found]:
         del streaks[name]
     raised = []

@@ -1,4 +1,4 @@
-"""What every post-training algorithm has in common in a study file.
+"""The settings that all post-training algorithms have in common in a study file.
 
 Defaults are the settings of Zhao, Meterez et al. 2025 (arXiv:2504.07912) and
 its released code: 64 prompts x 8 samples per rollout at temperature 0.7, Adam
@@ -40,8 +40,8 @@ class Workload:
 
     Attributes:
         prompts: questions sampled from, over all steps.
-        samples_per_prompt: completions of each.
-        trained: completions that go through a training step; a forward pass without gradient counts as a
+        samples_per_prompt: completions per question.
+        trained: completions that go through a training step; a forward pass without gradients counts as a
             third of one.
     """
 
@@ -54,19 +54,19 @@ class RLConfig(Config):
     """One post-training arm.
 
     Attributes:
-        algorithm: which kind.
-        task: name of the problem set that is trained on; an algorithm that tunes on documents needs none.
+        algorithm: name of the algorithm.
+        task: name of the problem set to train on; an algorithm that tunes on documents needs none.
         start_from: another arm, whose final weights this one starts from; the base model if unset.
-        start_step: start from the base model as it was after that many pretraining steps, one of
+        start_step: start from the base model as it was after this many pretraining steps, one of
             `pretrain.snapshots`, instead of from its final weights.
-        steps: optimizer steps on the axis of every figure.
-        max_new_tokens: longest completion.
-        optimizer: of the policy.
-        microbatch_tokens: tokens that go through the model at once; changes memory and rounding only.
-            None is 1,024 on a CPU and, on an accelerator, at most 32,768 and as many as keep activations
+        steps: number of training steps, the length of the axis in every figure.
+        max_new_tokens: length of the longest completion.
+        optimizer: optimizer of the policy.
+        microbatch_tokens: tokens that go through the model at once; changes only memory and rounding.
+            None means 1,024 on a CPU and, on an accelerator, at most 32,768 and as many as keep activations
             within 8 GiB.
         checkpoint_every: steps between checkpoints; does not affect the result.
-        precision: of matrix products: `auto` is bfloat16 autocast on a GPU and float32 elsewhere.
+        precision: precision of matrix products: `auto` is bfloat16 autocast on a GPU, float32 elsewhere.
     """
 
     algorithm: str
@@ -92,7 +92,7 @@ class RLConfig(Config):
 
     @property
     def documents(self) -> Documents | None:
-        """What the arm is tuned on; None if it makes its own training data."""
+        """The documents that the arm is tuned on; None if it makes its own training data."""
         return None
 
     def shared_batches(self) -> dict[str, int]:
@@ -100,21 +100,21 @@ class RLConfig(Config):
         return {}
 
     def check(self, context: Context) -> None:
-        """Refuse, before any work, what does not fit the task, the model or the engine.
+        """Refuse, before any work, settings that do not fit the task, the model or the engine.
 
         Raises:
-            InputError: naming the setting and what would fit.
+            InputError: names the setting and a value that would fit.
         """
 
     def workload(self, num_problems: int) -> Workload:
-        """What the arm will do with a task of that many problems."""
+        """What the arm will do with a task of this many problems."""
         return Workload()
 
     def gpu_bytes(self, shape: ModelConfig, *, num_processes: int = 1) -> dict[str, float]:
         """Peak bytes of this arm on one GPU in bfloat16, by part; their sum is the estimate (docs/gpus.md).
 
-        Everything is counted as if it were there at once: the engine's cache stays while the policy is
-        updated. Actor and critic take their steps one after the other, so gradients exist once.
+        Everything is counted as if it existed at the same time: the engine keeps its cache while the policy
+        is updated. Actor and critic take their steps one after the other, so gradients are counted once.
         """
         parameters = num_parameters(shape)
         tokens = self.microbatch_tokens or microbatch_that_fits(shape)
@@ -129,12 +129,12 @@ class RLConfig(Config):
 
     @abstractmethod
     def learner(self, context: Context) -> Learner:
-        """The object that carries out the steps."""
+        """The learner that carries out the steps."""
 
 
 @dataclass(frozen=True)
 class Documents:
-    """The documents an arm is tuned on: the first `count` of `source`."""
+    """The documents that an arm is tuned on: the first `count` of `source`."""
 
     source: SourceConfig
     count: int

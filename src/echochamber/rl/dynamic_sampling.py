@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 
 
 def further_questions(seed: int, step: int, draw: int, count: int, num_problems: int) -> list[int]:
-    """Indices of `count` questions for a further rollout within a step."""
+    """Indices of `count` questions for an additional rollout within a step."""
     rng = np.random.default_rng(derive_seed(seed, "further-questions", step, draw))
     return [int(i) for i in rng.choice(num_problems, size=count, replace=count > num_problems)]
 
 
 def with_signal(learner: Learner, config: PolicyGradientConfig, rollouts: Rollouts, *, step: int) -> Rollouts:
-    """Replace groups that are all right or all wrong by others, drawn further in this step.
+    """Replace groups that are all right or all wrong with groups from additional draws in this step.
 
-    DAPO (arXiv:2503.14476, eq. 11) asks how many answers are correct, not what they were paid: a
-    penalty on length alone, or a bonus for a format, does not make a group worth keeping.
+    DAPO (arXiv:2503.14476, eq. 11) counts correct answers, not rewards: a penalty on length alone, or a
+    bonus for a format, does not make a group worth keeping.
     """
     context, wanted = learner.context, len(rollouts.prompts)
     teaches_P = ~no_signal(rollouts.correct())

@@ -1,7 +1,7 @@
-"""Expert Iteration: sample, keep what is paid, imitate it, repeat.
+"""Expert Iteration: sample, keep the rewarded completions, imitate them, repeat.
 
 Each round leaves `rounds/round-NNN.jsonl`: a first line that describes the
-samples and what was kept by format, then one line for each completion kept.
+samples and how many were kept per format, then one line per completion kept.
 """
 
 from __future__ import annotations
@@ -37,22 +37,22 @@ class ExpertIterationConfig(RewardConfig):
     """Expert Iteration as in the paper (after Anthony et al. 2017, arXiv:1705.08439).
 
     64 samples per question at temperature 1 and top_p 0.95; correct ones are kept,
-    exact duplicates dropped, and the base model is tuned on them with learning rate
-    1e-4 and batch 256; the tuned model generates for the next round.
+    exact duplicates are dropped, and the base model is tuned on them with learning
+    rate 1e-4 and batch size 256; the tuned model generates for the next round.
 
     Deviation: the length of a round is given in optimizer steps, so that the
     axis of the figures is known before the run; the paper tunes for 2 epochs.
-    How many passes that made is recorded as `epochs`.
+    The resulting number of passes is recorded as `epochs`.
 
     Attributes:
         steps: supervised optimizer steps of all rounds together.
-        rounds: how often samples are drawn; divides `steps`.
-        online: tune the generator itself in each round, not the model the arm started from.
-        batch_size: completions of one optimizer step.
-        keep_above: a completion is kept if its reward is greater.
-        deduplicate: keep one of several equal answers to a question.
-        max_per_question: the most that are kept of each question, chosen by a seeded draw; None keeps all.
-        questions_per_round: questions asked in a round, from a seeded order that goes on from round to
+        rounds: how many times samples are drawn; divides `steps`.
+        online: in each round, tune the generator itself, not the model that the arm started from.
+        batch_size: completions per optimizer step.
+        keep_above: a completion is kept if its reward is greater than this.
+        deduplicate: keep only one of several equal answers to a question.
+        max_per_question: maximum number kept per question, chosen by a seeded draw; None keeps all.
+        questions_per_round: questions asked per round, from a seeded order that continues from round to
             round; None asks all.
     """
 
@@ -86,7 +86,7 @@ class ExpertIterationConfig(RewardConfig):
         return {"batch_size": self.batch_size}
 
     def workload(self, num_problems: int) -> Workload:
-        """The samples of all rounds, and one training step on every completion of every batch."""
+        """The samples of all rounds, plus one training step on every completion of every batch."""
         asked = self.questions_per_round or num_problems
         return Workload(asked * self.rounds, self.samples_per_prompt, self.steps * self.batch_size)
 
@@ -97,11 +97,11 @@ class ExpertIterationConfig(RewardConfig):
 
 @dataclass(frozen=True)
 class Round:
-    """What one round tunes on.
+    """The data that one round tunes on.
 
     Attributes:
-        summary: counts, shares and rewards of the samples and of what was kept.
-        pairs: prompt and completion of each one kept.
+        summary: counts, shares and rewards of the samples and of the kept completions.
+        pairs: prompt and response of each kept completion.
     """
 
     summary: dict[str, Any]
@@ -114,7 +114,7 @@ def choose(
     config: ExpertIterationConfig,
     rng: np.random.Generator,
 ) -> list[int]:
-    """Indices of one question's completions to imitate, in order."""
+    """Indices of the completions of one question to imitate, in order."""
     kept, seen = [], set()
     for index, (item, reward) in enumerate(zip(completions, rewards, strict=True)):
         if reward > config.keep_above and not (config.deduplicate and item.text in seen):
@@ -135,7 +135,7 @@ class ExpertIterationLearner(SupervisedLearner):
         self._round: tuple[int, Round] | None = None
 
     def step(self, step: int) -> dict[str, Any]:
-        """One supervised step, after sampling where a round begins."""
+        """One supervised step, preceded by sampling at the beginning of a round."""
         config = self.config
         number, within = divmod(step, config.steps_per_round)
         current = self.round(number)
@@ -165,7 +165,7 @@ class ExpertIterationLearner(SupervisedLearner):
         }
 
     def begin(self) -> None:
-        """Where tuning of a round starts from: the start of the arm, or the generator itself."""
+        """Set the weights that a round's tuning starts from: those of the arm's start, or the generator's."""
         if not self.config.online:
             self.context.policy.load_state_dict(self._start)
         self.optimizers["policy"].state.clear()
@@ -173,8 +173,8 @@ class ExpertIterationLearner(SupervisedLearner):
     def round(self, number: int) -> Round:
         """The round's data: from memory, from its file, or sampled now from the current policy.
 
-        A file that is there and bears this run's mark was sampled from the same weights; a replay after a
-        kill would only draw the same again.
+        An existing file with this run's mark was sampled from the same weights; sampling again after a kill
+        would only draw the same completions.
         """
         if self._round is None or self._round[0] != number:
             path = self.context.folder / "rounds" / f"round-{number:03d}.jsonl"
@@ -197,7 +197,7 @@ class ExpertIterationLearner(SupervisedLearner):
         return [int(order[place % count]) for place in range(number * size, (number + 1) * size)]
 
     def sample(self, number: int, path: Path) -> None:
-        """Draw a round's completions with the current policy and write down what is kept."""
+        """Draw a round's completions with the current policy and write those that are kept to its file."""
         context, asked = self.context, self.questions(number)
         self.check_weights()
         context.engine.load_weights(context.policy, number)
@@ -224,7 +224,7 @@ class ExpertIterationLearner(SupervisedLearner):
         context.world.on_main(lambda: write_file(path, "\n".join([head, *lines]) + "\n"))
 
     def keep(self, rollouts: Rollouts, rng: np.random.Generator, kept: Counter[str]) -> list[str]:
-        """Lines for the completions to imitate; counts their formats in `kept`."""
+        """Lines of the file for the completions to imitate; counts their formats in `kept`."""
         lines = []
         for prompt, ids in enumerate(rollouts.prompts):
             first = prompt * rollouts.num_samples

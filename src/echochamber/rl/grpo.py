@@ -1,4 +1,4 @@
-"""Group relative policy optimization and the named members of its family: one learner, several switches.
+"""Group relative policy optimization and the named members of its family: one learner, several settings.
 
 Shape suffixes: P prompts, G samples per prompt, B completions, T response tokens.
 """
@@ -24,7 +24,7 @@ Scale = Literal["group_std", "batch_std", "none"]
 
 
 class GroupConfig(PolicyGradientConfig):
-    """What the family shares.
+    """The settings that the family shares.
 
     Attributes:
         advantage_scale: `group_std` divides by the group's standard deviation; `batch_std` by that of all
@@ -50,7 +50,7 @@ class GRPOConfig(GroupConfig):
 
 
 class DrGRPOConfig(GroupConfig):
-    """Dr. GRPO (Liu et al. 2025, arXiv:2503.20783): no std, a constant in place of the length, no KL."""
+    """Dr. GRPO (Liu et al. 2025, arXiv:2503.20783): no std, a constant instead of the length, no KL."""
 
     algorithm: Literal["dr_grpo"] = "dr_grpo"
     advantage_scale: Scale = "none"
@@ -88,12 +88,12 @@ def group_advantages(reward_PG: Tensor, *, scale: Scale = "group_std", epsilon: 
 
     GRPO (arXiv:2402.03300, sec. 4.1.2): (r - mean) / (std + epsilon), std of
     the group with G - 1 in the denominator and epsilon 1e-9 as in the paper's
-    code; Dr. GRPO (arXiv:2503.20783) leaves the division out (`none`);
+    code; Dr. GRPO (arXiv:2503.20783) omits the division (`none`);
     `batch_std` divides by the std of all rewards. A group of equal rewards
-    gives exactly 0, whatever the rounding of its mean.
+    gives exactly 0, however its mean is rounded.
 
     Raises:
-        ValueError: one sample per group, for which there is no baseline.
+        ValueError: there is only one sample per group, which has no baseline.
     """
     if reward_PG.shape[1] < 2:
         raise ValueError("a group baseline needs at least 2 samples per prompt")

@@ -1,4 +1,4 @@
-"""What an algorithm is to the loop: state to save, and one step that ends in a row of metrics."""
+"""What the loop sees of an algorithm: state to save, and a step that returns a row of metrics."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class Context:
         policy: the weights to train, at the start of the arm; changed in place.
         problems: questions to train on; empty for algorithms that need none.
         engine: samples from the policy once given its weights.
-        folder: of the run; a learner may keep files of its own here, written atomically.
+        folder: folder of the run; a learner may keep its own files here, written atomically.
         seed: root of all randomness.
         reserved: identities that no training document may have.
         world: the processes of a torchrun job. Each samples, grades and differentiates its part of a step;
-            rewards and advantages are computed on the whole in every process.
-        precision: of matrix products in the updates: `auto` is bfloat16 autocast on a GPU.
+            every process computes rewards and advantages of the whole step.
+        precision: precision of matrix products in the updates: `auto` is bfloat16 autocast on a GPU.
     """
 
     policy: Policy
@@ -66,10 +66,10 @@ class Context:
         return autocast(self.device, self.precision)
 
     def microbatch_tokens(self, wanted: int | None) -> int:
-        """Tokens that go through the model at once: as configured, or what is fast on this device.
+        """Tokens that go through the model at once: as configured, or a number that is fast on this device.
 
-        On a CPU small microbatches win: rows of a length lie together, so there is less padding (5,200
-        instead of 6,100 tokens for the default study's rollout), and activations stay in the caches.
+        On a CPU small microbatches are faster: rows of similar length share one, so there is less padding
+        (5,200 instead of 6,100 tokens for the default study's rollout), and activations stay in the caches.
         """
         return wanted or (1024 if self.device.type == "cpu" else microbatch_that_fits(self.policy.config))
 
@@ -78,15 +78,15 @@ class Learner(ABC):
     """One algorithm at work.
 
     The loop saves and restores `modules`, `optimizers` and `extras`. `step`
-    must depend on nothing but those, the step number and the context, so that a
-    run that was killed repeats itself exactly.
+    must depend only on those, the step number and the context, so that a run that
+    was killed repeats itself exactly.
 
     Attributes:
         modules: trained weights, the policy among them under the name `policy`.
-        optimizers: of those modules, under the same names.
-        extras: JSON-able state; the loop replaces its contents on resume.
+        optimizers: the optimizers of those modules, under the same names.
+        extras: state that JSON can hold; the loop replaces its contents on resume.
         seconds: where the time of the current step went, by name.
-        batch_name: what the current step works on, told if a loss is not finite.
+        batch_name: what the current step works on, for the message if a loss is not finite.
     """
 
     def __init__(self, context: Context) -> None:
@@ -99,14 +99,14 @@ class Learner(ABC):
 
     @abstractmethod
     def step(self, step: int) -> dict[str, Any]:
-        """Do step number `step`, counted from 0, and say what happened.
+        """Take step number `step`, counted from 0, and return its row of metrics.
 
         Raises:
             NonFiniteError: a loss or gradient is NaN or infinite; nothing was updated.
         """
 
     def check_weights(self) -> None:
-        """Sampling from weights that are not finite would fail far from the cause.
+        """Refuse to sample from weights that are not finite, which would fail far from the cause.
 
         Raises:
             NonFiniteError: a weight of the policy is NaN or infinite.

@@ -14,7 +14,7 @@ from torch.autograd.function import once_differentiable
 
 from echochamber.train import row_chunks
 
-# A chunk of this many logits stays in a core's second-level cache.
+# A chunk of this many logits fits in a core's second-level cache.
 _CPU_CHUNK_ELEMENTS = 2**17
 _GPU_CHUNK_ELEMENTS = 2**26
 
@@ -55,7 +55,7 @@ def _truncated(z: Tensor, rows: slice, nuclei: tuple[Tensor, Tensor]) -> Tensor:
 
 
 class _LogprobsAndEntropy(torch.autograd.Function):
-    """Keeps the logits and two numbers per token; the gradient is the only other tensor of size N x V."""
+    """Saves the logits and two numbers per token; the gradient is the only other tensor of size N x V."""
 
     @staticmethod
     def forward(
@@ -113,9 +113,9 @@ def logprobs_and_entropy(
 ) -> tuple[Tensor, Tensor]:
     """Log-probability of each target and entropy of each token's distribution, in nats.
 
-    The distribution is softmax(logits / temperature), renormalized over the
-    nuclei where they are given: the one the token was sampled from. Both
-    outputs are differentiable; half-precision logits are summed in float32.
+    The distribution is the one that the token was sampled from: softmax(logits /
+    temperature), renormalized over the nuclei if they are given. Both outputs are
+    differentiable; half-precision logits are summed in float32.
 
     Returns:
         (logp_N, entropy_N).

@@ -1,4 +1,4 @@
-"""The loop of every algorithm: resume, step, record, measure, warn."""
+"""The loop that every algorithm runs in: resume, step, record, evaluate, warn."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ ALARMS = "alarms.jsonl"
 
 @dataclass(frozen=True)
 class PostTrainResult:
-    """What a finished run leaves.
+    """The result of a finished training run.
 
     Attributes:
         model: folder of the final weights.
-        steps: steps done, over all restarts.
+        steps: steps taken, over all restarts.
         samples_seen: completions sampled for training.
         alarms: sentences raised in this process.
     """
@@ -57,15 +57,16 @@ def post_train(
 
     Writes `metrics.jsonl` (one row per step), `alarms.jsonl`, `timing.jsonl`,
     `checkpoints/` and finally `model/` into `folder`. The same call in the same
-    folder goes on from the last checkpoint and ends with the same bytes.
+    folder continues from the last checkpoint and ends with the same bytes.
 
     Args:
-        policy: the weights to start from, also when resuming: they are the reference. Under torchrun they
-            are equal in every process, and each trains a copy on its part of every batch.
-        evaluation_steps: `on_step(step, policy)` is called after these many steps, 0 included. A run that
-            was killed may call it again for a step; it must write the same, durably, before it returns.
-        reserved: identities that no document trained on may have.
-        engine: samples completions; the one that suits the model if None.
+        policy: the weights to start from, even when resuming, because they are the reference. Under torchrun
+            they are equal in every process, and each process trains a copy on its part of every batch.
+        evaluation_steps: `on_step(step, policy)` is called at these steps, 0 included. After a run was
+            killed, it may be called again for a step; it must write the same files, durably, before it
+            returns.
+        reserved: identities that no training document may have.
+        engine: samples completions; if None, the engine that suits the model.
         show: reports progress, `show(label, total)`.
 
     Raises:
@@ -100,7 +101,7 @@ def post_train(
 
 
 def _run(config: RLConfig, context: Context, learner: Learner) -> TrainingRun:
-    """The resumable training run of one arm, refused if its folder holds another's checkpoints."""
+    """The resumable training run of one arm; refused if its folder holds checkpoints of another arm."""
     problems = [(p.key, p.question, p.gold, p.rules) for p in context.problems]
     run = TrainingRun(
         context.folder,

@@ -1,6 +1,6 @@
-"""Completions that go through a model together, and what it says about their tokens.
+"""Completions that go through a model together, and the log-probabilities it gives their tokens.
 
-Logits exist at response tokens only; how completions share rows is decided in packing.py.
+Logits exist only at response tokens; packing.py decides how completions share rows.
 
 Shape suffixes: R rows, S tokens of a row, N response tokens of a microbatch, D width,
 B completions of the rollout, b completions of the microbatch, T response tokens.
@@ -29,10 +29,10 @@ class Microbatch:
         mask_bT: True on response tokens.
         token_RS: inputs, padded.
         position_RS: position of each input; None counts from 0.
-        allowed_R1SS: True where a query may look at a key; None is plain causal attention.
+        allowed_R1SS: True where a query may attend to a key; None is plain causal attention.
         source_N: index into the R x S inputs whose output predicts response token n.
         target_N: response tokens.
-        slot_N: index into b x T of response token n.
+        slot_N: index of response token n into b x T.
         nuclei: vocabulary entries that top-p or top-k left at each of the N tokens, or None.
     """
 
@@ -54,12 +54,12 @@ class Microbatch:
 
 @dataclass(frozen=True)
 class TokenOutputs:
-    """What a policy says about each response token.
+    """A policy's outputs at each response token.
 
     Attributes:
         logp_N: log-probability of the token under the distribution it was sampled from, in nats.
         entropy_N: entropy of that distribution, in nats.
-        hidden_ND: final hidden state that predicted it.
+        hidden_ND: final hidden state that predicted the token.
     """
 
     logp_N: Tensor

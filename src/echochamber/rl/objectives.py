@@ -1,9 +1,9 @@
 """The objectives of policy optimization, per token: tensors in, tensors out.
 
 Shape suffixes: B completions, T response tokens, P prompts, G samples per prompt.
-Every term has one value per token; `weighted_sum` reduces them, so that a
-token mean, a mean of sequence means and a constant normalizer are one code
-path that differs in the weights (`token_weights`).
+Every term has one value per token, which `weighted_sum` reduces; a token mean,
+a mean of sequence means and a constant normalizer are the same code with
+different weights (`token_weights`).
 
 mask_BT is True on tokens the policy sampled. Masked entries may hold
 anything, NaN included: they contribute exactly 0 and receive zero gradient.
@@ -29,7 +29,7 @@ RatioLevel = Literal["token", "sequence_mean", "sequence_sum"]
 
 
 def keep(value_BT: Tensor, mask_BT: Tensor) -> Tensor:
-    """`value_BT` on the mask, exactly 0 elsewhere, with no gradient through what is hidden."""
+    """`value_BT` on the mask, exactly 0 elsewhere, with no gradient through masked entries."""
     return torch.where(mask_BT, value_BT, torch.zeros((), dtype=value_BT.dtype, device=value_BT.device))
 
 
@@ -88,13 +88,13 @@ def normalize_over_tokens(advantage_BT: Tensor, mask_BT: Tensor, *, epsilon: flo
 
 @dataclass(frozen=True)
 class Surrogate:
-    """What stands in for the expected advantage: the part of the loss in which algorithms differ.
+    """The surrogate for the expected advantage: the part of the loss in which algorithms differ.
 
     Attributes:
         loss_BT: negated objective at each token.
         ratio_BT: importance ratio, detached; 1 where masked.
-        clipped_low_BT: the lower bound holds; for PPO's clip, gradient 0 and a negative advantage.
-        clipped_high_BT: the upper bound holds; for PPO's clip, gradient 0 and a positive advantage.
+        clipped_low_BT: the lower bound is active; for PPO's clip, gradient 0 and a negative advantage.
+        clipped_high_BT: the upper bound is active; for PPO's clip, gradient 0 and a positive advantage.
     """
 
     loss_BT: Tensor
@@ -151,7 +151,7 @@ def truncated_importance_weight(
 
 
 def token_weights(mask_BT: Tensor, aggregation: Aggregation, dtype: torch.dtype) -> Tensor:
-    """Weight of each token; with `normalizer_of` these give the named mean.
+    """Weight of each token; together with `normalizer_of` it gives the named mean.
 
     `sequence_mean`: 1 / completion length, mean over completions (GRPO, arXiv:2402.03300, eq. 3).
     `token_mean`: 1, divided by all tokens (DAPO, arXiv:2503.14476, eq. 8; PPO).
@@ -167,7 +167,7 @@ def token_weights(mask_BT: Tensor, aggregation: Aggregation, dtype: torch.dtype)
 def normalizer_of(
     num_completions: int, num_tokens: int, max_new_tokens: int, aggregation: Aggregation
 ) -> float:
-    """What the weighted sum over one whole update is divided by; never below 1."""
+    """The divisor of the weighted sum over one whole update; never below 1."""
     if aggregation == "token_mean":
         return float(max(num_tokens, 1))
     if aggregation == "constant":
@@ -193,8 +193,8 @@ def policy_objective(
     Loss at a token = importance_t * surrogate_t + kl_coefficient * kl_t - entropy_bonus * H_t. Divide the
     total by `normalizer_of` for the mean that `aggregation` names.
 
-    Metrics are sums over the mask: `tokens`, `clipped_low`, `clipped_high`, and of the ratio less 1
-    `ratio_shift` and `ratio_shift_squared`.
+    Metrics are sums over the mask: `tokens`, `clipped_low`, `clipped_high`, and `ratio_shift` and
+    `ratio_shift_squared` of the ratio minus 1.
 
     Raises:
         ValueError: the input of a term is missing.

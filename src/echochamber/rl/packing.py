@@ -1,9 +1,10 @@
 """Ragged completions packed into microbatches.
 
 A row holds one prompt followed by several of its completions. Each completion
-sees the prompt and itself; its positions go on from the prompt's end. So a
-prompt shared by G samples goes through the model once instead of G times, and
-rows of similar length lie together. How completions are packed changes rounding only.
+attends to the prompt and itself; its positions continue from the prompt's end. A
+prompt shared by G samples thus goes through the model once instead of G times, and
+rows of similar length share a microbatch. How completions are packed changes only
+rounding.
 
 Shape suffixes: R rows, S tokens of a row, N response tokens of a microbatch,
 B completions of the rollout, b completions of the microbatch, T response tokens, D width.
@@ -33,8 +34,8 @@ class Sample:
 
     Attributes:
         prompt: index into the prompts of the rollout.
-        token_ids: sampled tokens, the end-of-text token included when it was sampled.
-        nucleus: for each token the vocabulary entries that top-p or top-k left, or None.
+        token_ids: sampled tokens, including the end-of-text token if it was sampled.
+        nucleus: the vocabulary entries that top-p or top-k left at each token, or None.
     """
 
     prompt: int
@@ -50,11 +51,11 @@ class _Row:
 
 
 def pays_off(prompt_tokens: int, row_tokens: int, extra_tokens: int, width: int) -> bool:
-    """Whether a completion costs less in a row of its group than in one of its own.
+    """Whether a completion costs less in a row of its group than in a row of its own.
 
-    Alone it repeats the prompt: P tokens through 16 D^2 weights per layer, and attention over (P + L)^2
-    pairs. In a row of S tokens, attention grows from S^2 to (S + L)^2 pairs, all of them computed, at 2 D
-    each. The first is dearer while L (S - P) < P (4 D + P / 2).
+    In its own row it repeats the prompt: P tokens through 16 D^2 weights per layer, and attention over
+    (P + L)^2 pairs. In a row of S tokens, attention grows from S^2 to (S + L)^2 pairs, all of them computed,
+    at 2 D each. Its own row is more expensive while L (S - P) < P (4 D + P / 2).
     """
     limit = prompt_tokens * (4 * width + prompt_tokens / 2)
     return extra_tokens * (row_tokens - prompt_tokens) < limit
@@ -67,7 +68,7 @@ def _rows(
     budget_tokens: int,
     width: int,
 ) -> list[_Row]:
-    """Place completions in rows: those of one prompt together, while that pays off."""
+    """Place completions in rows: those of one prompt together as long as that pays off."""
     by_prompt: dict[int, list[int]] = {}
     for index in chosen:
         by_prompt.setdefault(samples[index].prompt, []).append(index)
@@ -100,12 +101,12 @@ def plan_microbatches(
 ) -> list[Microbatch]:
     """Split the chosen completions into microbatches of at most `budget_tokens` inputs, padding included.
 
-    Rows are sorted by length, so that padding is small; a single row longer than the budget stands alone.
-    Deterministic: the same arguments give the same split.
+    Rows are sorted by length, so that there is little padding; a row longer than the budget gets its own
+    microbatch. Deterministic: the same arguments give the same split.
 
     Args:
         chosen: indices of completions that have at least one token.
-        width: D of the model, which decides how far packing pays off.
+        width: D of the model, which decides how much packing pays off.
     """
     rows = sorted(_rows(prompts, samples, chosen, budget_tokens, width), key=lambda row: row.num_tokens)
     groups: list[list[_Row]] = []

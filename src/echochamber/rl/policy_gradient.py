@@ -1,7 +1,7 @@
 """The step that PPO, the GRPO family and REINFORCE share: rollout, scores, advantages, updates.
 
 A new algorithm of this kind is a config (`PolicyGradientConfig`) and a `PolicyGradientLearner`
-that says how rewards become advantages and, if it is not PPO's, what the surrogate is.
+that defines how rewards become advantages and, if it does not use PPO's, the surrogate.
 
 Shape suffixes: P prompts, G samples per prompt, B completions of the rollout,
 b completions of a microbatch, T response tokens.
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from echochamber.train import LossSum, StepStats
 
 Stats = dict[str, list["StepStats"]]
-"""What the optimizer steps of one training step did, in order, by optimizer."""
+"""Statistics of the optimizer steps in one training step, in order, by optimizer."""
 
 
 @dataclass
@@ -48,20 +48,20 @@ class RolloutBatch:
     The state of a training step lives here: each field is filled once, in this order; losses only read.
 
     Attributes:
-        rollouts: as trained on.
+        rollouts: the rollout that is trained on.
         observed: the step's first rollout, before dynamic sampling replaced any group; metrics describe it.
-        samples: the same for the trainer.
+        samples: the completions of `rollouts` as the trainer sees them.
         mask_BT: True on sampled tokens.
-        trained_BT: the mask without completions that the loss leaves out.
-        reward_PG: float64, on the CPU: not every device has the type.
-        rollout_logp_BT: by the engine.
-        old_logp_BT, entropy_BT: by the policy that sampled; written by `record` only.
-        scored: those two hold all completions. With a single update per rollout they are recorded during
-            that update, by its own forward pass.
-        ref_logp_BT: by the reference, or None.
-        value_BT: of PPO's critic at rollout time.
-        advantage_BT: what the algorithm makes of the rewards.
-        return_BT: what PPO's critic learns.
+        trained_BT: the mask without completions that are left out of the loss.
+        reward_PG: float64, on the CPU because not every device has this type.
+        rollout_logp_BT: log-probabilities by the engine.
+        old_logp_BT, entropy_BT: by the policy that sampled; written only by `record`.
+        scored: whether those two hold all completions. With a single update per rollout they are recorded
+            during that update, by its own forward pass.
+        ref_logp_BT: log-probabilities by the reference, or None.
+        value_BT: values of PPO's critic at rollout time.
+        advantage_BT: advantages that the algorithm computes from the rewards.
+        return_BT: targets of PPO's critic.
     """
 
     rollouts: Rollouts
@@ -89,21 +89,21 @@ class RolloutBatch:
         return source_BT[micro.sample_b, : micro.mask_bT.shape[1]]
 
     def record(self, micro: Microbatch, outputs: TokenOutputs) -> None:
-        """Keep what the policy that sampled says about a microbatch."""
+        """Keep the log-probabilities and entropies of the policy that sampled, for one microbatch."""
         self.put(self.old_logp_BT, micro, outputs.logp_N)
         self.put(self.entropy_BT, micro, outputs.entropy_N)
 
 
 class PolicyGradientLearner(Learner):
-    """The shared step. An algorithm adds `advantages` and overrides what else is its own.
+    """The shared step. An algorithm adds `advantages` and overrides whatever else it does differently.
 
     `surrogate` is the term of the loss in which algorithms differ; `score`, `loss`, `update_all` and `row`
-    are there for those that train more than the policy (see `PPOLearner`).
+    can be overridden by learners that train more than the policy (see `PPOLearner`).
 
     Attributes:
         policy: the weights that sample and are trained.
-        reference: the weights the arm started from, frozen; None without a KL term.
-        trained: whose gradient is clipped as one; a learner may train more than the policy.
+        reference: the weights that the arm started from, frozen; None without a KL term.
+        trained: the module whose gradient is clipped as a whole; a learner may train more than the policy.
     """
 
     def __init__(self, config: PolicyGradientConfig, context: Context) -> None:
@@ -122,7 +122,7 @@ class PolicyGradientLearner(Learner):
     def surrogate(
         self, logp_BT: Tensor, old_logp_BT: Tensor, advantage_BT: Tensor, mask_BT: Tensor
     ) -> obj.Surrogate:
-        """What stands in for the expected advantage at each token: PPO's clipped ratio."""
+        """The surrogate for the expected advantage at each token: PPO's clipped ratio."""
         config = self.config
         return obj.clipped_surrogate(
             obj.log_ratio(logp_BT, old_logp_BT, mask_BT, config.ratio),
@@ -151,7 +151,7 @@ class PolicyGradientLearner(Learner):
         return row
 
     def rollout(self, step: int) -> Rollouts:
-        """Ask this step's questions."""
+        """Sample and grade completions of this step's questions."""
         context, config = self.context, self.config
         indices = questions_of_step(context.seed, step, config.prompts_per_step, len(context.problems))
         self.batch_name = f"{len(indices)} questions, the first being {context.problems[indices[0]].key!r}"
@@ -160,7 +160,7 @@ class PolicyGradientLearner(Learner):
         return collect(self, config, [context.problems[i] for i in indices], step=step)
 
     def prepare(self, rollouts: Rollouts, observed: Rollouts) -> RolloutBatch:
-        """Move a rollout to the policy's device and make room for scores."""
+        """Move a rollout to the policy's device and allocate the buffers of its scores."""
         device, dtype = self.context.device, next(self.policy.parameters()).dtype
         dtype = torch.float64 if dtype == torch.float64 else torch.float32
         mask_BT = rollouts.mask().to(device)
@@ -234,18 +234,18 @@ class PolicyGradientLearner(Learner):
                 self.share_scores(batch)
 
     def share_scores(self, batch: RolloutBatch) -> None:
-        """Every process gets what each recorded of its part; the other entries are 0."""
+        """Give every process the scores that the others recorded for their parts."""
         world = self.context.world
         batch.old_logp_BT, batch.entropy_BT = world.sum(batch.old_logp_BT), world.sum(batch.entropy_BT)
         batch.scored = True
 
     def outputs(self, model: Policy, micro: Microbatch) -> TokenOutputs:
-        """What a model says about the response tokens of a microbatch."""
+        """A model's outputs at the response tokens of a microbatch."""
         with self.context.autocast():
             return token_outputs(model, micro, temperature=self.config.temperature)
 
     def update_all(self, step: int, batch: RolloutBatch, plans: Sequence[Sequence[Microbatch]]) -> Stats:
-        """One optimizer step for each plan, in order."""
+        """One optimizer step per plan, in order."""
         first = step * self.config.updates_per_step
         stats = [self.update(number, batch, plan) for number, plan in enumerate(plans, start=first)]
         if not batch.scored:
@@ -255,8 +255,8 @@ class PolicyGradientLearner(Learner):
     def update(self, number: int, batch: RolloutBatch, plan: Sequence[Microbatch]) -> StepStats:
         """Optimizer step of the policy, number `number` of the arm.
 
-        If nothing was scored before, this is the only update of the rollout, and what its forward pass says
-        is by the policy that sampled: it is recorded, and the loss reads it as the old log-probabilities.
+        If nothing was scored before, this is the only update of the rollout, and its forward pass is by the
+        policy that sampled: its outputs are recorded, and the loss reads them as the old log-probabilities.
         """
         config = self.config
 
@@ -279,7 +279,7 @@ class PolicyGradientLearner(Learner):
         )
 
     def normalizer(self, batch: RolloutBatch, plan: Sequence[Microbatch]) -> float:
-        """What the weighted sums of an update's terms, over all processes, are divided by."""
+        """The divisor of the weighted sums of an update's terms, over all processes."""
         trained_BT = batch.trained_BT[torch.cat([micro.sample_b for micro in plan])]
         counts = torch.stack([trained_BT.any(dim=1).sum(), trained_BT.sum()])
         num_completions, num_tokens = self.context.world.sum(counts).tolist()
@@ -312,7 +312,7 @@ class PolicyGradientLearner(Learner):
 
     @property
     def kl_coefficient(self) -> float:
-        """The KL weight in force."""
+        """The current KL coefficient."""
         return float(self.extras["kl_coefficient"])
 
     def kl_penalty(self, batch: RolloutBatch) -> Tensor | None:
@@ -324,7 +324,7 @@ class PolicyGradientLearner(Learner):
         return self.kl_coefficient * kl_BT
 
     def penalized_rewards(self, batch: RolloutBatch) -> Tensor:
-        """(P, G): rewards less the KL penalty summed over the completion, if KL is in the reward."""
+        """(P, G): rewards minus the KL penalty summed over the completion, if KL is in the reward."""
         kl_BT = self.kl_penalty(batch)
         if kl_BT is None:
             return batch.reward_PG

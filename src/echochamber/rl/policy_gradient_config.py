@@ -26,31 +26,31 @@ class PolicyGradientConfig(RewardConfig):
     """An arm that follows the policy gradient of its rollouts.
 
     Attributes:
-        prompts_per_step: questions of one rollout.
-        prompts_per_update: questions of one optimizer step, each with all its samples; None: one update
-            for the whole rollout. The paper's train batch of 64 completions is 8.
+        prompts_per_step: questions per rollout.
+        prompts_per_update: questions per optimizer step, each with all its samples; None means one update
+            for the whole rollout. The paper's training batch of 64 completions is 8 questions.
         epochs: passes over each rollout.
         clip_low, clip_high: the ratio's bounds 1 - low and 1 + high (Schulman et al. 2017, eq. 7).
         kl_coefficient: weight of the KL term; the paper compares 0, 1e-3 and 1e-2.
         kl_in: `loss` adds the estimate to the loss; `reward` subtracts it from each token's reward.
         kl_estimator: k1, k2 or k3 (Schulman 2020). See docs/objectives.md for where each leads.
-        kl_target: nats per token that the coefficient is steered to (Ziegler et al. 2019, arXiv:1909.08593,
-            sec. 2.2); None keeps it fixed.
-        kl_horizon: completions over which the coefficient may change by its own size.
-        keep_reference: where the reference's weights lie. `device` beside the policy's, in their dtype;
-            `bfloat16` there in half the memory, which moves its log-probabilities by rounding; `host` in the
-            computer's memory between scorings, which costs the time to move them.
-        reference: `start` measures KL to the weights the arm starts from; `none` keeps no reference.
-        measure_kl: record the three estimates each step, also when no term of the objective needs them.
+        kl_target: KL in nats per token that the coefficient is adapted to (Ziegler et al. 2019,
+            arXiv:1909.08593, sec. 2.2); None keeps the coefficient fixed.
+        kl_horizon: number of completions over which the coefficient can change by its own size.
+        keep_reference: where the reference's weights are kept. `device`: next to the policy's, in their
+            dtype; `bfloat16`: there with half the memory, which changes its log-probabilities by rounding;
+            `host`: in the computer's memory between scorings, which costs the time to move them.
+        reference: `start` measures KL to the weights that the arm starts from; `none` keeps no reference.
+        measure_kl: record the three estimates at each step even if no term of the objective needs them.
         entropy_bonus: weight of the mean entropy of the tokens' distributions, added to the objective.
         ratio: importance ratio of each token, or of the whole completion (GSPO: `sequence_mean`).
         aggregation: how tokens are averaged; see `objectives.token_weights`.
-        dynamic_sampling: the most further rollouts per step, whose groups replace those in which every
-            sample is right or every sample is wrong (DAPO, sec. 3.2), by the grader's verdict and not by what
-            was paid; where too few are found, the others stay.
+        dynamic_sampling: maximum number of further rollouts per step, whose groups replace those in which
+            every sample is right or every sample is wrong (DAPO, sec. 3.2), by the grader's verdict and not
+            by the reward; if too few are found, some of the original groups stay.
         mask_truncated: leave completions cut off by `max_new_tokens` out of the loss (DAPO, sec. 3.4).
         truncated_importance_sampling: cap on the correction for an engine whose probabilities differ
-            from the trainer's; None applies none.
+            from the trainer's; None applies no correction.
     """
 
     prompts_per_step: int = Field(default=64, ge=1)
@@ -89,7 +89,7 @@ class PolicyGradientConfig(RewardConfig):
             raise ValueError("measure_kl needs a reference model; set measure_kl: false or reference: start")
         if self.kl_target is not None and self.kl_coefficient == 0:
             raise ValueError(
-                "kl_target steers kl_coefficient, which is 0 and would stay 0; give it a positive start"
+                "kl_target adapts kl_coefficient, which is 0 and would stay 0; give it a positive value"
             )
         if self.kl_in == "loss" and self.kl_estimator == "k1" and self.kl_coefficient > 0:
             raise ValueError(
@@ -99,10 +99,10 @@ class PolicyGradientConfig(RewardConfig):
         return self
 
     def require_groups(self) -> None:
-        """For algorithms with a group baseline.
+        """For algorithms with a group baseline: refuse groups of one.
 
         Raises:
-            ValueError: one sample per prompt.
+            ValueError: there is only one sample per prompt.
         """
         if self.samples_per_prompt < 2:
             raise ValueError(
@@ -111,7 +111,7 @@ class PolicyGradientConfig(RewardConfig):
             )
 
     def shared_batches(self) -> dict[str, int]:
-        """Each process samples its part of a step's questions and updates on its part of each update's."""
+        """Each process samples its part of a step's questions and updates on its part of each minibatch."""
         sizes = {"prompts_per_step": self.prompts_per_step}
         if self.prompts_per_update is not None:
             sizes["prompts_per_update"] = self.prompts_per_update
@@ -119,7 +119,7 @@ class PolicyGradientConfig(RewardConfig):
 
     @property
     def updates_per_step(self) -> int:
-        """Optimizer steps on each rollout."""
+        """Optimizer steps per rollout."""
         size = self.prompts_per_update or self.prompts_per_step
         return self.epochs * (self.prompts_per_step // size)
 
@@ -129,13 +129,13 @@ class PolicyGradientConfig(RewardConfig):
         return self.prompts_per_step
 
     def check(self, context: Context) -> None:
-        """Refuse also an engine that would hide what it sampled from, and more questions than there are."""
+        """Also refuse an engine that does not record nuclei, and more questions than the task has."""
         super().check(context)
         if self.sampling.has_nucleus and not getattr(context.engine, "records_nuclei", True):
             raise InputError(
-                f"top_p {self.top_p} and top_k {self.top_k}: this engine does not tell which tokens it left, "
-                "so updates could not see the distribution that was sampled; set top_p: 1 and top_k: 0, or "
-                "use the engine native"
+                f"top_p {self.top_p} and top_k {self.top_k}: this engine does not report its nuclei, so "
+                "updates could not see the distribution that was sampled; set top_p: 1 and top_k: 0, or use "
+                "the engine native"
             )
         if self.prompts_per_step > len(context.problems):
             raise InputError(
@@ -144,7 +144,7 @@ class PolicyGradientConfig(RewardConfig):
             )
 
     def workload(self, num_problems: int) -> Workload:
-        """Every completion once per epoch, and forward passes for old and reference log-probabilities."""
+        """Every completion once per epoch, plus forward passes for old and reference log-probabilities."""
         forwards = int(self.updates_per_step > 1) + int(self.reference == "start")
         prompts = self.steps * self.prompts_per_step
         passes = self.epochs + forwards / 3
@@ -153,7 +153,7 @@ class PolicyGradientConfig(RewardConfig):
     def gpu_bytes(self, shape: ModelConfig, *, num_processes: int = 1) -> dict[str, float]:
         """Training, the engine and the reference.
 
-        A reference kept on the host visits the GPU when nothing has activations there, and is not counted.
+        A reference on the host is not counted: it is moved to the GPU only when there are no activations.
         """
         parts = super().gpu_bytes(shape, num_processes=num_processes)
         if self.reference == "start":

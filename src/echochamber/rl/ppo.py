@@ -37,19 +37,19 @@ if TYPE_CHECKING:
 class PPOConfig(PolicyGradientConfig):
     """PPO (Schulman et al. 2017, arXiv:1707.06347) as the paper ran it.
 
-    Critic learning rate 7e-6 and initialized from the policy, gamma 1, GAE
+    A critic initialized from the policy with learning rate 7e-6, gamma 1, GAE
     lambda 0.95, clip 0.2, value clip 0.2, k1 in the per-token reward,
     advantages normalized over all rollout tokens, 8 updates per rollout.
 
     Attributes:
-        gamma: discount of a token's reward for each token before it.
+        gamma: discount factor per token.
         gae_lambda: 1 is the Monte Carlo return, 0 the one-step difference (arXiv:1506.02438).
-        normalize_advantages: to mean 0 and standard deviation 1 over all rollout tokens.
+        normalize_advantages: normalize to mean 0 and standard deviation 1 over all rollout tokens.
         critic: `own` is a copy of the policy with a value head; `shared` a value head on the policy itself.
-        critic_optimizer: of the `own` critic.
-        value_clip: the value may move this far from its value at rollout time; None does not clip.
-        value_coefficient: weight of the value loss beside the policy's in a `shared` network.
-        critic_warmup_steps: first steps, in which only the `own` critic learns.
+        critic_optimizer: optimizer of the `own` critic.
+        value_clip: how far a value may move from its value at rollout time; None does not clip.
+        value_coefficient: weight of the value loss relative to the policy's in a `shared` network.
+        critic_warmup_steps: number of first steps in which only the `own` critic learns.
     """
 
     algorithm: Literal["ppo"] = "ppo"
@@ -67,7 +67,7 @@ class PPOConfig(PolicyGradientConfig):
 
     @model_validator(mode="after")
     def _critic_options_agree(self) -> Self:
-        # A resolved study spells out every default, so only values that differ from it were chosen.
+        # A resolved study spells out every default, so only values other than the default were chosen.
         own_only, shared_only = ("critic_optimizer", "critic_warmup_steps"), ("value_coefficient",)
         for name in own_only if self.critic == "shared" else shared_only:
             if getattr(self, name) != type(self).model_fields[name].default:
@@ -77,13 +77,13 @@ class PPOConfig(PolicyGradientConfig):
                 )
         if self.critic_warmup_steps >= self.steps:
             raise ValueError(
-                f"critic_warmup_steps {self.critic_warmup_steps} leaves none of the {self.steps} steps to "
+                f"critic_warmup_steps {self.critic_warmup_steps} leaves none of the {self.steps} steps for "
                 "the policy; lower it"
             )
         return self
 
     def gpu_bytes(self, shape: ModelConfig, *, num_processes: int = 1) -> dict[str, float]:
-        """Also weights and moments of an own critic, which is the trunk and a value head."""
+        """Also the weights and moments of an `own` critic, which is the trunk and a value head."""
         parts = super().gpu_bytes(shape, num_processes=num_processes)
         if self.critic == "own":
             head = 0 if shape.tied_embeddings else shape.vocab_size * shape.d_model
@@ -97,10 +97,10 @@ class PPOConfig(PolicyGradientConfig):
 
 
 def token_rewards(reward_B: Tensor, penalty_BT: Tensor | None, mask_BT: Tensor) -> Tensor:
-    """Reward of each token: the completion's reward on its last token, less the KL penalty on all.
+    """Reward of each token: the completion's reward on its last token, minus the KL penalty on all tokens.
 
     Stiennon et al. 2020 / Ouyang et al. 2022; the paper's PPO (KL inside the per-token reward).
-    A completion without tokens has no token to carry its reward and is dropped.
+    A completion without tokens has none to carry its reward and is dropped.
     """
     reward_BT = torch.zeros(mask_BT.shape, dtype=reward_B.dtype, device=reward_B.device)
     last_B = mask_BT.sum(dim=1) - 1
@@ -117,7 +117,7 @@ def gae(
     """Generalized advantage estimation (Schulman et al. 2016, arXiv:1506.02438, eq. 16).
 
     A_t = sum_k (gamma * lam)^k delta_{t+k}, delta_t = r_t + gamma V_{t+1} - V_t,
-    V = 0 after the last token, whether the completion ended by itself or by length.
+    V = 0 after the last token, whether the completion ended by itself or was cut off.
 
     Returns:
         (advantage_BT, return_BT), return = advantage + value; 0 where masked.
@@ -138,7 +138,7 @@ def gae(
 def clipped_value_loss(
     value_BT: Tensor, old_value_BT: Tensor, return_BT: Tensor, mask_BT: Tensor, *, clip: float | None = 0.2
 ) -> tuple[Tensor, Tensor]:
-    """Half the squared error of the value at each token, and where the clip holds.
+    """Half the squared error of the value at each token, and where the clip is active.
 
     0.5 * max((v - R)^2, (v_clipped - R)^2), v_clipped within `clip` of the
     value at rollout time (Schulman et al.'s reference code; the paper uses
@@ -208,12 +208,12 @@ class PPOLearner(PolicyGradientLearner):
         batch.value_BT = self.context.world.sum(value_BT)
 
     def hidden(self, micro: Microbatch) -> Tensor:
-        """hidden_ND of the critic's network; in float32 at least, as values are."""
+        """hidden_ND of the critic's network, in at least float32, as the values are."""
         with self.context.autocast():
             return response_hidden(self.trunk, micro)
 
     def advantages(self, batch: RolloutBatch) -> Tensor:
-        """(B, T): GAE of the per-token rewards; fills `batch.return_BT`, what the values learn."""
+        """(B, T): GAE of the per-token rewards; fills `batch.return_BT`, the targets of the values."""
         config = self.config
         assert batch.value_BT is not None
         reward_BT = token_rewards(
@@ -227,7 +227,7 @@ class PPOLearner(PolicyGradientLearner):
         return normalize_over_tokens(advantage_BT, batch.mask_BT)
 
     def update_all(self, step: int, batch: RolloutBatch, plans: Sequence[Sequence[Microbatch]]) -> Stats:
-        """Policy, then critic, on each minibatch; the critic alone while it warms up."""
+        """Policy, then critic, on each minibatch; only the critic during its warm-up."""
         stats: Stats = {"policy": [], "critic": []}
         for number, plan in enumerate(plans, start=step * self.config.updates_per_step):
             if step >= self.config.critic_warmup_steps:
@@ -273,7 +273,7 @@ class PPOLearner(PolicyGradientLearner):
         )
 
     def loss(self, batch: RolloutBatch, micro: Microbatch, outputs: TokenOutputs) -> LossSum:
-        """The policy's loss, with the value's beside it in a shared network."""
+        """The policy's loss, plus the value loss in a shared network."""
         policy = super().loss(batch, micro, outputs)
         if self.config.critic == "own":
             return policy
@@ -283,7 +283,7 @@ class PPOLearner(PolicyGradientLearner):
         )
 
     def row(self, batch: RolloutBatch, stats: Mapping[str, Sequence[StepStats]]) -> dict[str, Any]:
-        """The shared metrics and the critic's."""
+        """The metrics that all policy gradients share, and those of the critic."""
         critic = stats["critic"]
         sums = pooled([item.metrics for item in critic or stats["policy"]])
         tokens = max(sums["value_tokens"], 1.0)

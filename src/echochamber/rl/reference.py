@@ -1,4 +1,4 @@
-"""The frozen policy that KL is measured to, and the coefficient that may be steered towards a target."""
+"""The frozen policy that KL is measured to, and the KL coefficient, which may be adapted to a target."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 class Reference:
-    """A copy of the weights that an arm starts from, in the memory that `keep_reference` names.
+    """A copy of the weights that an arm starts from, kept where `keep_reference` says.
 
     Attributes:
-        policy: those weights, wherever they are kept.
+        policy: those weights.
     """
 
     def __init__(self, policy: Policy, config: PolicyGradientConfig) -> None:
@@ -27,20 +27,20 @@ class Reference:
         if self._on_host:
             self.policy.to("cpu")
         elif config.keep_reference == "bfloat16":
-            # The parameters alone: rotary tables need the digits of float32.
+            # Only the parameters: rotary tables need the precision of float32.
             for parameter in self.policy.parameters():
                 parameter.data = parameter.data.to(torch.bfloat16)
 
     @contextmanager
     def on(self, device: torch.device) -> Iterator[Policy]:
-        """The reference on a device for the length of the block; afterwards it is where it is kept."""
+        """The reference on a device for the duration of the block; afterwards it returns to its place."""
         yield self.policy.to(device)
         if self._on_host:
             self.policy.to("cpu")
 
 
 def steered_coefficient(config: PolicyGradientConfig, coefficient: float, row: Mapping[str, Any]) -> float:
-    """The KL coefficient of the next step, moved towards its target (Ziegler et al. 2019, sec. 2.2).
+    """The KL coefficient of the next step, adapted to the target (Ziegler et al. 2019, sec. 2.2).
 
     Args:
         row: metrics of the step, with the measured KL in nats per token.

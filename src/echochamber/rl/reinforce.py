@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 class RLOOConfig(PolicyGradientConfig):
     """RLOO (Ahmadian et al. 2024, arXiv:2402.14740).
 
-    Advantage: the reward, less the completion's k1 KL, above the mean of the
+    Advantage: the reward, minus the completion's k1 KL, above the mean of the
     other samples; the log-probability of the whole completion is a sum over
-    tokens. As published there is no importance ratio; with several updates per
-    rollout the clipped ratio of each token corrects for the older policy.
+    tokens. As published, there is no importance ratio; with several updates per
+    rollout, the clipped ratio of each token corrects for the older policy.
     """
 
     algorithm: Literal["rloo"] = "rloo"
@@ -49,11 +49,11 @@ class RLOOConfig(PolicyGradientConfig):
 class ReinforceBaselineConfig(PolicyGradientConfig):
     """REINFORCE++ with baseline (Hu et al. 2025, arXiv:2501.03262), the paper's `reinforce_baseline`.
 
-    Advantage at a token: reward less the group's mean, less the k1 KL still to
-    come, then normalized over all tokens of the rollout.
+    Advantage at a token: the reward minus the group's mean, minus the k1 KL of
+    this and all later tokens, then normalized over all tokens of the rollout.
 
     Attributes:
-        normalize_advantages: to mean 0 and standard deviation 1 over all rollout tokens.
+        normalize_advantages: normalize to mean 0 and standard deviation 1 over all rollout tokens.
     """
 
     algorithm: Literal["reinforce_baseline"] = "reinforce_baseline"
@@ -73,12 +73,12 @@ class ReinforceBaselineConfig(PolicyGradientConfig):
 
 
 def leave_one_out_advantages(reward_PG: Tensor) -> Tensor:
-    """Reward above the mean of the *other* samples of its group.
+    """Reward above the mean of the *other* samples in its group.
 
     RLOO, Ahmadian et al. 2024 (arXiv:2402.14740). Equals G / (G - 1) times the reward above the group mean.
 
     Raises:
-        ValueError: one sample per group.
+        ValueError: there is only one sample per group.
     """
     num_samples = reward_PG.shape[1]
     if num_samples < 2:
@@ -109,7 +109,7 @@ class RLOOLearner(PolicyGradientLearner):
 
 
 class ReinforceBaselineLearner(PolicyGradientLearner):
-    """Advantage: reward above the group's mean less future KL, normalized over the rollout."""
+    """Advantage: reward above the group's mean, minus future KL, normalized over the rollout."""
 
     config: ReinforceBaselineConfig
 

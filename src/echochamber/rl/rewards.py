@@ -1,4 +1,4 @@
-"""What a completion is paid: named rewards, ours and the user's own, and the terms added to any of them."""
+"""Rewards of completions by name, ours and the user's own."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ QUESTIONS_AT_ONCE = 128
 """Questions that are sampled together where a round asks a whole task."""
 
 RewardFn = Callable[[Sequence[Completion]], Sequence[float]]
-"""From all completions of one step to a reward for each, in order. Must be deterministic.
+"""Takes all completions of one step and returns a reward for each, in order. Must be deterministic.
 
-What a reward may look at is documented at `echochamber.rollout.Completion`."""
+`echochamber.rollout.Completion` documents what a reward may look at."""
 
 REWARDS: Registry[RewardFn] = Registry("reward")
 
@@ -41,12 +41,12 @@ def register_reward(name: str, fn: RewardFn) -> RewardFn:
 
 
 def correct(completions: Sequence[Completion]) -> list[float]:
-    """What the grader pays: 1 for a correct answer, 0 for anything else."""
+    """The grader's reward: 1 for a correct answer, 0 for anything else."""
     return [item.verdict.reward for item in completions]
 
 
 def random(completions: Sequence[Completion]) -> list[float]:
-    """1 or 0 with equal chance, whatever was answered: the no-signal control."""
+    """1 or 0 with equal probability, whatever the answer: the no-signal control."""
     return [1.0 if item.draw < 0.5 else 0.0 for item in completions]
 
 
@@ -56,10 +56,10 @@ def always_one(completions: Sequence[Completion]) -> list[float]:
 
 
 def format_balanced(completions: Sequence[Completion]) -> list[float]:
-    """A correct answer pays 1 / (number of formats x share of its format) among this step's completions.
+    """A correct answer earns 1 / (number of formats x share of its format) among this step's completions.
 
     A format that fills the batch earns less per correct answer, a rare one more (at most 4), so that no
-    format is favored for being frequent. Only formats that occur in the step count; a wrong answer pays 0.
+    format is favored for being frequent. Only formats that occur in the step count; a wrong answer earns 0.
     """
     counts = Counter(item.verdict.format for item in completions)
     return [
@@ -75,16 +75,16 @@ register_reward("format_balanced", format_balanced)
 
 
 class RewardConfig(RLConfig):
-    """An arm that samples completions and looks at what they earn.
+    """An arm that samples completions and learns from their rewards.
 
     Attributes:
-        samples_per_prompt: completions of each question.
+        samples_per_prompt: completions per question.
         temperature, top_p, top_k: how training completions are drawn; updates see the same distribution.
         reward: name of a registered reward; `random` and `always_one` are controls without signal.
-        format_bonus: added to the reward of every completion of that format.
-        length_penalty: subtracted for a completion of `max_new_tokens`, in proportion for shorter ones.
-        soft_overlong_fraction: over this last part of `max_new_tokens` the reward falls linearly by up to 1
-            (DAPO's soft overlong punishment, arXiv:2503.14476, eq. 13); 0 for none.
+        format_bonus: added to the reward of every completion in that format.
+        length_penalty: subtracted for a completion of `max_new_tokens`, proportionally less for shorter ones.
+        soft_overlong_fraction: over this last fraction of `max_new_tokens` the reward falls linearly by up to
+            1 (DAPO's soft overlong punishment, arXiv:2503.14476, eq. 13); 0 for none.
     """
 
     samples_per_prompt: int = Field(default=8, ge=1)
@@ -119,7 +119,7 @@ class RewardConfig(RLConfig):
     @model_validator(mode="after")
     def _needs_a_task(self) -> Self:
         if not self.task:
-            raise ValueError("task: missing; name the problem set that is trained on")
+            raise ValueError("task: missing; name the problem set to train on")
         return self
 
     @property
@@ -134,7 +134,7 @@ class RewardConfig(RLConfig):
 
     @property
     def questions_per_step(self) -> int | None:
-        """None: asked in rounds."""
+        """None, because the questions are asked in rounds."""
         return None
 
     def check(self, context: Context) -> None:
@@ -151,7 +151,7 @@ class RewardConfig(RLConfig):
         )
 
     def gpu_bytes(self, shape: ModelConfig, *, num_processes: int = 1) -> dict[str, float]:
-        """Training, and the engine with the completions of one process."""
+        """Training, plus the engine with the completions of one process."""
         questions = self.questions_per_step or QUESTIONS_AT_ONCE
         completions = max(1, questions // num_processes) * self.samples_per_prompt
         return super().gpu_bytes(shape, num_processes=num_processes) | rollout_bytes(

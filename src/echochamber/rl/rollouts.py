@@ -1,8 +1,8 @@
 """From a step number to graded, rewarded completions.
 
 Everything here is a function of (seed, step) and the policy's weights: which
-questions are asked, which random numbers sample their answers, which draw a
-random reward gets.
+questions are asked, which random numbers sample their answers, and which number
+a random reward gets.
 
 Shape suffixes: P prompts, G samples per prompt, B = P x G completions, T response tokens.
 """
@@ -34,9 +34,9 @@ class Rollouts:
     """Rewarded completions, group by group.
 
     Attributes:
-        completions: number i belongs to prompt i // G.
+        completions: completion i belongs to prompt i // G.
         reward_PG: float64.
-        num_drawn: completions sampled for it, including those that dynamic sampling dropped.
+        num_drawn: number of completions sampled, including those that dynamic sampling dropped.
     """
 
     completions: list[Completion]
@@ -44,7 +44,7 @@ class Rollouts:
     num_drawn: int
 
     def groups(self, chosen: Sequence[int]) -> Rollouts:
-        """The rollouts of the chosen prompts; `num_drawn` stays."""
+        """The rollouts of the chosen prompts; `num_drawn` is unchanged."""
         size = self.num_samples
         return Rollouts(
             completions=[self.completions[prompt * size + g] for prompt in chosen for g in range(size)],
@@ -71,7 +71,7 @@ class Rollouts:
         return int(self.reward_PG.shape[1])
 
     def correct(self) -> Tensor:
-        """What the grader found: 1 for a correct answer, 0 for any other, whatever it was paid; float64."""
+        """(P, G) float64: 1 for a correct answer by the grader, 0 for any other, whatever the reward was."""
         right_B = [item.verdict.reward for item in self.completions]
         return torch.tensor(right_B, dtype=torch.float64).view_as(self.reward_PG)
 
@@ -92,7 +92,7 @@ class Rollouts:
         return torch.arange(int(lengths_B.max())) < lengths_B[:, None]
 
     def rollout_logp(self) -> Tensor:
-        """(B, T) float32: what the engine said its tokens' log-probabilities were, 0 elsewhere."""
+        """(B, T) float32: the engine's log-probabilities of its tokens, 0 elsewhere."""
         mask_BT = self.mask()
         logp_BT = torch.zeros(mask_BT.shape)
         logp_N = np.concatenate([item.sampled.logprobs for item in self.completions])
@@ -106,7 +106,7 @@ def _order(seed: int, number: int, size: int) -> npt.NDArray[np.int64]:
 
 
 def questions_of_step(seed: int, step: int, prompts_per_step: int, num_problems: int) -> list[int]:
-    """Indices of the questions of a step: pass after pass over all problems, each in its own order."""
+    """Indices of the questions of a step: pass after pass over all problems, each pass in its own order."""
     places = range(step * prompts_per_step, (step + 1) * prompts_per_step)
     return [int(_order(seed, p // num_problems, num_problems)[p % num_problems]) for p in places]
 
@@ -122,8 +122,8 @@ def collect(
     """Sample, grade and reward `samples_per_prompt` completions of each problem.
 
     Random numbers depend on (seed, step, slot, sample, position); `first_slot`
-    is the slot of the first problem, so that further draws within a step differ.
-    Each of several processes samples and grades its part, and all get the whole.
+    is the slot of the first problem, so that additional draws within a step differ.
+    Each of several processes samples and grades its part, and all receive the whole.
     """
     context, world, size = learner.context, learner.context.world, config.samples_per_prompt
     mine = world.part(len(problems))
@@ -152,6 +152,6 @@ def collect(
     if world.size > 1:
         with learner.timed("gather_seconds"):
             completions = [item for part in world.gather(completions) for item in part]
-    # A reward may look at all completions, and a reward of the user's own may be random: asked once.
+    # A reward may look at all completions, and a user's own reward may be random, so it is called only once.
     reward_B = torch.tensor(world.on_main(lambda: rewards_of(config, completions)), dtype=torch.float64)
     return Rollouts(completions, reward_B.view(len(problems), size), num_drawn=len(completions))

@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 class SFTConfig(RLConfig):
     """Supervised fine-tuning: likelihood of solutions given questions.
 
-    Learning rate and batch are those of the paper's supervised steps in Expert Iteration.
+    Learning rate and batch size are those of the paper's supervised steps in Expert Iteration.
 
     Attributes:
         source: where the documents come from.
-        num_documents: documents read from the source; they are seen again in new orders while steps last.
-        batch_size: documents of one optimizer step.
+        num_documents: documents read from the source; later passes see them again in new orders.
+        batch_size: documents per optimizer step.
     """
 
     algorithm: Literal["sft"] = "sft"
@@ -66,8 +66,8 @@ class Pair:
     """One document to imitate.
 
     Attributes:
-        prompt: tokens that are read only.
-        response: tokens that are learned, the end of text included.
+        prompt: tokens that are only read.
+        response: tokens that are learned, including the end of text.
     """
 
     prompt: tuple[int, ...]
@@ -83,7 +83,7 @@ class SupervisedLearner(Learner):
         self.optimizers["policy"] = make_optimizer(context.policy, config.optimizer)
 
     def tune(self, pairs: Sequence[Pair], *, number: int, total: int, purpose: str, index: int) -> StepStats:
-        """Update number `number` of `total` on the pairs, taken pass after pass in seeded orders.
+        """Update number `number` of `total` on the pairs, which are taken pass after pass in seeded orders.
 
         Raises:
             NonFiniteError: the loss or gradient is not finite; nothing was updated.
@@ -166,7 +166,7 @@ def read_pairs(config: SFTConfig, context: Context) -> tuple[list[Pair], int]:
             pairs.append(Pair(tuple(prompt), tuple(response)))
     if num_read < config.num_documents:
         raise InputError(
-            f"the source holds {num_read} documents, num_documents asks for {config.num_documents}; lower it"
+            f"the source holds {num_read} documents, but num_documents is {config.num_documents}; lower it"
         )
     if not pairs:
         raise InputError(f"none of the {num_read} documents fits the model's context of {limit} tokens")

@@ -1,4 +1,4 @@
-"""What a step's completions and updates looked like, as one row of numbers.
+"""Metrics of a step's completions and updates, as one row of numbers.
 
 Shape suffixes: P prompts, G samples per prompt, B completions, T response tokens.
 """
@@ -23,8 +23,9 @@ KL_COLUMNS: tuple[tuple[str, Estimator], ...] = (("kl", "k3"), ("kl_k1", "k1"), 
 def completion_row(completions: Sequence[Completion]) -> dict[str, Any]:
     """Shares and accuracy by format, outcomes, lengths.
 
-    `share`: part of all completions in each format that occurs, summing to 1. `accuracy`: part of a format's
-    completions that the grader paid. `correct`: the same over all. `format_entropy`: of the shares, in nats.
+    `share`: fraction of all completions in each format that occurs; these sum to 1. `accuracy`: fraction of a
+    format's completions that are correct. `correct`: the same over all formats. `format_entropy`: entropy of
+    the shares, in nats.
     """
     by_format: dict[str, list[Completion]] = defaultdict(list)
     for item in completions:
@@ -48,12 +49,12 @@ def completion_row(completions: Sequence[Completion]) -> dict[str, Any]:
 
 
 def no_signal(reward_PG: Tensor) -> Tensor:
-    """True for each prompt whose samples all earned the same: no group baseline learns from it."""
+    """True for each prompt whose samples all earned the same: no group baseline can learn from it."""
     return (reward_PG == reward_PG[:, :1]).all(dim=1)
 
 
 def reward_row(reward_PG: Tensor) -> dict[str, float]:
-    """Mean and spread of the rewards, and the part of groups whose samples all earned the same."""
+    """Mean and spread of the rewards, and the fraction of groups whose samples all earned the same."""
     return {
         "reward": float(reward_PG.mean()),
         "reward_std": float(reward_PG.std(correction=0)),
@@ -66,9 +67,9 @@ def logprob_row(
 ) -> dict[str, float]:
     """Per-token means over the rollout, by the policy that sampled it, in nats.
 
-    `entropy`: of the tokens' distributions. `kl`: KL to the reference by the k3 estimator, with
-    `kl_k1` and `kl_k2` beside it. `mismatch`, `mismatch_max`: absolute difference between the trainer's
-    and the engine's log-probabilities of the same tokens.
+    `entropy`: entropy of the tokens' distributions. `kl`: KL to the reference by the k3 estimator; `kl_k1`
+    and `kl_k2` by the others. `mismatch`, `mismatch_max`: mean and maximum absolute difference between the
+    trainer's and the engine's log-probabilities of the same tokens.
     """
     mask_BT, num_tokens = mask_BT.cpu(), int(mask_BT.sum())
     logp_BT, rollout_logp_BT = logp_BT.cpu().double(), rollout_logp_BT.cpu().double()

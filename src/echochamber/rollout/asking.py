@@ -23,8 +23,8 @@ class Group:
     """What an engine sampled after one prompt.
 
     Attributes:
-        problem: whose question was asked.
-        prompt: its token ids.
+        problem: the problem whose question was asked.
+        prompt: token ids of the question.
         sampled: the continuations, in the order of their sample numbers.
     """
 
@@ -43,9 +43,9 @@ class Completion:
         sample: its number within its group, the completions of one prompt.
         sampled: the tokens with their log-probabilities, how they ended, and the weights they came from.
         text: the response alone, decoded.
-        verdict: its format, the answer that was extracted, whether it is right and why not.
+        verdict: its format, the answer that was extracted, and whether it is right or why not.
         draw: a uniform number in [0, 1) for rewards that are random: in training a function of (seed, step,
-            prompt, sample) and of nothing else, 0 elsewhere.
+            prompt, sample) only, 0 elsewhere.
     """
 
     problem: Problem
@@ -58,12 +58,12 @@ class Completion:
 
     @property
     def num_tokens(self) -> int:
-        """Length of the response, its end-of-text token included."""
+        """Length of the response, including its end-of-text token."""
         return len(self.sampled.token_ids)
 
     @property
     def truncated(self) -> bool:
-        """Whether the limit on new tokens, or the context, ended it."""
+        """Whether the limit on new tokens or the context ended it."""
         return self.sampled.finish_reason == "length"
 
 
@@ -81,8 +81,8 @@ def sample(
     """`num_samples` continuations of every question, not yet decoded.
 
     Args:
-        seed, step: of the random numbers, see `Engine.generate`.
-        first_prompt_id: stands for the first problem in the random numbers; the others follow it.
+        seed, step: determine the random numbers, see `Engine.generate`.
+        first_prompt_id: number of the first problem in the random stream; the others follow it.
 
     Raises:
         InputError: a prompt leaves no room for a token in the context.
@@ -108,7 +108,7 @@ def grade(
     """Decode and grade what was sampled, each by the rules of its problem; group by group, in order.
 
     Args:
-        draws: `Completion.draw` of each, in the same order.
+        draws: `Completion.draw` of each completion, in the same order.
     """
     rows = [(group, index, tokens) for group in groups for index, tokens in enumerate(group.sampled)]
     texts = tokenizer.decode_batch([tokens.token_ids.tolist() for _, _, tokens in rows])

@@ -20,7 +20,7 @@ from echochamber.model import Transformer, rotary_tables
 from echochamber.rollout.live_rows import LiveRows
 from echochamber.rollout.weights import LayerWeights, Matrix, rearranged
 
-# Columns the rows' own cache begins with: short rows lie close together, which a processor's caches reward.
+# Columns that the rows' own cache begins with: short rows then lie close together, which suits CPU caches.
 FIRST_COLUMNS = 16
 
 
@@ -28,7 +28,7 @@ class Decoder:
     """Prefill and single-token steps on one copy of the weights.
 
     Args:
-        dtype: of the copy and of everything computed with it; None is the model's own.
+        dtype: dtype of the copy and of everything computed with it; None is the model's own.
     """
 
     def __init__(self, model: Transformer, dtype: torch.dtype | None = None) -> None:
@@ -36,16 +36,16 @@ class Decoder:
         self.source_dtype, self.device = model.embedding.dtype, model.embedding.device
         self.dtype = dtype or self.source_dtype
         self._buffers = [torch.empty(0, dtype=self.dtype, device=self.device) for _ in range(2)]
-        # Below 400 multiplications per product, PyTorch's batched product on a CPU leaves its fast library
-        # for a loop that is up to six times slower; unused columns make up the number.
+        # Below 400 multiplications per product, PyTorch's batched product on a CPU falls back from its fast
+        # library to a loop that is up to six times slower; unused columns keep the number above that.
         self.least_columns = -(-400 // self.config.head_width) if self.device.type == "cpu" else 1
         width = self.config.head_width
         self._norm_shape = (self.config.d_model,)
         self._head_shape = (self.config.num_heads, width)
         self._pair_shape = (-1, 3, self.config.num_heads, width // 2, 2)
-        # There are no complex numbers of half precision: those rotate in float32.
+        # There are no complex numbers in half precision, so those weights rotate in float32.
         self.real = torch.float64 if self.dtype == torch.float64 else torch.float32
-        # The model's own tables have its dtype; angles need more digits than half precision has.
+        # The model's own tables have its dtype, but angles need more precision than half precision has.
         cos, sin = rotary_tables(self.config, self.device)
         self.cis = torch.complex(cos.to(self.real), sin.to(self.real))
         self.layers: list[LayerWeights] = []
@@ -64,7 +64,7 @@ class Decoder:
 
     @torch.no_grad()
     def load(self, model: Transformer) -> None:
-        """Copy the weights of a model that fits, into the memory of the last ones: graphs point there."""
+        """Copy the weights of a model that fits into the memory of the previous ones, where graphs point."""
         self.embedding.copy_(model.embedding.detach())
         self.head.load(model.head_weight.detach().to(self.dtype))
         for index, block in enumerate(model.blocks):
@@ -79,11 +79,11 @@ class Decoder:
     ) -> tuple[Tensor, LiveRows]:
         """Read the prompts once each and open `rows_of_prompt[p]` rows for prompt p.
 
-        Linear layers run on the prompt tokens alone, one after the other without padding. In the last
-        block only the prompts' last tokens go beyond keys and values.
+        Linear layers run only on the prompt tokens, concatenated without padding. In the last block only the
+        prompts' last tokens go beyond keys and values.
 
         Args:
-            num_columns: the most tokens that a row will append.
+            num_columns: the largest number of tokens that a row will append.
 
         Returns:
             Logits after each prompt, (P, V), and the rows in the order of the prompts.
@@ -114,14 +114,14 @@ class Decoder:
     def _padding(self, padding_P: Tensor, longest: int) -> tuple[Tensor | None, Tensor | None]:
         """Columns left of each prompt, (P, L), and the mask of the prefill; None and None without padding.
 
-        The mask is True where a column may look: at earlier columns of its prompt, and always at itself.
+        The mask is True where a column may attend: to earlier columns of its prompt, and always to itself.
         """
         if not bool(padding_P.any()):
             return None, None
         column = torch.arange(longest)
         hidden_PL = column < padding_P[:, None]
         causal = column[:, None] >= column[None, :]
-        # A padding column would otherwise have nothing to look at, and its NaN would spread.
+        # A padding column would otherwise have nothing to attend to, and its NaN would spread.
         mask = causal & (~hidden_PL[:, None, :] | torch.eye(longest, dtype=torch.bool))
         return hidden_PL.to(self.device), mask.to(self.device)
 
@@ -162,12 +162,12 @@ class Decoder:
         columns = max(self.least_columns, min(num_columns, FIRST_COLUMNS))
         shape = (config.num_layers, 2, len(prompt_R), config.num_heads, columns, config.head_width)
         own = self._memory(shape)
-        # Columns that a step reads before they are written have no weight, but must be finite.
+        # Columns that a step reads before they are written have no weight but must be finite.
         own[:, 1, :, :, : self.least_columns] = 0
         return LiveRows.of(cache, bias, own, prompt_R, lengths.to(self.device)[prompt_R])
 
     def step(self, tokens_R: Tensor, live: LiveRows) -> Tensor:
-        """Append one token to each of the first R rows; logits_RV for the next."""
+        """Append one token to each of the first R rows; returns logits_RV for the next token."""
         rows, column = tokens_R.shape[0], live.length
         heads, width = self.config.num_heads, self.config.head_width
         if column == live.own.shape[4]:
@@ -178,7 +178,7 @@ class Decoder:
         position_R = (live.position_R + column).clamp_(max=self.config.context_length - 1)
         cis = self.cis[position_R].unsqueeze(1)
         own = live.own[:, :, :rows]
-        # Views are made for all layers at once: one by one they would cost as much as the small products.
+        # Views are made for all layers at once: one by one, they would cost as much as the small products.
         fresh = own[:, :, :, :, column]
         fresh_keys, fresh_values = self._rotating(fresh[:, 0]).unbind(), fresh[:, 1].unbind()
         filled = own.flatten(2, 3)[:, :, :, :span]
@@ -216,14 +216,14 @@ class Decoder:
     def project(
         self, x_RD: Tensor, layer: LayerWeights, targets: tuple[Tensor, Tensor, Tensor], cis: Tensor
     ) -> None:
-        """Write rotated queries, rotated keys and values of the stream to plain (R, H, W) targets."""
+        """Write rotated queries, rotated keys and values to plain (R, H, W) targets."""
         q, k, v = targets
         self._qkv(x_RD, layer, (self._rotating(q), self._rotating(k), v), cis)
 
     def _qkv(
         self, x_RD: Tensor, layer: LayerWeights, targets: tuple[Tensor, Tensor, Tensor], cis: Tensor
     ) -> None:
-        """Write rotated queries, rotated keys and values of the stream, each (R, H, W), to the targets."""
+        """Write rotated queries, rotated keys and values, each (R, H, W), to targets made by `_rotating`."""
         qkv = layer.qkv(self._norm(x_RD)).view(-1, 3, *self._head_shape)
         if self.dtype == self.real:
             q, k, _ = torch.view_as_complex(qkv.view(self._pair_shape)).unbind(1)
@@ -235,18 +235,18 @@ class Decoder:
         targets[2].copy_(qkv.select(1, 2))
 
     def _rotating(self, target: Tensor) -> Tensor:
-        """`target` as `_qkv` takes it for queries and keys: in complex pairs where the dtype has them."""
+        """`target` in the form that `_qkv` takes for queries and keys: complex pairs where possible."""
         return _pairs(target) if self.dtype == self.real else target
 
     def finish(self, x_RD: Tensor, mixed_RD: Tensor, layer: LayerWeights) -> Tensor:
-        """The block after attention; the stream is updated in place."""
+        """The rest of the block after attention; the residual stream is updated in place."""
         x_RD.addmm_(mixed_RD, layer.out)
         gate_up = layer.gate_up(self._norm(x_RD))
         gate, up = gate_up.chunk(2, dim=1)
         return x_RD.addmm_(F.silu(gate).mul_(up), layer.down)
 
     def logits(self, x_RD: Tensor) -> Tensor:
-        """logits_RV of the stream after the last block."""
+        """logits_RV of the residual stream after the last block."""
         return self.head(self._norm(x_RD))
 
     def _norm(self, x: Tensor) -> Tensor:
@@ -273,5 +273,5 @@ class Decoder:
 
 
 def _pairs(x: Tensor) -> Tensor:
-    """The last axis as complex numbers of its neighboring entries; a view."""
+    """A view whose last axis has the pairs of adjacent entries as complex numbers."""
     return torch.view_as_complex(x.view(*x.shape[:-1], x.shape[-1] // 2, 2))

@@ -1,4 +1,4 @@
-"""Engines by name, as a study file gives them. Each is imported when it is made: they need PyTorch."""
+"""Engines by the names that a study file uses. Each is imported only when made, because it needs PyTorch."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def make_engine(name: str, policy: Policy, tokenizer: Tokenizer) -> Engine:
     """The engine of that name, with a copy of the policy's weights.
 
     Raises:
-        InputError: no such engine, what it needs is not installed, or it cannot run this model.
+        InputError: there is no such engine, a package it needs is not installed, or it cannot run this model.
     """
     if name == AUTO:
         name = "native" if isinstance(policy, model.Transformer) else "hf"

@@ -1,8 +1,8 @@
-"""Sampling through `transformers.generate`: slower, but any causal language model of that library.
+"""Sampling through `transformers.generate`: slower, but with any causal language model of that library.
 
-The library's own sampler draws from global randomness; here a logits processor draws with the
-counter-based numbers of the contract and leaves the one chosen token possible, so that the library's
-greedy search takes it.
+The library's own sampler uses global randomness; here a logits processor draws with the counter-based
+numbers of the contract and leaves only the chosen token possible, so that the library's greedy search
+takes it.
 
 Shapes: R rows, V vocabulary.
 """
@@ -45,10 +45,10 @@ class HFEngine:
     """Samples with `transformers.generate`, prompts padded on the left.
 
     Args:
-        model: ours, which becomes an `OlmoForCausalLM`, or any other of transformers.
+        model: ours, which becomes an `OlmoForCausalLM`, or any other model of transformers.
         eos_id: token that ends a completion.
         pad_id: fills the left of shorter prompts.
-        max_rows: the most completions in one batch.
+        max_rows: maximum number of completions in one batch.
 
     Raises:
         InputError: transformers is not installed.

@@ -1,4 +1,4 @@
-"""What every rollout engine takes and gives."""
+"""What every rollout engine takes and returns."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class Sampling(Config):
     """How the next token is chosen.
 
     Logits are divided by the temperature, then cut to the `top_k` largest, then to the smallest set
-    whose share of what is left reaches `top_p`.
+    whose share of the remaining probability reaches `top_p`.
 
     Attributes:
         temperature: 0 takes the most likely token.
         top_p: 1 excludes nothing (Holtzman et al. 2020, arXiv:1904.09751).
         top_k: 0 excludes nothing.
-        max_new_tokens: a completion ends here, or where the model's context does, if not at eos.
+        max_new_tokens: a completion without eos ends at this length, or at the end of the model's context.
     """
 
     temperature: float = Field(default=1.0, ge=0)
@@ -41,7 +41,7 @@ class Sampling(Config):
 
     @property
     def has_nucleus(self) -> bool:
-        """Whether some tokens are excluded, so that the nucleus of the others is recorded."""
+        """Whether some tokens are excluded, so that the nucleus is recorded."""
         return not self.greedy and (self.top_p < 1 or self.top_k > 0)
 
 
@@ -50,7 +50,7 @@ class Nucleus:
     """The tokens that top-p or top-k left at each position of one completion, in compressed rows.
 
     Attributes:
-        offsets: int32, one more than positions; position t may draw any of `ids[offsets[t]:offsets[t + 1]]`.
+        offsets: int32, one more than positions; position t can draw any of `ids[offsets[t]:offsets[t + 1]]`.
         ids: int32 token ids, most likely first.
     """
 
@@ -63,12 +63,12 @@ class SampledTokens:
     """One continuation of a prompt, as an engine samples it.
 
     Attributes:
-        token_ids: int32; the eos is included when the model stopped by itself.
-        logprobs: float32, in nats, of each token under the distribution it was drawn from (tempered and
-            truncated); for greedy decoding at temperature 1, untruncated.
+        token_ids: int32, including the eos if the model stopped by itself.
+        logprobs: float32, in nats: the log-probability of each token under the distribution it was drawn from
+            (with temperature and truncation); for greedy decoding, at temperature 1 without truncation.
         finish_reason: `stop` at eos, `length` at the limit of new tokens or of the context.
-        policy_version: the version given with the weights it was sampled from.
-        nucleus: what each token was drawn from, if the distribution was truncated.
+        policy_version: the version that was given with the weights.
+        nucleus: the nuclei that its tokens were drawn from, if the distribution was truncated.
     """
 
     token_ids: NDArray[np.int32]
@@ -93,19 +93,19 @@ class Engine(Protocol):
     ) -> list[list[SampledTokens]]:
         """`num_samples` continuations of every prompt: `result[prompt][sample]`.
 
-        The random number behind a token is a function of (seed, step, prompt id, sample, position) and
-        of nothing else, neither the other prompts nor how the work is split into batches.
+        The random number of a token is a function of (seed, step, prompt id, sample, position) and of nothing
+        else: neither of the other prompts nor of how the work is split into batches.
 
         Args:
-            prompts: token ids of each, which is shorter than the model's context.
-            prompt_ids: what stands for each prompt in the random numbers; None is 0, 1, 2, ...
+            prompts: token ids of each prompt, all shorter than the model's context.
+            prompt_ids: the number of each prompt in the random stream; None is 0, 1, 2, ...
 
         Raises:
             InputError: a prompt is empty, or leaves no room for a token in the context.
         """
 
     def load_weights(self, model: Policy, version: int) -> None:
-        """Sample from a copy of these weights from now on; `version` is noted with everything it samples."""
+        """Sample from a copy of these weights from now on; `version` is recorded with every completion."""
 
 
 def check_fit(
@@ -116,11 +116,11 @@ def check_fit(
     what: str = "",
     whole: bool = True,
 ) -> int:
-    """The length of the longest prompt, in tokens, if the model's context holds it and its completion.
+    """The length of the longest prompt, in tokens, if it fits in the model's context with its completion.
 
     Args:
         what: what the prompts belong to, e.g. `"task 'train'"`.
-        whole: every completion may need `max_new_tokens`; otherwise the context may end it, and only the
+        whole: require room for `max_new_tokens`; otherwise the context may end a completion, and only its
             first token must fit.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The rows that are being sampled together, and their keys and values.
+"""The rows that are sampled together, and their keys and values.
 
 Shapes: R rows (completions), P prompts, L longest prompt, S slots per prompt, C columns of the rows' own
 cache, H heads, W entries per head.
@@ -30,25 +30,25 @@ def closing_up(alive_R: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 @dataclass(slots=True)
 class LiveRows:
-    """Completions in the making, and the cache of what they attend to.
+    """Unfinished completions, and the cache of what they attend to.
 
-    The prompts' keys and values exist once and are shared: for attention to them, queries of the same
-    prompt are brought side by side into cells, S slots per prompt, where they meet the prompt's keys in one
-    matrix product. Each row's own tokens have a cache of their own.
+    The prompts' keys and values exist once and are shared: for attention to them, the queries of one prompt
+    are gathered into adjacent cells, S slots per prompt, and multiplied with the prompt's keys in one matrix
+    product. Each row's own tokens have a separate cache.
 
-    Prompts end at the same column of their cache; shorter ones leave columns at the left that the bias
+    All prompts end at the same column of their cache; shorter ones leave columns on the left that the bias
     hides.
 
     Attributes:
         prompt: (layers, 2, H, P, L, W), keys and values.
         bias: (H, P, L), 0 or minus infinity for columns left of a prompt; None without such columns.
-        own: (layers, 2, at least R, H, C, W), keys and values; rows beyond the live ones are free.
+        own: (layers, 2, at least R, H, C, W), keys and values; rows beyond the live ones are unused.
         length: columns of `own` filled so far.
-        prompt_R: which prompt a row belongs to.
+        prompt_R: the prompt that each row belongs to.
         position_R: position in the sequence of the first token of `own`.
-        slots: S, the most rows of any prompt.
-        to_cells: (H x P x S), the flat (row, head) whose query goes to each cell.
-        to_rows: (R x H), the flat cell of each row and head.
+        slots: S, the largest number of rows of any prompt.
+        to_cells: (H x P x S), the flat (row, head) index whose query goes to each cell.
+        to_rows: (R x H), the flat cell index of each row and head.
     """
 
     prompt: Tensor
@@ -65,14 +65,14 @@ class LiveRows:
     def of(
         cls, prompt: Tensor, bias: Tensor | None, own: Tensor, prompt_R: Tensor, position_R: Tensor
     ) -> LiveRows:
-        """Rows that have appended nothing yet."""
+        """Rows that have not appended any token yet."""
         nothing = prompt_R.new_empty(0)
         rows = cls(prompt, bias, own, 0, prompt_R, position_R, 0, nothing, nothing)
         rows._arrange()
         return rows
 
     def _arrange(self) -> None:
-        """Assign rows to cells; forget the prompts without rows once they are a quarter of all."""
+        """Assign rows to cells; drop the prompts without rows once they are a quarter of all prompts."""
         num_heads, num_prompts = self.prompt.shape[2:4]
         device = self.prompt_R.device
         count_P = torch.bincount(self.prompt_R, minlength=num_prompts)
@@ -91,7 +91,7 @@ class LiveRows:
         rank = rows - (count_P.cumsum(0) - count_P)[sorted_prompt]
         cell_R = torch.empty_like(rows)
         cell_R[order] = sorted_prompt * self.slots + rank
-        # A cell without a row computes on row 0, and nobody reads its result.
+        # A cell without a row computes with row 0, and its result is never read.
         row_of_cell = rows.new_zeros(num_prompts * self.slots)
         row_of_cell[cell_R] = rows
         head = torch.arange(num_heads, device=device)
@@ -102,7 +102,7 @@ class LiveRows:
         """Drop finished rows, see `closing_up`.
 
         Returns:
-            Old index of each row that is left.
+            Old index of each remaining row.
         """
         order, holes, movers = closing_up(alive_R)
         if len(holes):

@@ -27,30 +27,30 @@ from echochamber.rollout.work import Draws, Unit, split_work, stream_keys_of
 POSITIONS_PER_BLOCK = 128
 
 Append = Callable[[Tensor], Tensor]
-"""Takes one token per row and gives the logits of the next, (R, V)."""
+"""Takes one token per row and returns the logits of the next, (R, V)."""
 Keep = Callable[[Tensor], Tensor]
-"""Takes which rows are alive, drops the others, and gives the old index of each row that is left."""
+"""Takes which rows are alive, drops the others, and returns the old index of each remaining row."""
 
 
 class NativeEngine:
     """Samples with a copy of a `Transformer`'s weights.
 
-    A prompt is read once for all its samples, rows leave soon after their eos, and nothing loops over rows
-    in Python between tokens.
+    A prompt is read once for all its samples, rows are removed soon after their eos, and no Python loop runs
+    over the rows between tokens.
 
     Args:
         eos_id: token that ends a completion.
         pad_id: not used; other engines pad with it.
-        max_rows: the most completions in one batch; None chooses by device.
-        cache_bytes: the most memory for keys and values of one batch; None is 1 GiB on a CPU and 16 GiB on a
+        max_rows: maximum number of completions in one batch; None chooses by device.
+        cache_bytes: maximum memory for keys and values of one batch; None is 1 GiB on a CPU and 16 GiB on a
             GPU.
-        compact_fraction: share of finished rows at which they leave.
-        dtype: of the copy of the weights; None is bfloat16 on a GPU, where the trainer's matrix products are
-            in bfloat16 too, and the model's own elsewhere.
-        static: steps of fixed shapes, on a GPU as CUDA graphs; None uses them on a GPU.
+        compact_fraction: share of finished rows at which they are removed.
+        dtype: dtype of the copy of the weights; None is bfloat16 on a GPU, where the trainer's matrix
+            products are in bfloat16 too, and the model's own dtype elsewhere.
+        static: take steps of fixed shapes, on a GPU as CUDA graphs; None does so only on a GPU.
 
     Raises:
-        InputError: the model is of another architecture.
+        InputError: the model has another architecture.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class NativeEngine:
         self._steps = StaticSteps(decoder, capture=not on_cpu) if fixed else None
         self.cache_bytes = self._cache_bytes or (CPU_CACHE_BYTES if on_cpu else GPU_CACHE_BYTES)
         self.max_rows = self._max_rows or (512 if on_cpu else 4096)
-        # Asking a GPU which rows have finished stalls it, so it is asked less often.
+        # Checking on a GPU which rows have finished stalls it, so it happens less often.
         self._check_every = 1 if on_cpu else 8
 
     @torch.inference_mode()
@@ -113,7 +113,7 @@ class NativeEngine:
         columns = [min(len(p) + sampling.max_new_tokens, config.context_length) for p in prompts]
         max_rows, max_columns = self.max_rows, self.cache_bytes // column_bytes
         if self._steps is not None and columns:
-            # Every batch then fits the same memory, so that no graph is forgotten.
+            # Every batch then fits into the same memory, so that no graph has to be captured again.
             columns = [bucket(max(columns), LEAST_COLUMNS)] * len(columns)
             max_rows = min(max_rows, rows_within(max_columns // columns[0]))
         batches = split_work(columns, num_samples, max_rows=max_rows, max_columns=max_columns)
@@ -132,7 +132,7 @@ class NativeEngine:
         seed: int,
         step: int,
     ) -> Iterator[SampledTokens]:
-        """Sample one batch to its end."""
+        """Sample one batch until all its rows are finished."""
         decoder = self._decoder
         used = [prompts[unit.prompt] for unit in units]
         counts = [unit.count for unit in units]
@@ -206,8 +206,8 @@ def _ours(model: Policy) -> Transformer:
 def _rows_to_keep(num_rows: int) -> int:
     """How many rows to keep when this many are unfinished: one of a few sizes.
 
-    The first matrix product of each size costs a millisecond of preparation. What finished rows go on to
-    draw is dropped.
+    The first matrix product of each size costs a millisecond of preparation. Tokens that finished rows still
+    draw are dropped.
     """
     step = 8 if num_rows > 8 else 4 if num_rows > 4 else 1
     return -(-num_rows // step) * step

@@ -1,6 +1,6 @@
 """From logits to tokens: one pass over the rows, one uniform number per row (streams.py makes them).
 
-Shapes: R rows, V vocabulary, K most candidates of any row.
+Shapes: R rows, V vocabulary, K the most candidates of any row.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ class Drawn:
     Attributes:
         tokens_R: int64.
         logp_R: float32, under the distribution it was drawn from.
-        nucleus_size_R: number of tokens that could have been drawn, if the distribution was truncated.
-        nucleus_ids: their ids, row by row.
+        nucleus_size_R: size of the nucleus, if the distribution was truncated.
+        nucleus_ids: token ids of the nuclei, row by row.
     """
 
     tokens_R: Tensor
@@ -31,7 +31,7 @@ class Drawn:
 
 
 def draw(logits_RV: Tensor, uniform_R: Tensor, sampling: Sampling) -> Drawn:
-    """The token whose interval of the cumulative distribution holds the row's uniform number.
+    """The token whose interval of the cumulative distribution contains the row's uniform number.
 
     The logits may be overwritten.
     """
@@ -64,12 +64,12 @@ def _invert(p_RV: Tensor, uniform_R: Tensor) -> Tensor:
 
 
 def truncate(p_RV: Tensor, top_k: int, top_p: float) -> tuple[Tensor, Tensor]:
-    """Probabilities after top-k, then top-p, most likely first, and their ids, both (R, K).
+    """Probabilities after top-k, then top-p, most likely first, and their token ids, both (R, K).
 
     Tokens outside the nucleus have probability 0. Equal probabilities are ranked by id.
 
-    Only plausible tokens are sorted: those below (1 - top_p) / V hold less than 1 - top_p together, so
-    none of them is in the nucleus. Sorting all of V would cost more than the model.
+    Only plausible tokens are sorted: those below (1 - top_p) / V together hold less than 1 - top_p, so none
+    of them is in the nucleus. Sorting all of V would cost more than the model.
     """
     vocabulary = p_RV.shape[1]
     if 0 < top_k < vocabulary:

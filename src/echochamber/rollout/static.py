@@ -1,10 +1,10 @@
 """Single-token steps of fixed shapes, replayed as CUDA graphs on a GPU.
 
 A small model on a GPU spends most of a step launching kernels. A graph launches all of them at once, but
-replays the same kernels on the same memory: so the cache is allocated once, every row has the whole of its
-sequence in it (prompt and own tokens), and steps come in a few shapes, a power of two of rows and of
-columns. What changes from step to step (tokens, positions, the column to write) lives in tensors that the
-step itself advances. On a CPU the same steps run without a graph, for tests.
+replays the same kernels on the same memory. So the cache is allocated once and holds the whole sequence of
+every row (prompt and own tokens), and steps come in a few shapes, with a power of two of rows and of columns.
+What changes from step to step (tokens, positions, the column to write) is in tensors that the step itself
+advances. On a CPU the same steps run without a graph, for tests.
 
 Shapes: R rows of a bucket, C columns of a bucket, D width, H heads, W entries per head, V vocabulary.
 """
@@ -45,14 +45,14 @@ class _Graph:
 
 
 class StaticSteps:
-    """Steps of the rows of one batch at a time, in memory that outlives the batch.
+    """Steps for the rows of one batch at a time, in memory that outlives the batch.
 
     Args:
-        decoder: whose weights are used, at their addresses: it must load new ones in place.
-        capture: replay CUDA graphs; without, the same steps run one kernel after another.
+        decoder: the decoder whose weights are used, at their addresses, so it must load new ones in place.
+        capture: replay CUDA graphs; otherwise the same steps run one kernel after another.
 
     Attributes:
-        num_captured: graphs made so far.
+        num_captured: number of graphs captured so far.
     """
 
     def __init__(self, decoder: Decoder, *, capture: bool) -> None:
@@ -62,12 +62,12 @@ class StaticSteps:
         self.num_captured = 0
 
     def open(self, live: LiveRows, num_columns: int) -> None:
-        """Take over rows that have only read their prompts, and may append `num_columns` tokens."""
+        """Take over rows that have only read their prompts and may append up to `num_columns` tokens."""
         config, device = self._decoder.config, self._decoder.device
         rows, longest = len(live.prompt_R), live.prompt.shape[4]
         self._reserve(bucket(rows, LEAST_ROWS), bucket(longest + num_columns, LEAST_COLUMNS))
         self._rows = rows
-        # Prompts end at the same column; shorter ones begin later.
+        # All prompts end at the same column; shorter ones begin later.
         self._start_R[:rows] = longest - live.position_R
         self._position_R[:rows] = live.position_R
         self._column.fill_(longest)
@@ -77,13 +77,14 @@ class StaticSteps:
             own.copy_(live.prompt[index].transpose(1, 2).index_select(1, live.prompt_R.to(device)))
 
     def _reserve(self, rows: int, columns: int) -> None:
-        """Provide memory for these rows and columns, and forget graphs that point into smaller memory."""
+        """Allocate memory for these rows and columns, and drop graphs that point into smaller memory."""
         config, device = self._decoder.config, self._decoder.device
         if self._cache.numel() and rows <= self._cache.shape[2] and columns <= self._cache.shape[4]:
             return
         self._graphs.clear()
         shape = (config.num_layers, 2, rows, config.num_heads, columns, config.head_width)
-        # Freed before the larger one is taken. Zeros: columns without weight must still be finite.
+        # The old cache is freed before the larger one is allocated. It holds zeros because columns without
+        # weight must still be finite.
         self._cache = torch.empty(0, dtype=self._decoder.dtype, device=device)
         self._cache = torch.zeros(shape, dtype=self._decoder.dtype, device=device)
         self._token_R = torch.zeros(rows, dtype=torch.int64, device=device)
@@ -93,7 +94,7 @@ class StaticSteps:
         self._column_C = torch.arange(columns, device=device)
 
     def keep(self, alive_R: Tensor) -> Tensor:
-        """Drop finished rows, as `LiveRows.keep` does; the rest stand at the front in the order returned."""
+        """Drop finished rows as `LiveRows.keep` does; the rest move to the front, in the returned order."""
         order, holes, movers = closing_up(alive_R)
         if len(holes):
             filled = self._cache[:, :, :, :, : self._filled]
@@ -105,12 +106,12 @@ class StaticSteps:
         return order
 
     def step(self, tokens_R: Tensor) -> Tensor:
-        """Append one token to each row; logits_RV for the next, overwritten by the next step."""
+        """Append one token to each row; returns logits_RV for the next, which the next step overwrites."""
         rows = bucket(self._rows, LEAST_ROWS)
         self._filled += 1
         columns = min(bucket(self._filled, LEAST_COLUMNS), self._cache.shape[4])
         self._token_R[: self._rows].copy_(tokens_R)
-        # Rows beyond the live ones compute what nobody reads, at positions that exist.
+        # Rows beyond the live ones compute results that are never read; their positions must exist.
         self._position_R[self._rows : rows].zero_()
         if not self._capture:
             return self._run(rows, columns)[: self._rows]
@@ -119,7 +120,7 @@ class StaticSteps:
         return graph.logits_RV[: self._rows]
 
     def _captured(self, rows: int, columns: int) -> _Graph:
-        """Record the step of a shape. The rehearsal writes what the first replay writes again."""
+        """Capture the step of a shape. The warm-up run writes what the first replay writes again."""
         state = (self._column, self._position_R)
         before = [tensor.clone() for tensor in state]
         aside = torch.cuda.Stream(self._decoder.device)  # type: ignore[no-untyped-call]
@@ -139,7 +140,7 @@ class StaticSteps:
         return self._graphs[rows, columns]
 
     def _run(self, rows: int, columns: int) -> Tensor:
-        """The step itself: shapes depend on the bucket alone, nothing waits for the device."""
+        """The step itself: shapes depend only on the bucket, and nothing waits for the device."""
         decoder = self._decoder
         column_C = self._column_C[:columns]
         seen_RC = (column_C >= self._start_R[:rows, None]) & (column_C <= self._column)

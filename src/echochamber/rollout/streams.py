@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _GAMMA = np.uint64(0x9E3779B97F4A7C15)
-# Multiples of 2^-23: below 1 by at least a rounding step, so that u x total < total in float32.
+# Multiples of 2^-23 stay below 1 by at least a rounding step, so that u x total < total in float32.
 UNIFORM_BITS = 23
 
 

@@ -1,4 +1,4 @@
-"""Sampling with vLLM in this process: the fastest engine on a GPU, at the price of its own arithmetic.
+"""Sampling with vLLM in this process: the fastest engine on a GPU, but with its own arithmetic.
 
 Written for vLLM 0.32's offline API (`LLM`, `SamplingParams`, `apply_model`). Its kernels are not the
 trainer's, so its log-probabilities differ on the same weights; every step records by how much (`mismatch`),
@@ -28,7 +28,7 @@ _SEED_BITS = 63
 
 
 def _vllm() -> Any:
-    # In this process, where its scheduling is deterministic and its weights are in reach.
+    # Run it in this process, where its scheduling is deterministic and its weights are accessible.
     os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
     try:
         import vllm
@@ -48,16 +48,16 @@ def _load(state: dict[str, Tensor], model: Any) -> None:
 class VLLMEngine:
     """Samples with an `LLM` of vLLM that holds a copy of the weights.
 
-    Each completion is a request with a seed of its own, a function of (seed, step, prompt id, sample); the
-    prompts' prefill is shared through vLLM's prefix cache. vLLM draws from its own generators, so the same
-    seeds give other samples than the native engine's. It does not tell the nuclei of a truncated
+    Each completion is a request with its own seed, a function of (seed, step, prompt id, sample); the
+    prompts' prefill is shared through vLLM's prefix cache. vLLM draws from its own generators, so its samples
+    differ from the native engine's with the same seeds. It does not report the nuclei of a truncated
     distribution: `records_nuclei` is False, and policy gradients need `top_p: 1, top_k: 0`.
 
     Args:
-        model: ours, which vLLM reads as an `OlmoForCausalLM`, or another architecture that vLLM knows.
+        model: ours, which vLLM reads as an `OlmoForCausalLM`, or another architecture that vLLM supports.
         eos_id: token that ends a completion.
-        pad_id: written into the exported description; nothing is padded.
-        memory_fraction: share of the GPU's memory that vLLM takes for its weights and cache; the trainer
+        pad_id: written into the exported config; nothing is padded.
+        memory_fraction: share of the GPU's memory that vLLM uses for its weights and cache; the trainer
             needs the rest.
 
     Raises:
@@ -70,7 +70,7 @@ class VLLMEngine:
         vllm = _vllm()
         self.eos_id, self.context_length = eos_id, model.config.context_length
         self._sampling_params = vllm.SamplingParams
-        # Under torchrun every process has an engine of its own beside its trainer.
+        # Under torchrun every process has its own engine beside its trainer.
         launcher = {"distributed_executor_backend": "external_launcher"} if _under_torchrun() else {}
         weights = model.head_weight
         dtype = torch.bfloat16 if weights.device.type == "cuda" else weights.dtype
@@ -83,7 +83,7 @@ class VLLMEngine:
                 max_model_len=model.config.context_length,
                 gpu_memory_utilization=memory_fraction,
                 enable_prefix_caching=True,
-                # After temperature and truncation: of the distribution that the token was drawn from.
+                # After temperature and truncation, i.e. of the distribution that the token was drawn from.
                 logprobs_mode="processed_logprobs",
                 seed=0,
                 disable_log_stats=True,
@@ -92,7 +92,7 @@ class VLLMEngine:
         self._version = 0
 
     def load_weights(self, model: Policy, version: int) -> None:
-        """Copy these weights into the running engine; cached prefixes of the old ones are forgotten."""
+        """Copy these weights into the running engine; cached prefixes of the old weights are dropped."""
         self._llm.apply_model(partial(_load, dict(model.transformers_state())))
         self._llm.reset_prefix_cache()
         self._version = version
@@ -129,7 +129,7 @@ class VLLMEngine:
             max_tokens=max_tokens,
             seed=None if sampling.greedy else seed,
             stop_token_ids=[self.eos_id],
-            # 0: of the sampled token alone.
+            # 0 means only the log-probability of the sampled token.
             logprobs=0,
             detokenize=False,
         )

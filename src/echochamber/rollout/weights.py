@@ -1,4 +1,4 @@
-"""The weights as a sampler multiplies with them: fused where they share an input, and laid out for speed."""
+"""The weights as a sampler uses them: fused where they share an input, and laid out for speed."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from echochamber.model import ModelConfig
 
 # On a CPU, matrices with at least this many rows and more columns than rows are multiplied by oneDNN: in its
-# packed form, 16 to 200 rows take 1.3 to 2 times less than with the library behind `torch.mm`. Other shapes
-# take longer.
+# packed form, products with 16 to 200 rows are 1.3 to 2 times faster than with the library behind `torch.mm`.
+# Other shapes are slower.
 PACKED_ROWS = 256
 
 
 class Matrix:
-    """A (K, N) matrix in the form in which rows are multiplied with it fastest."""
+    """A (K, N) matrix in the form that is fastest to multiply rows with."""
 
     def __init__(self, weight_NK: Tensor) -> None:
         self.plain = torch.empty_like(weight_NK.t(), memory_format=torch.contiguous_format)
@@ -25,7 +25,7 @@ class Matrix:
         self.load(weight_NK)
 
     def load(self, weight_NK: Tensor) -> None:
-        """Take other weights of the same shape; `plain` stays where it is."""
+        """Load other weights of the same shape; `plain` keeps its address."""
         self.plain.copy_(weight_NK.t())
         columns, rows = weight_NK.shape
         wide = rows >= PACKED_ROWS and columns > rows
@@ -80,7 +80,7 @@ class LayerWeights:
         )
 
     def load(self, weights: Mapping[str, Tensor]) -> None:
-        """Other matrices of the same shapes, into the same memory."""
+        """Load other matrices of the same shapes into the same memory."""
         self.qkv.load(weights["qkv"])
         self.gate_up.load(weights["gate_up"])
         self.out.copy_(weights["out"].t())

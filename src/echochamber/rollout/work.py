@@ -1,4 +1,4 @@
-"""Splitting work into batches, and putting together what the rows of a batch drew.
+"""Splits work into batches, and collects what the rows of a batch drew.
 
 Shapes: R rows (completions) of one batch at its start.
 """
@@ -33,9 +33,9 @@ def split_work(
     """Batches of units that cover `num_samples` samples of every prompt, prompts of similar length together.
 
     Args:
-        columns_P: the most tokens that a row of each prompt can grow to.
-        max_rows: the most rows in a batch.
-        max_columns: the most rows x longest row in a batch, where one row is always allowed.
+        columns_P: the largest number of tokens that a row of each prompt can grow to.
+        max_rows: the largest number of rows in a batch.
+        max_columns: the largest rows x longest row in a batch, where a single row is always allowed.
     """
     units: list[Unit] = []
     for prompt in sorted(range(len(columns_P)), key=lambda p: columns_P[p]):
@@ -43,7 +43,7 @@ def split_work(
         first = 0
         while first < num_samples:
             free = most - sum(unit.count for unit in units)
-            # The samples of a prompt are split only if they would not fit in a batch of their own.
+            # The samples of a prompt are split only if they do not fit in one batch.
             if units and free < min(num_samples - first, most):
                 yield units
                 units, free = [], most
@@ -72,12 +72,12 @@ class Draws:
         self.drawn: list[Drawn] = []
 
     def add(self, rows: Tensor, drawn: Drawn) -> None:
-        """The step's tokens; `rows` are the numbers the rows had at the start."""
+        """Add the tokens of a step; `rows` are the numbers that its rows had at the start."""
         self.rows.append(rows)
         self.drawn.append(drawn)
 
     def sampled(self, eos_id: int, limit_R: NDArray[np.int64], version: int) -> list[SampledTokens]:
-        """Of each starting row everything up to its first eos or its limit."""
+        """Everything that each starting row drew up to its first eos or its limit."""
         steps = len(self.rows)
         tokens = torch.full((steps, self.num_rows), eos_id, dtype=torch.int32)
         logps = torch.zeros((steps, self.num_rows), dtype=torch.float32)
