@@ -33,7 +33,7 @@ def test_a_place_in_words(stated: dict[str, object], words: str) -> None:
         ({"against": "ppo", "k": 8}, "pass@8", "ppo"),
         ({"metric": "share", "format": "boxed"}, "share of boxed", "base"),
         ({"against": {"step": "first_pass"}}, "pass@1", "grpo, after one pass"),
-        ({"minus": {"size": "150m"}}, "pass@1", "base, less the same at 150m"),
+        ({"minus": {"size": "150m"}}, "pass@1", "base, minus the same difference at 150m"),
         ({"metric": "winner", "format": "boxed"}, "lead over every other format", "the closest other format"),
     ],
 )
