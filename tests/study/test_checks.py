@@ -47,10 +47,10 @@ def test_mistakes_are_sentences(tiny_file: Path, change: str, message: str) -> N
         ({"arm": "grpo", "benchmark": "tst"}, r"no benchmark is named 'tst'"),
         ({"arm": "grpo", "metric": "share", "format": "boxd"}, r"no format is named 'boxd'.*'boxed'"),
         ({"arm": "grpo", "sweep": "kl=1"}, r"no point of the sweep is named 'kl=1'; this study has none"),
-        ({"arm": "grpo", "step": 999}, r"endpoints.0.step: 999: grpo is not evaluated then.*are 0, "),
+        ({"arm": "grpo", "step": 999}, r"endpoints.0.step: 999: grpo is not evaluated at that step.*are 0, "),
         ({"arm": "grpo", "k": 99}, r"endpoints.0.k: 99: more than the samples per problem"),
         ({"arm": "grpo", "temperature": 0.3}, r"samples are drawn at evaluation.temperature"),
-        ({"arm": "grpo", "temperature": 0, "k": 2}, r"greedily there is one"),
+        ({"arm": "grpo", "temperature": 0, "k": 2}, r"greedy decoding gives one"),
         ({"arm": "grpo", "step": "first_pass"}, r"one pass over the .* questions of train ends at step"),
     ],
 )

@@ -179,7 +179,7 @@ def test_a_killed_worker_is_started_again(
     with pytest.raises(EchoError, match="a mistake in a reward"), listening(lines.append):
         run_study(without_arms, executor=options)
     assert not (study_file.parent / "kill").exists()
-    assert any("starting it again where it stopped" in line for line in lines), lines
+    assert any("restarting it from where it stopped" in line for line in lines), lines
     assert content(without_arms) == content(local)
 
 
@@ -295,7 +295,7 @@ def test_mistakes_in_the_choice_are_sentences(study_file: Path, tmp_path: Path) 
     with pytest.raises(InputError, match=r"resources.pretrian: .*Did you mean 'pretrain'"):
         run_study(study)
     if shutil.which("srun") is None and importlib.util.find_spec("submitit"):
-        with pytest.raises(InputError, match="no SLURM on this machine"):
+        with pytest.raises(InputError, match="no Slurm on this machine"):
             run_study(open_study(study_file, runs=tmp_path), executor=ExecutorOptions("slurm"))
 
 

@@ -217,5 +217,5 @@ def test_a_snapshot_after_the_end_is_refused_before_training(with_snapshots: Pat
 
 
 def test_start_step_needs_pretraining(from_models: Path) -> None:
-    with pytest.raises(InputError, match="this study pretrains nothing"):
+    with pytest.raises(InputError, match="this study pretrains no model"):
         load_study(from_models, ["arms.grpo.start_step=5"])

@@ -171,7 +171,7 @@ def test_what_was_found_is_kept_and_status_says_what_waits(copy: Study) -> None:
     said = ran(copy)
     kept = copy.folder / "damaged" / stage.folder_name
     assert (kept / "model" / "model.safetensors").read_bytes() == weights
-    assert any(f"manifest.json is missing; what was there is kept in {kept}" in line for line in said)
+    assert any(f"manifest.json is missing; the old files are kept in {kept}" in line for line in said)
 
 
 def test_a_model_is_checked_before_it_is_used(copy: Study) -> None:

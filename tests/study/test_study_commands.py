@@ -116,8 +116,8 @@ def test_sample_grades_what_the_model_writes(
     [
         (["--gold", "seven"], "the gold answer 'seven' is not a number"),
         (["--rules", "gms8k"], "unknown rules 'gms8k'"),
-        (["--temperature", "1e-300"], "expected 0 (greedy) or a number from 1e-06 up"),
-        (["--temperature", "inf"], "expected 0 (greedy) or a number from 1e-06 up"),
+        (["--temperature", "1e-300"], "expected 0 (greedy) or at least 1e-06"),
+        (["--temperature", "inf"], "expected 0 (greedy) or at least 1e-06"),
     ],
 )
 def test_what_sample_refuses(
@@ -136,7 +136,7 @@ def test_what_sample_refuses(
         (["--set", "track=[wanb]"], "unknown tracker 'wanb': expected one of"),
         (["--slurm-cluster", "here"], "--slurm-cluster here: expected slurm or local"),
         (["--set", "resources.arms.cpus=1"], "resources.arms: no kind of stage has that name"),
-        (["--set", "seed=4"], "Give this run a place of its own with --set study=tiny-seed4"),
+        (["--set", "seed=4"], "Give this run its own folder with --set study=tiny-seed4"),
         (["--set", "mixtures.even.shares.code=0.6"], "the shares sum to 1.1; expected 1"),
         (["--set", "mixtures.even.shares.code=0.4"], "the shares sum to 0.9; expected 1"),
     ],

@@ -115,7 +115,7 @@ def test_a_tracker_that_fails_is_given_up_and_the_run_goes_on(copy: Study, memor
         rows = run_study(copy, track=["memory"])
     assert rows and not memory.rows
     assert [line for line in lines if "memory" in line] == [
-        "memory is given up, the run goes on: ConnectionError: nobody answers"
+        "memory failed and gets no more rows; the run continues: ConnectionError: nobody answers"
     ]
 
 
@@ -168,7 +168,7 @@ def run_elsewhere(copy: Study, tiny_file: Path, tracker: str, **environment: str
         env={**os.environ, **environment}, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "given up" not in done.stdout
+    assert "gets no more rows" not in done.stdout
     return done.stdout
 
 

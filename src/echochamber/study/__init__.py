@@ -1,4 +1,4 @@
-"""Studies: a file becomes a plan of stages, a store keeps what is made, a run folder shows it."""
+"""Studies: a file becomes a plan of stages, a store keeps what they make, and a run folder shows it."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""What only the whole study file shows to be wrong: names of nothing, halves that do not go together."""
+"""Checks that need the whole study file: names that do not exist, parts that do not fit together."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 def must_exist(
     document: Document, key: tuple[str | int, ...], name: str, known: Sequence[str], kind: str
 ) -> None:
-    """Refuse a name that is none of those known.
+    """Refuse a name that the study does not have.
 
     Raises:
-        InputError: with file, line and key, what the study has, and what may have been meant.
+        InputError: with file, line and key, the names that the study has, and what may have been meant.
     """
     if name not in known:
         listed = ", ".join(known) or "none"
@@ -36,7 +36,7 @@ def must_exist(
 
 
 def check_halves(study: StudyConfig, document: Document) -> None:
-    """Base models are trained here or come from elsewhere, not both and not neither."""
+    """Refuse a study that both trains base models and names models made elsewhere, or does neither."""
     training = ("sources", "mixtures", "model", "pretrain")
     if study.models:
         given = [key for key in training if getattr(study, key)]
@@ -45,7 +45,7 @@ def check_halves(study: StudyConfig, document: Document) -> None:
         if given:
             raise InputError(
                 f"{document.place((given[0],))}: {given[0]}: this study starts from models made elsewhere "
-                "(models), which come with their tokenizer and are not pretrained; remove one of the two"
+                "(models), which bring their tokenizer and are not pretrained; remove one of the two"
             )
     missing = [key for key in training if not getattr(study, key)]
     if not study.models and missing:
@@ -62,7 +62,7 @@ def check_halves(study: StudyConfig, document: Document) -> None:
 
 
 def _check_start(study: StudyConfig, document: Document, label: str) -> None:
-    """An arm starts from another arm, from a snapshot that is taken, or from the base model."""
+    """Refuse an arm that starts from an arm or a snapshot that the study does not have."""
     arm = study.arms[label]
     if arm.start_from is not None:
         others = [other for other in study.arms if other != label]
@@ -73,7 +73,7 @@ def _check_start(study: StudyConfig, document: Document, label: str) -> None:
     if arm.start_from is not None:
         raise InputError(f"{place}: the arm also starts from another one (start_from); remove one of the two")
     if study.pretrain is None:
-        raise InputError(f"{place}: this study pretrains nothing, so it has no earlier steps; remove it")
+        raise InputError(f"{place}: this study pretrains no model, so it has no earlier steps; remove it")
     if arm.start_step not in study.pretrain.snapshots:
         listed = ", ".join(map(str, study.pretrain.snapshots)) or "none"
         raise InputError(
@@ -82,7 +82,7 @@ def _check_start(study: StudyConfig, document: Document, label: str) -> None:
 
 
 def check_references(study: StudyConfig, document: Document) -> None:
-    """Names that point at other parts of the file point at something."""
+    """Refuse names of tasks, sources and arms that the file does not define."""
     tasks = list(study.tasks)
     for i, name in enumerate(study.evaluation.benchmarks):
         must_exist(document, ("evaluation", "benchmarks", i), name, tasks, "task")
@@ -97,7 +97,7 @@ def check_references(study: StudyConfig, document: Document) -> None:
         if arm.task in study.evaluation.benchmarks:
             raise InputError(
                 f"{document.place(('arms', label, 'task'))}: arms.{label}.task: '{arm.task}' is an "
-                "evaluation set; post-training on it would measure memory. Name another task"
+                "evaluation set; post-training on it would measure memorization. Name another task"
             )
         _check_start(study, document, label)
     for label, mixture in study.mixtures.items():
@@ -120,13 +120,13 @@ def check_references(study: StudyConfig, document: Document) -> None:
 
 
 def check_endpoints(study: StudyConfig, document: Document, points: Sequence[str]) -> None:
-    """Every cell that an endpoint names must be one that the study measures.
+    """Refuse endpoints that name a cell which the study does not measure.
 
     Args:
         points: labels of the sweep's points; one empty label without a sweep.
 
     Raises:
-        InputError: with file, line and key, and what exists.
+        InputError: with file, line and key, and the names that exist.
     """
     for i, endpoint in enumerate(study.endpoints):
         for prefix, place in endpoint.places:
@@ -136,7 +136,7 @@ def check_endpoints(study: StudyConfig, document: Document, points: Sequence[str
 
 
 def _key(endpoint: Endpoint, start: Key, prefix: str, name: str) -> Key:
-    """Where a key of a cell is stated: in its own mapping, or else in the endpoint."""
+    """Where a key of a cell is stated: in its own mapping, or otherwise in the endpoint."""
     mapping = {"against": endpoint.against, "minus": endpoint.minus}.get(prefix)
     if isinstance(mapping, str):
         return (*start, prefix) if name == "arm" else (*start, name)
@@ -180,12 +180,12 @@ def _check_protocol(study: StudyConfig, document: Document, start: Key, prefix: 
             document, start, prefix, "temperature", 0, "nothing is decoded greedily; set evaluation.greedy"
         )
     if place.temperature and place.temperature != settings.temperature:
-        why = f"samples are drawn at evaluation.temperature {settings.temperature:g}; name that, 0 or neither"
+        why = f"samples are drawn at evaluation.temperature {settings.temperature:g}; give that, 0 or neither"
         _refuse(document, start, prefix, "temperature", f"{place.temperature:g}", why)
     greedy = place.temperature == 0.0 or settings.num_samples == 0
     num_samples = 1 if greedy else settings.num_samples
     if (place.k or 1) > num_samples:
-        how = "greedily there is one" if greedy else f"evaluation.num_samples is {num_samples}"
+        how = "greedy decoding gives one" if greedy else f"evaluation.num_samples is {num_samples}"
         _refuse(document, start, prefix, "k", place.k, f"more than the samples per problem; {how}")
 
 
@@ -196,7 +196,7 @@ def _check_step(study: StudyConfig, document: Document, start: Key, prefix: str,
     steps = evaluation_steps(config.total_steps, study.evaluation.num_points)
     listed = ", ".join(map(str, steps))
     if isinstance(step, int) and step not in steps:
-        why = f"{place.arm} is not evaluated then; its evaluated steps are {listed}"
+        why = f"{place.arm} is not evaluated at that step; its evaluated steps are {listed}"
         _refuse(document, start, prefix, "step", step, why)
     if isinstance(step, float) and isinstance(step_at_fraction(steps, step, str(place.arm)), Lacking):
         near = f"{step * config.total_steps:.3g}"
@@ -222,13 +222,12 @@ def _check_first_pass(
         )
     questions = study.tasks[config.task].num_problems if config.task in study.tasks else None
     if questions is None or per_step is None:
-        return  # known only when the questions are drawn, or a matter of rounds
+        return  # known only once the questions are drawn, or asked in rounds
     reached = [step for step in steps[1:-1] if 1 / ONE_SPACING <= step * per_step / questions <= 1]
     if not reached:
         why = (
             f"one pass over the {questions} questions of {config.task} ends at step "
-            f"{questions / per_step:.4g}, and "
-            f"{place.arm} has no evaluated step near it and before its last; evaluated are "
-            f"{', '.join(map(str, steps))}"
+            f"{questions / per_step:.4g}, and {place.arm} has no evaluated step near it and before its last; "
+            f"its evaluated steps are {', '.join(map(str, steps))}"
         )
         _refuse(document, start, prefix, "step", "first_pass", why)

@@ -1,4 +1,4 @@
-"""The study file: everything a study is, in one frozen config."""
+"""The study file: everything that defines a study, in one frozen config."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class StartingModel(Config):
 
     Attributes:
         path: folder of a Hugging Face model with its tokenizer, or one that `echochamber import` wrote.
-        dtype: of the weights while they are trained, whatever they were stored in.
+        dtype: dtype of the weights during training, whatever dtype they were stored in.
     """
 
     path: Path
@@ -61,9 +61,9 @@ class VerifyConfig(Config):
 
     Attributes:
         tiers: 1 is the interpreter in a worker process; 2 is confined CPython, for sympy and numpy.
-        reward_stated: pay llm_code by the final boxed answer of its text, not by its program.
+        reward_stated: reward llm_code for the final boxed answer in its text, not for its program.
         unsafe_unconfined: run tier 2 even where the system cannot confine it. Programs that a model wrote
-            can then do anything that you can.
+            can then do anything that you can do.
         as_published: also score the first and last step by the paper's released rules, as a second opinion.
     """
 
@@ -90,9 +90,9 @@ class Resources(Config):
     """What one stage needs of the machine it runs on.
 
     Attributes:
-        cpus: cores; None is the number of threads that the command itself computes with.
-        gpus: GPUs; Ray also takes fractions.
-        memory_gb: memory; None asks for none, which leaves the scheduler's default.
+        cpus: number of cores; None is the number of threads that the command itself uses.
+        gpus: number of GPUs; Ray also accepts fractions.
+        memory_gb: memory; None requests none, so the scheduler's default applies.
     """
 
     cpus: int | None = Field(default=None, ge=1)
@@ -101,15 +101,15 @@ class Resources(Config):
 
 
 class SlurmConfig(Config):
-    """How stages become SLURM jobs.
+    """How stages become Slurm jobs.
 
     Attributes:
-        cluster: `slurm`, or `local` for processes on this machine that are treated like its jobs.
-        partition, account, qos, constraint: as sbatch takes them.
-        minutes: time limit of one job; a stage that needs longer is requeued and goes on.
-        array_parallelism: jobs of one array that run at once.
-        signal_delay_seconds: how long before the time limit a job is asked to leave a checkpoint.
-        requeues: how often one stage may run into its time limit.
+        cluster: `slurm`, or `local` for processes on this machine that are treated like Slurm jobs.
+        partition, account, qos, constraint: the options of sbatch.
+        minutes: time limit of one job; a stage that needs longer is requeued and continues.
+        array_parallelism: how many jobs of one array run at once.
+        signal_delay_seconds: how long before the time limit a job is asked to save a checkpoint.
+        requeues: how many times a stage may run into its time limit.
         setup: shell lines before Python starts, e.g. `module load cuda`.
         additional: further sbatch options, e.g. `{reservation: week2}`.
     """
@@ -144,20 +144,20 @@ class StudyConfig(Config):
         sources: named streams of training documents.
         tokenizer: how the tokenizer is trained or where it is loaded from.
         mixtures: named recipes over the sources; every size is pretrained on every mixture.
-        model: sizes and context.
+        model: model sizes and context length.
         pretrain: optimization of pretraining.
         models: named models made elsewhere; every arm is run from each of them.
         max_leaked_share: share of an evaluation set's questions that training documents may hold word for
             word; above it the run stops before anything is trained.
-        evaluation: what is measured, at which steps.
-        engine: what samples completions: `native`, another engine by name, or `auto`, the one that suits
-            the model.
+        evaluation: what is measured, and at which steps.
+        engine: the engine that samples completions: `native`, another engine by name, or `auto`, which
+            chooses one that suits the model.
         verify: sandbox tiers that programs may use.
         arms: named post-training runs, each from the same base model.
-        sweep: dotted keys to lists of values; the study runs once for each combination.
+        sweep: dotted keys with lists of values; the study runs once for each combination.
         endpoints: comparisons named before the run.
-        resources: what stages need of a machine, by kind of stage, or `default`; used by --executor ray and
-            slurm, and without influence on results.
+        resources: what stages need from a machine, by kind of stage, or `default`; used by --executor ray and
+            slurm, without influence on results.
         slurm: how --executor slurm submits jobs; without influence on results.
         track: trackers that are sent the metrics as they are written: wandb, trackio, tensorboard, or one
             that a module registers.
@@ -210,5 +210,5 @@ class StudyConfig(Config):
 
     @property
     def shared_data_seed(self) -> int:
-        """Seed of everything that the seeds of a study share."""
+        """Seed of the data that all seeds of a study share."""
         return self.seeds[0] if self.data_seed is None else self.data_seed

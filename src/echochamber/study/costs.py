@@ -1,4 +1,4 @@
-"""What a study will cost, before anything runs: tokens, FLOPs, minutes on this machine."""
+"""Estimates what a study will cost before anything runs: tokens, FLOPs, minutes on this machine."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from echochamber.study.store import Stage
 from echochamber.train import GIB, cpu_flops_per_second, pretraining_bytes, start_world
 
 # Shares of the measured matrix-product rate that each kind of work reached on a 2-core CPU, by width:
-# (pretraining, post-training with its sampling and evaluation). Small matrices keep the cores less busy.
+# (pretraining, post-training with its sampling and evaluation). Small matrices use the cores less well.
 _EFFICIENCY = ((64, 0.40, 0.10), (128, 0.60, 0.15), (256, 0.70, 0.25), (512, 0.80, 0.40))
-# Characters of question and solution that one token covers, measured on generated problems and GSM8K.
+# Characters per token of questions and solutions, measured on generated problems and GSM8K.
 _CHARACTERS_PER_TOKEN = 4.0
-# Problems of a training set that only reading can count: GSM8K's.
+# Number of problems assumed for a training set that has not been read: GSM8K's.
 _USUAL_PROBLEMS = 7473
-# Tokens of a prompt and a solution where no source can be read without a connection: GSM8K's, about.
+# Tokens of a prompt and a solution assumed if no source can be read without a connection: about GSM8K's.
 _USUAL_TOKENS = (70.0, 160.0)
-# An H100's dense bfloat16 peak, and the shares of it that an hour of work is taken to reach: pretraining, and
-# post-training with its sampling, which waits for memory. Assumed, not measured.
+# An H100's dense bfloat16 peak, and the shares of it that work is assumed (not measured) to reach:
+# pretraining, and post-training with its sampling, which is limited by memory bandwidth.
 _GPU_FLOPS_PER_SECOND, _GPU_EFFICIENCY = 989e12, (0.40, 0.10)
 
 
@@ -91,7 +91,7 @@ class _Costs:
         return tokens * self.models[size].flops_per_token(self.context)
 
     def sample_flops(self, size: str, prompts: float, samples: float) -> tuple[float, float]:
-        """Tokens and FLOPs of sampling: each prompt once, each sample's own tokens."""
+        """Tokens and FLOPs of sampling: each prompt once, and the tokens of each sample."""
         tokens = prompts * (self.prompt_tokens + samples * self.solution_tokens)
         return tokens, self.train_flops(size, tokens) / 3
 
@@ -123,7 +123,7 @@ class _Costs:
 
 
 def estimate(study: Study) -> Estimate:
-    """Tokens, FLOPs and minutes of every stage, from the arithmetic and this machine's measured rate.
+    """Tokens, FLOPs and minutes of every stage, from arithmetic and this machine's measured rate.
 
     Raises:
         InputError: a mixture or source cannot be planned.
@@ -186,8 +186,8 @@ def _notes(
     left = sum(row["minutes"] or 0.0 for row in rows if row["state"] != "done")
     gpu_hours = sum(row["H100 hours"] or 0.0 for row in rows if row["state"] != "done")
     notes = [
-        f"about {left:.1f} minutes left on this machine, at {rate / 1e9:.0f} GFLOP/s measured; "
-        "sampled tokens are a guess from the length of solutions",
+        f"about {left:.1f} minutes left on this machine, at a measured {rate / 1e9:.0f} GFLOP/s; "
+        "the number of sampled tokens is estimated from the length of solutions",
         f"about {gpu_hours:,.1f} H100 hours left, if pretraining reaches {_GPU_EFFICIENCY[0]:.0%} and "
         f"post-training {_GPU_EFFICIENCY[1]:.0%} of its bfloat16 peak (assumed, not measured)",
     ]
@@ -203,7 +203,7 @@ def _notes(
 
 
 def _pretrain_tokens(config: StudyConfig, mixture_tokens: int | None) -> float | None:
-    """Tokens that one pretraining run reads; None where only tokenizing can tell."""
+    """Tokens that one pretraining run reads; None if that is known only after tokenizing."""
     _, pretrain = config.trained
     if pretrain.steps is not None:
         return float(pretrain.steps * pretrain.batch_size * pretrain.sequence_length)
@@ -215,7 +215,7 @@ def _gpu_rate(stage: Stage) -> float:
 
 
 def peak_gpu_bytes(config: StudyConfig, shape: model.ModelConfig, kind: str, arm: str) -> float:
-    """Expected peak memory of one stage on one GPU of this job (docs/gpus.md tells the arithmetic)."""
+    """Expected peak memory of one stage on one GPU of this job (docs/gpus.md explains the arithmetic)."""
     world = start_world()
     if kind == "pretrain":
         _, settings = config.trained

@@ -1,4 +1,4 @@
-"""The driver decides which stage is made next: each when its inputs are there, whatever happens to others."""
+"""The driver decides which stage is made next: each once its inputs exist, whatever happens to the others."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ from echochamber.study.executors import Executor
 from echochamber.study.make import StageEnd
 from echochamber.study.store import DAMAGED, Stage, Store, damaged_clocks
 
-# Where a run folder keeps what went wrong with stages: one small file each, for `status`.
+# Where a run folder records which stages failed and why: one small file per stage, for `status`.
 FAILED = "failed"
 
-# How often a stage is started again after its process died without a message.
+# How many times a stage is restarted after its process died without a message.
 _MOST_LOSSES = 3
 
 
 class Driver:
     """Hands ready stages to an executor until nothing is left that can be made.
 
-    A stage that failed blocks only what needs it. Stages that nothing but blocked ones would use are not
-    made either.
+    A failed stage blocks only the stages that need it. Stages that only blocked ones would use are not made
+    either.
 
     Args:
-        stages: in an order in which each finds its inputs; inputs outside of it must be in the store.
-        run: the run folder, where failures are written down.
+        stages: the stages to make, each after its inputs; inputs not among them must be in the store.
+        run: the run folder, where failures are recorded.
     """
 
     def __init__(self, stages: Sequence[Stage], store: Store, run: Path, executor: Executor) -> None:
@@ -60,8 +60,8 @@ class Driver:
         """Make everything that can be made.
 
         Raises:
-            Interrupted: a signal asked to stop; what is finished stays, and other stages can go on.
-            EchoError: stages failed; the others are made.
+            Interrupted: a signal asked to stop; finished stages are kept, and unfinished ones can continue.
+            EchoError: stages failed; the others were made.
         """
         shutil.rmtree(self._run / FAILED, ignore_errors=True)
         while True:
@@ -82,7 +82,7 @@ class Driver:
             titles = [stage.title for stage in (*self._running.values(), *self._waiting.values())]
             if not titles:
                 return True
-            self._stopped = f"{name}: stopped before '{titles[0]}'; run the same command again to go on"
+            self._stopped = f"{name}: stopped before '{titles[0]}'; run the same command again to continue"
             self._executor.stop()
         return bool(self._stopped)
 
@@ -95,7 +95,7 @@ class Driver:
         return found
 
     def _wanted(self) -> list[Stage]:
-        """Waiting stages that are not blocked and lead to something that is not."""
+        """Waiting stages that are not blocked and that an unblocked stage needs or that nothing needs."""
         blocked = self._blocked()
         needed: set[str] = set()
         used = {other.folder_name for stage in self._stages.values() for other in stage.inputs.values()}
@@ -128,9 +128,9 @@ class Driver:
         return self._store.state(stage) == "done"
 
     def _look_up(self, stage: Stage) -> bool:
-        """Take a stage that lies in the store already, once its files are checked.
+        """Take a stage that is already in the store, after checking its files.
 
-        A damaged one is moved aside and announced, so that the stage is made again.
+        A damaged one is moved aside with a message, so that the stage is made again.
         """
         state, head = self._store.state(stage), self._heads[stage.folder_name]
         if state in ("waiting", "started"):
@@ -138,11 +138,11 @@ class Driver:
         reason = self._store.damage(stage)
         if reason:
             where = set_aside(self._store.path(stage), self._run / DAMAGED)
-            say(f"{head}: {reason}; what was there is kept in {where}, and the stage is made again")
+            say(f"{head}: {reason}; the old files are kept in {where}, and the stage is made again")
             return False
         for path in damaged_clocks(self._store.path(stage)):
             where = set_aside(path, self._run / DAMAGED / stage.folder_name)
-            say(f"{head}: {path} is damaged and its times are lost; what was there is kept in {where}")
+            say(f"{head}: {path} is damaged and its times are lost; the old file is kept in {where}")
         self._store.tidy(stage)
         del self._waiting[stage.folder_name]
         self._finished.add(stage.folder_name)
@@ -165,7 +165,7 @@ class Driver:
             self._fail(stage, StageEnd(name, "failed", reason=reason))
         else:
             self._losses[name] += end.state == "lost"
-            say(f"{head}: {end.reason}; starting it again where it stopped")
+            say(f"{head}: {end.reason}; restarting it from where it stopped")
             self._waiting[name] = stage
 
     def _fail(self, stage: Stage, end: StageEnd) -> None:
@@ -175,9 +175,9 @@ class Driver:
 
 
 def _record(run: Path, stage: Stage, end: StageEnd) -> StageEnd:
-    """Write down why a stage failed; returns the end, its reason pointing at the traceback if it has one.
+    """Record why a stage failed; returns the end, whose reason points at the traceback if there is one.
 
-    A disk that refuses even this leaves the sentence on the terminal.
+    If even this cannot be written, the sentence is still printed on the terminal.
     """
     path = run / FAILED / f"{stage.folder_name}.json"
     if end.trace:
@@ -189,13 +189,13 @@ def _record(run: Path, stage: Stage, end: StageEnd) -> StageEnd:
 
 
 def failure_reasons(run: Path) -> dict[str, str]:
-    """Why stages failed at the last attempt, by the name of their folder."""
+    """Why stages failed in the last attempt, by the name of their folder."""
     found: dict[str, Any] = {path.stem: read_json(path) for path in sorted((run / FAILED).glob("*.json"))}
     return {name: str(entry["reason"]) for name, entry in found.items()}
 
 
 def _error_of(failed: Sequence[tuple[Stage, StageEnd]], num_blocked: int) -> EchoError:
-    """One error for all stages that failed: the user's if every one of them is."""
+    """One error for all stages that failed: an `InputError` if every one of them is the user's to fix."""
     kind = InputError if all(end.users for _, end in failed) else EchoError
     if len(failed) == 1:
         stage, end = failed[0]

@@ -1,4 +1,4 @@
-"""Where stages run: in this process, as Ray tasks or as Slurm jobs; from `--executor NAME` to the object."""
+"""Where stages run: in this process, as Ray tasks or as Slurm jobs, chosen by `--executor NAME`."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ DEFAULT = "default"
 
 
 class Executor(Protocol):
-    """Runs stages whose inputs are finished; enter it before the first, leave it after the last.
+    """Runs stages whose inputs are finished; a context that is entered before the first stage.
 
     Attributes:
-        capacity: stages that may be under way at once; None leaves that to the scheduler.
+        capacity: how many stages may run at once; None leaves that to the scheduler.
     """
 
     capacity: int | None
@@ -36,7 +36,7 @@ class Executor(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End whatever still runs, at once."""
+        """End whatever is still running, immediately."""
 
     def start(self, stages: Sequence[Stage]) -> None:
         """Begin stages that are ready together."""
@@ -45,11 +45,11 @@ class Executor(Protocol):
         """How stages ended since the last call; returns within about a second of anything new."""
 
     def stop(self) -> None:
-        """Ask every stage under way to leave a checkpoint and end; `wait` still reports each."""
+        """Ask every running stage to save a checkpoint and end; `wait` still reports each of them."""
 
 
 class LocalExecutor:
-    """Stages one after another in this process; Ctrl-C reaches the one under way directly."""
+    """Runs stages one after another in this process; Ctrl-C reaches the running one directly."""
 
     capacity: int | None = 1
 
@@ -66,15 +66,15 @@ class LocalExecutor:
         self._ready.clear()
 
     def start(self, stages: Sequence[Stage]) -> None:
-        """Put stages in line."""
+        """Put stages in the queue."""
         self._ready.extend(stages)
 
     def wait(self) -> list[StageEnd]:
-        """Make the first stage in line."""
+        """Make the first stage in the queue."""
         return [make_stage(self._ready.popleft(), self._store)] if self._ready else []
 
     def stop(self) -> None:
-        """Nothing to pass on: the stage under way polls the same request as the driver."""
+        """Do nothing: the running stage polls the same request as the driver."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class ExecutorOptions:
 
     Attributes:
         name: `local`, `ray` or `slurm`.
-        ray_address: of a running Ray cluster; None starts one on this machine.
+        ray_address: address of a running Ray cluster; None starts one on this machine.
         slurm_cluster: overrides `slurm.cluster` of the study.
     """
 
@@ -102,7 +102,7 @@ class ExecutorOptions:
 
 
 def _check_kinds(given: Mapping[str, Resources]) -> None:
-    """Refuse resources that are given for no kind of stage."""
+    """Refuse resources for a kind of stage that does not exist."""
     for name in given:
         if name not in (*STAGES, DEFAULT):
             known = [*STAGES, DEFAULT]
@@ -135,7 +135,7 @@ def make_executor(
         folder: the run folder; executors keep their own files in it.
 
     Raises:
-        InputError: its extra is not installed, or `resources` names an unknown kind of stage.
+        InputError: its package is not installed, or `resources` names an unknown kind of stage.
     """
     _check_kinds(resources)
     if options.name == "local":

@@ -89,7 +89,7 @@ def add_verdicts(run: Run) -> None:
 
 
 def _questions(plan: Plan, store: Store) -> dict[str, int]:
-    """Questions of each task, as drawn."""
+    """Number of questions drawn for each task."""
     found: dict[str, int] = {}
     for stage in plan.stages:
         if stage.kind == "problems" and store.state(stage) == "done":
@@ -104,7 +104,7 @@ def done(plan: Plan, store: Store) -> list[Stage]:
 
 
 def _lines(path: Path, kind: str, cell: Cell) -> list[str]:
-    """The rows of a stage's JSON lines file, the kind of stage and the columns of their cell in front."""
+    """The rows of a stage's JSON lines file, after the kind of stage and the columns of their cell."""
     if not path.exists():
         return []
     return [

@@ -1,4 +1,4 @@
-"""Models from elsewhere: a folder in, a policy and its tokenizer out, checked against each other."""
+"""Models made elsewhere: from a folder to a policy and its tokenizer, checked against each other."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ MODEL, TOKENIZER = "model", "tokenizer"
 
 
 def _places(folder: Path) -> tuple[Path, Path]:
-    """Where the weights and the tokenizer of a folder lie: our layout has a folder for each."""
+    """Where the weights and the tokenizer are in a folder: our layout has a subfolder for each."""
     if (folder / MODEL / model.CONFIG_FILE).is_file():
         return folder / MODEL, folder / TOKENIZER
     return folder, folder
 
 
 def describe_folder(folder: Path) -> model.Description:
-    """What the folder holds, without reading its weights.
+    """A description of the folder's model, without reading its weights.
 
     Raises:
         InputError: it holds no model.
@@ -41,7 +41,7 @@ def input_files(folder: Path) -> list[Path]:
 
 
 def fingerprint(folder: Path) -> dict[str, str]:
-    """Digest of every file that decides what a folder holds, by its name in there.
+    """Digest of every file that decides what a folder holds, by its name in the folder.
 
     Raises:
         InputError: the folder holds no model.
@@ -59,7 +59,7 @@ def _tokenizer(folder: Path, num_rows: int) -> corpora.Tokenizer:
     if tokenizer.num_tokens > num_rows:
         raise InputError(
             f"{folder}: the tokenizer has {tokenizer.num_tokens:,} tokens, but the model's embedding has "
-            f"{num_rows:,} rows; put the tokenizer that the model was trained with there"
+            f"{num_rows:,} rows; use the tokenizer that the model was trained with"
         )
     tokenizer.vocab_size = num_rows
     return tokenizer
@@ -69,8 +69,9 @@ def read_model(folder: Path) -> tuple[model.Policy, corpora.Tokenizer]:
     """A model with its tokenizer, from a Hugging Face folder or from one that `import_model` wrote.
 
     Raises:
-        InputError: no such folder, another architecture, no tokenizer, or one of another model.
-        EchoError: weights are missing, damaged or of another shape.
+        InputError: there is no such folder, the architecture is unknown, or the tokenizer is missing or does
+            not fit the model.
+        EchoError: weights are missing, damaged or of the wrong shape.
     """
     weights, tokenizer = _places(folder.expanduser())
     policy = model.load_policy(weights)
@@ -84,11 +85,11 @@ def write_model(policy: model.Policy, tokenizer: corpora.Tokenizer, folder: Path
 
 
 def import_model(source: Path, target: Path) -> dict[str, Any]:
-    """Bring a foreign folder into our layout; returns what it held, in a few numbers.
+    """Convert a foreign folder to our layout; returns a summary of the model.
 
     Raises:
-        InputError: the source cannot be read, or something is in the way of the target.
-        EchoError: weights are missing or damaged, or the disk refused.
+        InputError: the source cannot be read, or the target already exists.
+        EchoError: weights are missing or damaged, or the target could not be written.
     """
     with atomic_folder(target) as folder:
         policy, tokenizer = read_model(source)

@@ -1,4 +1,4 @@
-"""Make one stage: in this process, or in one that was handed it as a job."""
+"""Make one stage, in this process or as a job in another one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from echochamber.study.stages import STAGES, StageContext
 from echochamber.study.store import Stage, Store, read_seconds, write_seconds
 from echochamber.study.torchrun import joined_by_others
 
-# Settings of the shell that a worker on another machine must share.
+# Prefixes of environment variables that a worker on another machine must share.
 _PASSED_ON = ("ECHOCHAMBER_", "HF_", "HUGGINGFACE_")
 
 
@@ -29,12 +29,12 @@ class StageEnd:
     """How a stage ended.
 
     Attributes:
-        folder_name: which stage.
-        state: `done`; `failed` with a reason of its own; `stopped` because it was asked to; `lost` because
-            its process died without a message, and may be started again.
-        seconds: compute time over all its runs, when done.
+        folder_name: folder name of the stage.
+        state: `done`; `failed` for the reason given; `stopped` because it was asked to; `lost` because its
+            process died without a message, in which case it may be restarted.
+        seconds: compute time over all its runs, if done.
         reason: one sentence.
-        users: whether the user can mend it (exit code 2).
+        users: whether the user can fix it (exit code 2).
         trace: the traceback of an error that is not one of ours.
     """
 
@@ -47,13 +47,13 @@ class StageEnd:
 
 
 def make_stage(stage: Stage, store: Store, *, wait: bool = False) -> StageEnd:
-    """Make one stage in this process, unless the store has it, and tell how that ended, whatever happened.
+    """Make one stage in this process, unless the store has it, and return how that ended, whatever happened.
 
-    A stage that an interrupted run began goes on where it stopped. One that found the user's input unusable
-    leaves nothing behind unless it had got somewhere.
+    A stage that an interrupted run began continues where it stopped. A stage that refuses the user's input
+    leaves nothing behind unless it has saved a checkpoint.
 
     Args:
-        wait: wait for another process that is making the same stage instead of refusing.
+        wait: wait for another process that is making the same stage, instead of refusing.
     """
     name = stage.folder_name
     try:
@@ -73,7 +73,7 @@ def make_stage(stage: Stage, store: Store, *, wait: bool = False) -> StageEnd:
         return StageEnd(name, "stopped", reason=str(error))
     except EchoError as error:
         return StageEnd(name, "failed", reason=str(error), users=isinstance(error, InputError))
-    except Exception as error:  # noqa: BLE001 - one arm's crash must not end the others; its trace is kept
+    except Exception as error:  # noqa: BLE001 - one arm's crash must not stop the others; its trace is kept
         said = str(error).splitlines()
         reason = f"{type(error).__name__}: {said[0]}" if said else type(error).__name__
         return StageEnd(name, "failed", reason=reason, trace=traceback.format_exc())
@@ -81,10 +81,10 @@ def make_stage(stage: Stage, store: Store, *, wait: bool = False) -> StageEnd:
 
 @contextmanager
 def _timed(stage: Stage, store: Store, *, new: bool) -> Iterator[None]:
-    """Around the work of a stage: adds its seconds to those of earlier runs, however it ends.
+    """Context of a stage's work: adds its seconds to those of earlier runs, however it ends.
 
     Args:
-        new: no earlier run began it; then a user's mistake found before the first checkpoint leaves nothing.
+        new: no earlier run began it, so a user's mistake found before the first checkpoint leaves nothing.
     """
     folder = store.partial(stage)
     before, start = read_seconds(folder) or 0.0, time.monotonic()
@@ -100,7 +100,7 @@ def _timed(stage: Stage, store: Store, *, new: bool) -> Iterator[None]:
 
 
 def run_stage(stage: Stage, store: Store) -> None:
-    """Call the function of a stage in its unfinished folder; under torchrun, in each process that joins."""
+    """Call the stage's function in its unfinished folder; under torchrun, in every process that joins."""
     import_modules(stage.modules)
     if stage.modules and module_digests(stage.modules) != stage.config["modules"]:
         raise InputError(
@@ -120,15 +120,15 @@ def run_stage(stage: Stage, store: Store) -> None:
 
 @dataclass(frozen=True)
 class Job:
-    """Everything that another process needs to make a stage as the driver's own would.
+    """Everything that another process needs to make a stage exactly as the driver's process would.
 
     Attributes:
-        stage: what to make.
+        stage: the stage to make.
         store: absolute folder of the store, on a file system that both processes see.
-        threads: threads that torch computes with; results depend on their number.
+        threads: number of torch's threads, on which results depend.
         folder: current folder, against which a study's relative paths are resolved.
-        stop_flag: file whose appearance asks the stage to leave a checkpoint and end.
-        environment: variables set before the work.
+        stop_flag: file whose appearance asks the stage to save a checkpoint and end.
+        environment: environment variables to set before the work.
     """
 
     stage: Stage
@@ -140,14 +140,14 @@ class Job:
 
     @classmethod
     def of(cls, stage: Stage, store: Store, stop_flag: Path) -> Job:
-        """The job that makes a stage of this process's store, under this process's settings."""
+        """The job that makes a stage in this process's store, with this process's settings."""
         passed = {name: value for name, value in os.environ.items() if name.startswith(_PASSED_ON)}
         threads = torch.get_num_threads()
         return cls(stage, store.folder.absolute(), threads, Path.cwd(), stop_flag.absolute(), passed)
 
 
 def do_job(job: Job) -> StageEnd:
-    """Make the stage of a job in this process, which does nothing else."""
+    """Make the stage of a job in this process, which does no other work."""
     name = job.stage.folder_name
     os.environ.update(job.environment)
     try:
@@ -158,5 +158,5 @@ def do_job(job: Job) -> StageEnd:
     torch.set_num_threads(job.threads)
     with stop_signals(also=(signal.SIGUSR2,), flag=job.stop_flag):
         if job.stop_flag.exists():
-            return StageEnd(name, "stopped", reason="stopped before it began")
+            return StageEnd(name, "stopped", reason="it was stopped before it began")
         return make_stage(job.stage, Store(job.store), wait=True)

@@ -1,4 +1,4 @@
-"""A study file as stages: what must be made, in which order, and what is shared."""
+"""From a study file to stages: what must be made, in which order, and what is shared."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Measured:
     """A stage whose metrics or completions belong to one cell of the study.
 
     Attributes:
-        cell: what they are about, on all benchmarks; pretraining belongs to the base model.
+        cell: the cell that they are about, over all benchmarks; pretraining belongs to the base model.
         stage: the stage that holds them.
     """
 
@@ -44,13 +44,13 @@ class Measured:
 
 @dataclass(frozen=True)
 class Plan:
-    """Stages in an order in which each finds its inputs, and the cells they fill."""
+    """Stages, each after its inputs, and the cells that they measure."""
 
     stages: tuple[Stage, ...]
     measured: tuple[Measured, ...]
 
 
-# Fields of a stage's config that do not affect its results: they reach it beside its config, outside its key.
+# Fields of a stage's config that do not affect its results; they are passed separately and not in its key.
 _SETTINGS = {"checkpoint_every"}
 
 
@@ -104,7 +104,7 @@ class _Builder:
             self.train()
 
     def check_data(self, tasks: dict[str, BaseTask]) -> None:
-        """Refuse problem sets and training documents that cannot stand beside each other, before any work."""
+        """Refuse problem sets and training documents that overlap or contradict, before any work."""
         study = self.study
         tuned = {label: arm.documents.source for label, arm in study.arms.items() if arm.documents}
         sources = {**study.sources, **{f"arms.{label}.source": source for label, source in tuned.items()}}
@@ -114,7 +114,7 @@ class _Builder:
         check_grammars(tasks, sources, benchmarks=tuple(benchmarks), seed=seed)
 
     def asked(self, name: str, task: BaseTask) -> dict[str, Any]:
-        """What determines the questions of a task: not its gold answers, where its rows can be read now."""
+        """What determines the questions of a task, without its gold answers if its rows can be read now."""
         if task.generated:
             return dict(_plain(task))
         questions = examine_task(name, task)
@@ -139,7 +139,7 @@ class _Builder:
         )
 
     def train(self) -> None:
-        """Tokenizer, mixtures, and a base model for each mixture, size and seed."""
+        """Stages of the tokenizer, the mixtures, and a base model per mixture, size and seed."""
         study = self.study
         choice, _ = study.trained
         tokenizer = self.stage(
@@ -169,7 +169,7 @@ class _Builder:
                     self.trained_here(Cell(BASE, BASE, size, name, seed), inputs)
 
     def imported(self, name: str) -> None:
-        """A model made elsewhere, and what is done to it with every seed."""
+        """Stages of a model made elsewhere, and of its measurement and arms with every seed."""
         starting = self.study.models[name]
         model = self.stage(
             "import",
@@ -188,7 +188,7 @@ class _Builder:
             self.post_train(cell, f"{name}, seed {seed}", model, {"tokenizer": model, "check": check})
 
     def new_tokens(self) -> dict[str, int]:
-        """The longest completion asked for on each task."""
+        """The length of the longest completion that is sampled on each task."""
         study = self.study
         found = dict.fromkeys(study.evaluation.benchmarks, study.evaluation.max_new_tokens)
         for arm in study.arms.values():
@@ -240,7 +240,7 @@ class _Builder:
         )
 
     def trained_here(self, cell: Cell, inputs: dict[str, Stage]) -> None:
-        """Pretraining, measurement of the base model and every arm, for one mixture, size and seed."""
+        """Stages of pretraining, of the base model's measurement and of every arm, for one base model."""
         choice, settings = self.study.trained
         where = f"{cell.size} on {cell.mixture}, seed {cell.seed}"
         assert cell.seed is not None
@@ -256,7 +256,7 @@ class _Builder:
         self.post_train(cell, where, pretrain, {"tokenizer": inputs["tokenizer"]})
 
     def post_train(self, cell: Cell, where: str, start: Stage, inputs: dict[str, Stage]) -> None:
-        """Measurement of a base model and every arm that starts from it."""
+        """Stages of a base model's measurement and of every arm that starts from it."""
         study, seed = self.study, cell.seed
         assert seed is not None
         inputs = {"problems": self.problems, **inputs}
@@ -269,7 +269,7 @@ class _Builder:
         bases: dict[int | None, Stage] = {}
 
         def base(step: int | None) -> Stage:
-            # A snapshot is measured as step 0 of the arms that start there; the base model is the last one.
+            # A snapshot is measured as step 0 of the arms that start from it; None is the final base model.
             if step not in bases:
                 title = "evaluate base" if step is None else f"evaluate step {step} of"
                 config = {**measure, "start_step": step}
@@ -295,7 +295,7 @@ class _Builder:
 
 
 def _in_order(study: StudyConfig) -> list[str]:
-    """Arms after the arms they start from.
+    """The arms in an order in which each comes after the arm it starts from.
 
     Raises:
         InputError: arms start from each other in a circle.
@@ -306,7 +306,8 @@ def _in_order(study: StudyConfig) -> list[str]:
         ready = [arm for arm in waiting if study.arms[arm].start_from in (None, *order)]
         if not ready:
             raise InputError(
-                f"arms: {', '.join(waiting)} start from each other; one of them must start from the base"
+                f"arms: {', '.join(waiting)} start from each other; one of them must start from the base "
+                "model"
             )
         order += ready
         waiting = [arm for arm in waiting if arm not in ready]
@@ -322,7 +323,7 @@ def make_plan(studies: Sequence[tuple[str, StudyConfig]]) -> Plan:
     builders = [(label, _Builder(study)) for label, study in studies]
     keys: dict[tuple[str, Cell], set[str]] = {}
     for _, builder in builders:
-        # What may refuse the data comes before anything is trained on it.
+        # Stages that may refuse the data come before anything is trained on it.
         for stage in (builder.questions, builder.problems, *builder.documents.values()):
             stages.setdefault(stage.key, stage)
         for item in builder.measured:
@@ -335,17 +336,17 @@ def make_plan(studies: Sequence[tuple[str, StudyConfig]]) -> Plan:
             cell, stage = item.cell, item.stage
             if len(keys[_across_points(item)]) > 1:
                 cell = replace(cell, sweep=label)
-                # The key is the same: only people see the difference.
+                # The key is the same; only the title shows the difference.
                 stage = stages[stage.key] = replace(stage, title=f"{stage.title} [{label}]")
             measured.setdefault((cell, stage.key), Measured(cell, stage))
     return Plan(tuple(stages.values()), tuple(measured.values()))
 
 
 def _across_points(item: Measured) -> tuple[str, Cell]:
-    """What is the same thing at every point of a sweep, which may be over an arm's algorithm as well."""
+    """Identifies a measurement across the points of a sweep, which may also vary an arm's algorithm."""
     return item.stage.kind, replace(item.cell, algorithm="")
 
 
 def _with_inputs(stage: Stage) -> list[Stage]:
-    """A stage after everything it needs."""
+    """A stage, preceded by everything it needs."""
     return [*(item for other in stage.inputs.values() for item in _with_inputs(other)), stage]

@@ -1,4 +1,4 @@
-"""Stages as Ray tasks; their folders lie in the shared store, only how they ended travels through Ray."""
+"""Stages as Ray tasks; their folders are in the shared store, and only how they ended goes through Ray."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _OBJECT_STORE_BYTES = 100 * 2**20
 
 
 class RayExecutor:
-    """One Ray task for each stage.
+    """Runs each stage as a Ray task.
 
     Args:
-        store: on a file system that every node sees.
+        store: the store, on a file system that every node sees.
         stop_flag: file that asks workers to stop.
-        resources: needs by kind of stage, complete.
-        address: of a running cluster (`auto` finds one on this machine); None starts one here, unless
+        resources: the needs of every kind of stage.
+        address: address of a running cluster (`auto` finds one on this machine); None starts one here, unless
             RAY_ADDRESS names one or Ray is already connected.
 
     Raises:
@@ -48,7 +48,7 @@ class RayExecutor:
 
     def __enter__(self) -> Self:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        # Workers of a cluster started here get the priority of the command itself; Ray would nice them.
+        # Workers of a cluster started here get the priority of the command itself; Ray would lower it.
         os.environ.setdefault("RAY_worker_niceness", "0")
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         import ray
@@ -77,7 +77,7 @@ class RayExecutor:
             ray.shutdown()
 
     def start(self, stages: Sequence[Stage]) -> None:
-        """Submit each stage as a task; a task that dies is started again by the driver, not by Ray."""
+        """Submit each stage as a task; if a task dies, the driver restarts it, not Ray."""
         import ray
 
         for stage in stages:
@@ -89,7 +89,7 @@ class RayExecutor:
             self._tasks[task.remote(Job.of(stage, self._store, self._flag))] = stage
 
     def wait(self) -> list[StageEnd]:
-        """How tasks ended, for those that have."""
+        """How tasks ended, for those that have ended."""
         import ray
 
         ended, _ = ray.wait(list(self._tasks), num_returns=1, timeout=_POLL_SECONDS)

@@ -1,4 +1,4 @@
-"""From a study file to its configs, one for each point of the sweep."""
+"""From a study file to its configs, one per point of the sweep."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ from echochamber.study.config import StudyConfig
 
 
 def load_study(path: Path, overrides: Sequence[str] = ()) -> list[tuple[str, StudyConfig]]:
-    """Read a study file into one config for each point of its sweep.
+    """Read a study file into one config per point of its sweep.
 
     Returns:
         Pairs of sweep label (empty without a sweep) and config.
 
     Raises:
-        InputError: with `file:line: key: ...` for each mistake.
+        InputError: the file has mistakes; each is named as `file:line: key: ...`.
     """
     document = read_yaml(path)
     for assignment in overrides:
@@ -62,10 +62,10 @@ def load_study(path: Path, overrides: Sequence[str] = ()) -> list[tuple[str, Stu
 
 
 def _substitute(document: Document) -> None:
-    """Put the study's variables in place of `${name}`, in every text of the file.
+    """Replace `${name}` with the study's variables in every text of the file.
 
     Raises:
-        InputError: a name that is no variable.
+        InputError: there is no variable of that name.
     """
     variables = document.data.get("variables") or {}
 
@@ -85,10 +85,10 @@ def _substitute(document: Document) -> None:
 
 
 def expand_sweep(document: Document) -> list[tuple[str, Document]]:
-    """One document for each point of the `sweep` grid, with the label that tells it apart.
+    """One document per point of the `sweep` grid, with the label that distinguishes it.
 
     Raises:
-        InputError: no lists of values, or a value listed twice.
+        InputError: a key has no list of values, or a value is listed twice.
     """
     sweep = document.data.get("sweep") or {}
     if not isinstance(sweep, dict) or not all(
@@ -117,7 +117,7 @@ def expand_sweep(document: Document) -> list[tuple[str, Document]]:
 
 
 def _short_names(keys: Sequence[str]) -> dict[str, str]:
-    """Each dotted key by as many of its last parts as tell it from the others."""
+    """Each dotted key, shortened to as many of its last parts as distinguish it from the others."""
     names = {}
     for key in keys:
         parts = key.split(".")
@@ -134,8 +134,8 @@ _LONGEST_SHOWN = 40
 def _shown(value: Any) -> str:
     """A value of a sweep on one line, so that different values look different.
 
-    A text is shown as it is where a YAML file would read it back as that text, and in quotes otherwise. A
-    value that is too long is cut, and the beginning of its digest is added.
+    A text is shown without quotes if YAML would read it back as that text, and in quotes otherwise. A value
+    that is too long is cut off, and the beginning of its digest is appended.
     """
     text = json.dumps(value, ensure_ascii=False, sort_keys=True)
     if isinstance(value, str) and re.fullmatch(r"[\w./][\w./+*@%-]*", value):
@@ -207,10 +207,10 @@ def module_digests(paths: Sequence[str]) -> list[str]:
 def first_examples(
     config: StudyConfig, num: int, *, local_only: bool = False
 ) -> dict[str, list[corpora.Example]]:
-    """The first `num` documents of each source; problem sets are not yet excluded.
+    """The first `num` documents of each source, including questions of problem sets.
 
     Args:
-        local_only: leave out sources that need a connection.
+        local_only: leave out sources that need a network connection.
     """
     seed = derive_seed(config.shared_data_seed, "sources")
     return {
@@ -224,7 +224,7 @@ def labeled_examples(path: Path | None, overrides: Sequence[str], num: int) -> l
     """(format, solution) pairs: `num` word problems per format and wording, `num` documents per source.
 
     Args:
-        path: a study whose sources are read too.
+        path: a study whose sources are also read; None reads only word problems.
     """
     sources: list[corpora.BaseSource] = [
         corpora.WordProblemsSource(format=name, style=style, levels=(1, 2, 3, 4))

@@ -1,4 +1,4 @@
-"""Finished runs in Python: summaries, completions and metrics as data frames, of one run or of several."""
+"""Finished runs in Python: summaries, completions and metrics as data frames, for one run or several."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Result:
-    """What a run folder holds.
+    """The contents of a run folder.
 
     Args:
         folder: e.g. `runs/demo`; `echochamber.load` also takes a study's name.
@@ -44,7 +44,7 @@ class Result:
         analysis.refuse_other_schema(self.folder, found)
 
     def summary(self) -> pd.DataFrame:
-        """One row for each arm, size, mixture, seed, step, benchmark and way of sampling.
+        """One row per arm, size, mixture, seed, step, benchmark and sampling protocol.
 
         Nested values become columns such as `share.boxed`, `accuracy.boxed` and `pass_at.1`.
         """
@@ -53,7 +53,7 @@ class Result:
         return pd.json_normalize(self.rows)
 
     def completions(self) -> pd.DataFrame:
-        """One row for each completion of every evaluation.
+        """One row per completion of every evaluation.
 
         Raises:
             EchoError: the files are missing or damaged.
@@ -70,7 +70,7 @@ class Result:
         return frame
 
     def metrics(self) -> pd.DataFrame:
-        """One row for each recorded training step of pretraining and post-training.
+        """One row per recorded training step of pretraining and post-training.
 
         Raises:
             EchoError: the file is missing or damaged.
@@ -96,10 +96,10 @@ class Result:
 
 
 class Results:
-    """Several runs side by side: the tables of `Result`, with a first column `run` that tells them apart.
+    """Several runs side by side: the tables of `Result`, with a first column `run` that names the run.
 
     Args:
-        runs: at least one; by folder name, or by whole path where two folders have the same name.
+        runs: at least one run; named by folder name, or by full path if two folders have the same name.
     """
 
     def __init__(self, runs: Sequence[Result]) -> None:
@@ -135,7 +135,7 @@ class Results:
 
 
 def _damaged(path: Path) -> EchoError:
-    return EchoError(f"{path} is missing or damaged; run the study again to write it again")
+    return EchoError(f"{path} is missing or damaged; run the study again to restore it")
 
 
 @overload
@@ -153,15 +153,15 @@ def load(run: Path | str, other: Path | str, /, *more: Path | str, runs: Path | 
 def load(
     run: Path | str | list[Any] | tuple[Any, ...], /, *more: Path | str, runs: Path | str = "runs"
 ) -> Result | Results:
-    """Open finished runs: one as a `Result`, several, or a list of them, as `Results` side by side.
+    """Open finished runs: one as a `Result`, several (or a list of them) as `Results`.
 
     Args:
         run: a run folder (`"runs/demo"`), a study's name (`"demo"`) or its file.
-        more: further ones.
+        more: further runs.
         runs: folder in which names are looked up.
 
     Raises:
-        InputError: no finished run is there.
+        InputError: there is no such finished run.
         EchoError: a summary is damaged.
     """
     if isinstance(run, Path | str) and not more:
@@ -184,7 +184,7 @@ def run(
 ) -> Result:
     """Run a study file as `echochamber run` does.
 
-    What it says goes to the terminal; `echochamber.base.listening` hands it to a function instead.
+    Messages go to the terminal; `echochamber.base.listening` passes them to a function instead.
 
     Args:
         study: path of the YAML file.

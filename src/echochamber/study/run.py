@@ -1,4 +1,4 @@
-"""Run a study: make the stages that are missing, then gather, then report."""
+"""Run a study: make the missing stages, gather their results, draw the report."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def open_study(path: Path | str, overrides: Sequence[str] = (), runs: Path | str
     """Load and plan a study without doing any work.
 
     Raises:
-        InputError: anything wrong with the file, its references or the files it names.
+        InputError: something is wrong with the file, its references or the files it names.
     """
     variants = tuple(load_study(Path(path), overrides))
     name = variants[0][1].study
@@ -89,23 +89,23 @@ def run_study(
 ) -> list[dict[str, Any]]:
     """Make every missing stage, gather the results, write the report.
 
-    Under torchrun every process calls this; the main one does all of it, the others join pretraining and
-    post-training and return nothing.
+    Under torchrun every process calls this; the main one does all of the work, the others join pretraining
+    and post-training and return an empty list.
 
     Args:
         study: from `open_study`.
-        force: forget finished and half-finished stages of this plan first.
+        force: first discard the finished and unfinished stages of this plan.
         replace: take over a run folder that shows results of other base models; they are kept under
             `earlier/` in it.
         only: make only stages of these kinds, and neither gather nor report.
         executor: where stages run; in this process by default.
-        track: trackers that are sent the metrics, besides those the study names.
+        track: trackers that receive the metrics, in addition to those the study names.
 
     Returns:
         The rows of `summary.json`.
 
     Raises:
-        EchoError: a stage failed; stages that do not need it are made all the same.
+        EchoError: a stage failed; stages that do not need it are still made.
         InputError: the folder shows another run of that name, or the processes of a torchrun job cannot
             share a batch of the study evenly.
     """
@@ -121,7 +121,7 @@ def run_study(
         place, follower = _prepare(study, where, track)
         with explained_write(study.folder):
             study.store.folder.mkdir(parents=True, exist_ok=True)
-        # Entered before signals are taken over: Ray installs handlers of its own.
+        # The executor is entered before our signal handlers are installed, because Ray installs its own.
         with RunLock(study.folder / "lock"), place, stop_signals():
             clear_way(study.folder)
             if only is None:
@@ -165,10 +165,10 @@ def check_run(
 ) -> None:
     """Refuse what `run_study` with the same arguments would refuse before any work; changes nothing.
 
-    Only the sandbox is not looked for: a plan is often made on another machine than the run.
+    Only the sandbox is not checked, because a plan is often made on another machine than the run.
 
     Raises:
-        InputError: as `run_study`.
+        InputError: for the reasons of `run_study`.
     """
     where = executor or ExecutorOptions()
     check_processes([config for _, config in study.variants], where.name)
@@ -188,10 +188,10 @@ def _prepare(study: Study, where: ExecutorOptions, track: Sequence[str]) -> tupl
 
 @contextmanager
 def _nothing_left_if_refused(study: Study) -> Iterator[None]:
-    """Around a run: a study that cannot be used as written leaves nothing behind, empty folders included.
+    """Context of a run: a study that cannot be used as written leaves nothing behind, not even empty folders.
 
-    What was trained or measured stays, whatever is wrong with a later stage. A model's import is quickly
-    redone, so it does not count.
+    Anything that was trained or measured is kept, whatever is wrong with a later stage. Importing a model
+    takes little time, so an import alone is not kept.
     """
     new = [path for path in (study.folder, *study.folder.parents) if not path.exists()]
     try:
@@ -207,7 +207,7 @@ def _nothing_left_if_refused(study: Study) -> Iterator[None]:
 
 @contextmanager
 def _no_stop_flag(folder: Path) -> Iterator[None]:
-    """Around the making of stages: no earlier request to stop is there, and none stays."""
+    """Context of making stages: removes requests to stop before and after."""
     (folder / "stop").unlink(missing_ok=True)
     try:
         yield
@@ -217,7 +217,7 @@ def _no_stop_flag(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def _shown_despite_failures(study: Study) -> Iterator[None]:
-    """Around the making of stages: where some fail, the results of the others are shown all the same."""
+    """Context of making stages: if some fail, the results of the others are still shown."""
     try:
         yield
     except Interrupted:
@@ -230,12 +230,12 @@ def _shown_despite_failures(study: Study) -> Iterator[None]:
                 with explained_disk(study.folder):
                     _show(study)
             except EchoError as error:
-                say(f"no report of the other stages: {error}")
+                say(f"no report of the other stages could be made: {error}")
         raise
 
 
 def _show(study: Study) -> list[dict[str, Any]]:
-    """Gather the results and draw the report, unless both stand there already, made from the same things."""
+    """Gather the results and draw the report, unless both already exist, made from the same inputs."""
     folder, stages = study.folder, done(study.plan, study.store)
     made_from = digest(
         {
@@ -253,13 +253,13 @@ def _show(study: Study) -> list[dict[str, Any]]:
             rows: list[dict[str, Any]] = read_json(folder / SUMMARY)["rows"]
             say(f"report: {folder / REPORT} (nothing has changed)")
             return rows
-        say(f"changed since they were written, made again from the store: {', '.join(changed)}")
+        say(f"these files were changed and are made again from the store: {', '.join(changed)}")
         if (
             SECOND_OPINION in changed
             and written.get(SECOND_OPINION)
             and found.get(SECOND_OPINION) is not None
         ):
-            # Nobody but `report --as-published` makes it again.
+            # Only `report --as-published` makes it again.
             set_aside(folder / SECOND_OPINION, folder / DAMAGED)
     (folder / STAMP).unlink(missing_ok=True)
     with analysis.showing_lock(folder):

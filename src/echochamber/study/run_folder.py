@@ -1,4 +1,4 @@
-"""What a run folder shows: which files, from which stages and config, whether they are as written."""
+"""What a run folder shows: its files, the stages and config they came from, and whether they have changed."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SUMMARY, REPORT, STUDY, PLAN, ENVIRONMENT = (
     "summary.json", "report.html", "study.yaml", "plan.json", "environment.json",
 )  # fmt: skip
 SECOND_OPINION = "second_opinion.json"
-# Says what the files below were made from and what they held; removed while they are being written.
+# Records what the files below were made from and their digests; removed while they are being written.
 STAMP = "report.json"
 EARLIER = "earlier"
 _DESCRIPTION = (STUDY, PLAN, ENVIRONMENT)
@@ -44,7 +44,7 @@ _RESULTS = (
     REPORT, SUMMARY,
 )  # fmt: skip
 _FOLDERS = ("completions", "figures")
-# The parts of a study that decide which base models there are; the other parts can change in place.
+# The parts of a study that determine its base models; the other parts can change in place.
 _BASE = ("tasks", "sources", "tokenizer", "mixtures", "model", "pretrain", "models")
 # Kinds of stages whose results are shown.
 MEASURED = ("pretrain", "import", "evaluate", "arm")
@@ -52,7 +52,7 @@ _MOST_CHANGES = 4
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """Content of every gathered file of a run folder, by name; empty text for one that cannot be read."""
+    """Digest of every gathered file of a run folder, by name; empty for a file that cannot be read."""
     paths = [folder / name for name in _RESULTS if os.path.lexists(folder / name)]
     paths += [path for name in _FOLDERS for path in sorted((folder / name).glob("*"))]
     return {str(path.relative_to(folder)): _content(path) for path in paths}
@@ -66,7 +66,7 @@ def _content(path: Path) -> str:
 
 
 def read_stamp(folder: Path) -> dict[str, Any]:
-    """The stamp of a run folder; empty if there is none, or none that can be read."""
+    """The stamp of a run folder; empty if there is none or it cannot be read."""
     try:
         stamp = read_json(folder / STAMP)
     except EchoError:
@@ -75,7 +75,7 @@ def read_stamp(folder: Path) -> dict[str, Any]:
 
 
 def clear_way(folder: Path) -> None:
-    """Move aside what lies where a run writes its files and is of another kind, e.g. a folder."""
+    """Move aside whatever is in the way of a run's files, e.g. a folder with the name of a file."""
     files = [folder / name for name in (*_RESULTS, *_DESCRIPTION, STAMP, "stop", "tracked.json")]
     files += [path for path in (folder / "figures").glob("*") if path.suffix in (".png", ".svg")]
     folders = [folder / name for name in (*_FOLDERS, "failed", EARLIER)]
@@ -83,15 +83,15 @@ def clear_way(folder: Path) -> None:
         right = path.is_file() if path in files else path.is_dir()
         if os.path.lexists(path) and not right:
             where = set_aside(path, folder / DAMAGED)
-            say(f"{path} is not a {'file' if path in files else 'folder'}; what was there is kept in {where}")
+            say(f"{path} is not a {'file' if path in files else 'folder'} and was moved to {where}")
 
 
 def make_room(folder: Path, plan: Plan, configs: Sequence[StudyConfig], *, replace: bool) -> None:
-    """Before a run writes into its folder: what it shows stays, is kept as an earlier run, or is refused.
+    """Prepare a run folder before a run writes into it: keep what it shows, move it to `earlier/`, or refuse.
 
-    A study that has grown (arms, seeds, sizes) shows everything that it did before and stays in place. Where
-    other arms or another evaluation make results leave the report, that report is kept under `earlier/`.
-    Other base models make it another run: it is refused, unless `replace`.
+    A study that has grown (arms, seeds, sizes) still shows everything that it showed before and stays in
+    place. If other arms or another evaluation remove results from the report, the old report is kept under
+    `earlier/`. Other base models make it a different run, which is refused unless `replace` is set.
 
     Raises:
         InputError: the folder shows results of other base models.
@@ -103,14 +103,14 @@ def make_room(folder: Path, plan: Plan, configs: Sequence[StudyConfig], *, repla
     if not replace:
         refuse_other_run(folder, plan, configs)
     where = _keep(folder)
-    say(f"results that leave the report of {folder} are kept in {where}; finished stages stay in the store")
+    say(f"results no longer in the report of {folder} are kept in {where}; finished stages stay in the store")
 
 
 def refuse_other_run(folder: Path, plan: Plan, configs: Sequence[StudyConfig]) -> None:
-    """Refuse to run a study where the results of other base models are shown; changes nothing.
+    """Refuse to run a study in a folder that shows the results of other base models; changes nothing.
 
     Raises:
-        InputError: with both ways out.
+        InputError: the folder shows such results; the message says what can be done.
     """
     if not _leaves_the_report(folder, plan):
         return
@@ -132,9 +132,9 @@ def _refusal(folder: Path, changes: Sequence[tuple[str, Any, Any]]) -> str:
     first, _, value = changes[0]
     ending = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{first.rsplit('.', 1)[-1]}{_short(value)}").strip("-")
     return (
-        f"{folder} shows the results of other base models: {listed}. Give this run a place of its own with "
-        f"--set study={folder.name}-{ending}, or let it take over this one with --replace (what is shown "
-        f"now is then kept in {folder / EARLIER})"
+        f"{folder} shows the results of other base models: {listed}. Give this run its own folder with "
+        f"--set study={folder.name}-{ending}, or let it take over this one with --replace (the results "
+        f"shown now are then kept in {folder / EARLIER})"
     )
 
 
@@ -144,7 +144,7 @@ def _short(value: Any) -> str:
 
 
 def _shown_stages(folder: Path) -> set[str] | None:
-    """Folder names of the stages whose results a run folder shows; None if nothing tells."""
+    """Folder names of the stages whose results a run folder shows; None if that is not recorded."""
     if "stages" in (stamp := read_stamp(folder)):
         return set(stamp["stages"])
     try:
@@ -155,7 +155,7 @@ def _shown_stages(folder: Path) -> set[str] | None:
 
 
 def _resolved(folder: Path) -> list[dict[str, Any]]:
-    """The resolved study of what is shown, one config per point of the sweep; empty if it cannot be read."""
+    """The resolved study that is shown, one config per point of its sweep; empty if it cannot be read."""
     try:
         found = list(yaml.safe_load_all((folder / STUDY).read_text(encoding="utf-8")))
     except (OSError, ValueError, yaml.YAMLError):
@@ -166,7 +166,7 @@ def _resolved(folder: Path) -> list[dict[str, Any]]:
 def _base_changes(
     before: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]
 ) -> list[tuple[str, Any, Any]]:
-    """What makes base models of one study missing in the other: key, value before, value now."""
+    """The changes that remove base models from a study: key, value before, value now."""
     for old in before:
         found = [_changed(old, new) for new in now]
         if all(found):
@@ -196,7 +196,7 @@ def _data_seed(study: Mapping[str, Any], seeds: Sequence[Any]) -> Any:
 
 
 def _lost(key: str, old: Any, new: Any) -> list[tuple[str, Any, Any]]:
-    """Values of the old part that the new one lacks or changes; what only the new one has is growth."""
+    """Values of the old part that the new one lacks or changes; what only the new part has does not count."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         return [change for name in old for change in _lost(f"{key}.{name}", old[name], new.get(name))]
     grown = key == "model.sizes" and isinstance(old, list) and isinstance(new, list) and set(old) <= set(new)
@@ -208,14 +208,14 @@ def _half_kept(folder: Path) -> Path:
 
 
 def _keep(folder: Path) -> Path:
-    """Move what is shown to a numbered folder under `earlier/`; the next run completes a killed move.
+    """Move what is shown to a numbered folder under `earlier/`; the next run completes an interrupted move.
 
-    Results that an earlier folder holds already, byte for byte, are not kept twice.
+    Results that an earlier folder already holds, byte for byte, are not kept twice.
     """
     temporary = _half_kept(folder)
     with explained_write(temporary):
         temporary.mkdir(parents=True, exist_ok=True)
-        # The summary last: as long as it is there, the folder counts as showing something.
+        # The summary moves last: as long as it exists, the folder counts as showing something.
         for name in (*_DESCRIPTION, STAMP, *_FOLDERS, *_RESULTS):
             if os.path.lexists(folder / name):
                 (folder / name).rename(temporary / name)
@@ -235,7 +235,7 @@ def _numbered(folder: Path) -> list[int]:
 
 
 def describe(folder: Path, variants: Sequence[tuple[str, StudyConfig]], plan: Plan) -> None:
-    """Make a run folder explain itself: resolved config, plan, versions, commit."""
+    """Write what makes a run folder explain itself: resolved config, plan, versions, commit."""
     write_file(folder / STUDY, _resolved_text(variants))
     write_json(
         folder / PLAN,
@@ -257,14 +257,14 @@ def describe(folder: Path, variants: Sequence[tuple[str, StudyConfig]], plan: Pl
 
 
 def _resolved_text(variants: Sequence[tuple[str, StudyConfig]]) -> str:
-    """The resolved study as YAML; one document for each point of a sweep, which says its label."""
+    """The resolved study as YAML; in a sweep, one document per point, with its label."""
     points = [(label, config.model_dump(mode="json", exclude={"sweep"})) for label, config in variants]
     documents = [{"sweep": label, **plain} for label, plain in points] if len(points) > 1 else [points[0][1]]
     return "---\n".join(yaml.safe_dump(one, sort_keys=False, allow_unicode=True) for one in documents)
 
 
 def _commit() -> str | None:
-    """The git commit of the code, if it lies in a repository."""
+    """The git commit of the code, if it is in a repository."""
     try:
         answer = subprocess.run(
             ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40"],
@@ -276,10 +276,10 @@ def _commit() -> str | None:
 
 
 def redraw(folder: Path, *, as_published: bool = False) -> Path:
-    """Draw the report of a run folder again from what it holds; returns the page.
+    """Draw the report of a run folder again from its records; returns the path of the page.
 
     Args:
-        as_published: score it by the paper's released rules first.
+        as_published: first score the run by the paper's released rules.
 
     Raises:
         InputError: not a run folder.
@@ -288,7 +288,7 @@ def redraw(folder: Path, *, as_published: bool = False) -> Path:
     if as_published:
         analysis.write_second_opinion(folder)
     page = report.render(folder)
-    # One process at a time draws it, so that all digests are those of one drawing.
+    # Only one process at a time draws it, so that all digests belong to the same drawing.
     with analysis.showing_lock(folder):
         if stamp := read_stamp(folder):
             drawn = {
@@ -301,7 +301,7 @@ def redraw(folder: Path, *, as_published: bool = False) -> Path:
 
 
 def find_run(text: str, runs: Path = Path("runs")) -> Path:
-    """The run folder a user means: a folder, a study's name, or a study file.
+    """The run folder that a user means by a folder, a study's name, or a study file.
 
     Raises:
         InputError: there is none.

@@ -1,4 +1,4 @@
-"""Stages as SLURM jobs through submitit: arrays of ready stages, requeued when preempted or out of time."""
+"""Stages as Slurm jobs through submitit: arrays of ready stages, requeued when preempted or out of time."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _RESULT_SECONDS = {"local": 1.0, "slurm": 30.0}
 
 
 class StageTask:
-    """What submitit pickles and calls in the job: a stage that knows how to be requeued.
+    """What submitit pickles and calls in the job: a stage that can be requeued.
 
     SIGUSR2 (submitit's warning before the time limit), SIGTERM (preemption) and SIGINT let the step finish
-    and leave a checkpoint; then submitit's own handler saves this task and asks SLURM to requeue the job.
-    When the driver asked to stop, the job ends instead.
+    and save a checkpoint; then submitit's own handler saves this task and asks Slurm to requeue the job. If
+    the driver asked to stop, the job ends instead.
     """
 
     def __init__(self, job: Job) -> None:
@@ -36,7 +36,7 @@ class StageTask:
     def __call__(self) -> StageEnd:
         from submitit import JobEnvironment
 
-        # Installed by submitit before it calls us, and put back when the stage has ended.
+        # submitit installs this handler before it calls us, and it is restored when the stage has ended.
         requeue = signal.getsignal(getattr(signal, "SIG" + JobEnvironment.USR_SIG))
         end = do_job(self.job)
         if end.state == "stopped" and not self.job.stop_flag.exists() and callable(requeue):
@@ -44,24 +44,24 @@ class StageTask:
         return end
 
     def checkpoint(self) -> Any:
-        """The task to run after a requeue: the same one; its progress lies in the store."""
+        """The task to run after a requeue, which is the same one: its progress is in the store."""
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self)
 
 
 class SlurmExecutor:
-    """One SLURM job for each stage.
+    """Runs each stage as a Slurm job.
 
     Args:
-        store: on a file system that every node sees.
+        store: the store, on a file system that every node sees.
         stop_flag: file that asks workers to stop.
-        resources: needs by kind of stage, complete.
+        resources: the needs of every kind of stage.
         folder: where submitit keeps its files and the jobs' logs.
-        config: how to submit.
+        config: how to submit jobs.
 
     Raises:
-        InputError: submitit is not installed, or there is no SLURM on this machine.
+        InputError: submitit is not installed, or there is no Slurm on this machine.
     """
 
     capacity: int | None = None
@@ -93,7 +93,7 @@ class SlurmExecutor:
             )  # fmt: skip
         except RuntimeError as error:
             raise InputError(
-                "there is no SLURM on this machine (srun is not on the PATH); run this on a login node, "
+                "there is no Slurm on this machine (srun is not on the PATH); run this on a login node, "
                 "or try it here with --slurm-cluster local"
             ) from error
         parameters = {
@@ -135,7 +135,7 @@ class SlurmExecutor:
             self._jobs.update({s.folder_name: job for s, job in zip(together, jobs, strict=True)})
 
     def wait(self) -> list[StageEnd]:
-        """How jobs ended, for those that have."""
+        """How jobs ended, for those that have ended."""
         time.sleep(_POLL_SECONDS)
         found, self._cancelled = self._cancelled, []
         for name, job in list(self._jobs.items()):
@@ -146,7 +146,7 @@ class SlurmExecutor:
         return found
 
     def _end_of(self, name: str, job: Any) -> StageEnd | None:
-        """How an ended job ended; None while its result may still be on its way."""
+        """How a job ended; None while its result may not be visible yet."""
         import submitit.core.utils as submitit_utils
 
         if not job.paths.result_pickle.exists():
@@ -166,10 +166,10 @@ class SlurmExecutor:
         return end
 
     def stop(self) -> None:
-        """Raise the flag that workers poll, and take jobs that have not begun out of the queue."""
+        """Raise the flag that workers poll, and remove jobs that have not begun from the queue."""
         self._flag.touch()
         for name, job in list(self._jobs.items()):
             if job.state == "PENDING":
                 job.cancel(check=False)
                 del self._jobs[name]
-                self._cancelled.append(StageEnd(name, "stopped", reason="taken out of the queue"))
+                self._cancelled.append(StageEnd(name, "stopped", reason="it was removed from the queue"))

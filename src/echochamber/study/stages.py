@@ -1,7 +1,7 @@
 """What each kind of stage does: a function of (config, input folders, output folder).
 
 Stage functions take plain data, so that the same call runs in this process,
-in a Ray task or in a SLURM job. Each may be entered again in a folder that an
+in a Ray task or in a Slurm job. Each may be called again in a folder that an
 interrupted run left behind and must then end with the same bytes.
 """
 
@@ -36,7 +36,7 @@ class StageContext:
         inputs: finished folders of the stages it depends on.
         folder: where to write; may hold what an interrupted run left.
         seed: root of the stage's randomness.
-        settings: how to carry it out, without influence on its results.
+        settings: settings that do not influence its results.
     """
 
     config: Mapping[str, Any]
@@ -69,7 +69,7 @@ def _sets(folder: Path, names: Sequence[str]) -> dict[str, list[Problem]]:
 
 
 def _reserved(folder: Path, benchmarks: Sequence[str]) -> corpora.Reserved:
-    """What the problem sets in a folder keep from training documents."""
+    """The identities that training documents may not have, from the problem sets in a folder."""
     names = sorted(path.stem for path in folder.glob("*.jsonl"))
     training = _sets(folder, [name for name in names if name not in benchmarks])
     return corpora.Reserved.of(
@@ -78,10 +78,10 @@ def _reserved(folder: Path, benchmarks: Sequence[str]) -> corpora.Reserved:
 
 
 def run_questions(context: StageContext) -> None:
-    """Draw the questions of every problem set, no two alike by text or structure, evaluation sets first.
+    """Draw the questions of every problem set, no two alike in text or structure, evaluation sets first.
 
-    Gold answers are checked and left behind: whatever is trained on documents depends on the questions that
-    it may not hold, not on their answers.
+    Gold answers are checked but not kept: training on documents depends on the questions that they must not
+    contain, not on the answers.
     """
     benchmarks = context.config["benchmarks"]
     tasks = _tasks(context.settings["tasks"])
@@ -204,21 +204,21 @@ def run_pretrain(context: StageContext) -> None:
 
 
 def run_import(context: StageContext) -> None:
-    """Take in a model made elsewhere, with its tokenizer."""
+    """Import a model made elsewhere, with its tokenizer."""
     dtype = getattr(torch, context.config["dtype"])
     policy, tokenizer = read_model(Path(context.config["path"]))
     write_model(policy.to(dtype), tokenizer, context.folder)
 
 
 def _start(context: StageContext, step: int | None) -> model.Policy:
-    """The model a stage starts from: the last of the stage before it, or the one after `step` steps."""
+    """The model that a stage starts from: the final one of its start stage, or the one after `step` steps."""
     folder = context.inputs["start"]
     place = folder / "model" if step is None else train.snapshot_folder(folder, step)
     return model.load_policy(place).to(train.start_world().device)
 
 
 class Measurement:
-    """Evaluates a policy at one step and keeps the completions as Parquet, once each."""
+    """Evaluates a policy at a step, once, and writes its completions as Parquet."""
 
     def __init__(self, context: StageContext, tokenizer: corpora.Tokenizer, grader: verify.Grader) -> None:
         self.config = evaluation.EvaluationConfig.model_validate(context.config["evaluation"])
@@ -245,14 +245,14 @@ class Measurement:
             evaluation.write_completions(target, batches)
 
     def _fits(self, problem: Problem, context_length: int) -> bool:
-        """Whether the question with each of its references and an end token fits the context."""
+        """Whether the question fits the context together with any of its references and an end token."""
         room = context_length - len(self.tokenizer.encode_prompt(problem.question)) - 1
         return all(len(ids) <= room for ids in self.tokenizer.encode_texts(list(problem.references.values())))
 
     def _teacher_force(
         self, benchmark: str, step: int, policy: model.Policy, problems: Sequence[Problem]
     ) -> None:
-        """Record the probability of each format before anything is sampled, where references are known."""
+        """Record the probability of each format before anything is sampled, for problems with references."""
         names = sorted({name for problem in problems for name in problem.references})
         candidates = (p for p in problems if len(p.references) == len(names) > 0)
         fitting = (p for p in candidates if self._fits(p, policy.config.context_length))
@@ -272,7 +272,7 @@ class Measurement:
 def _grader(context: StageContext) -> verify.Grader:
     """The study's grader, with its journal of executed programs beside the stage."""
     rank = train.start_world().rank
-    # One writer for each journal; of several processes, each replays what it ran itself.
+    # One writer per journal; each of several processes replays what it ran itself.
     journal = "verdicts.jsonl" if rank == 0 else f"verdicts-{rank}.jsonl"
     settings = VerifyConfig.model_validate(context.config["verify"])
     return settings.grader(context.folder / journal)
@@ -304,7 +304,7 @@ def run_arm(context: StageContext) -> None:
                 measure(step, current)
 
         if "evaluate" in context.inputs and world.is_main:
-            # Step 0 is the base model, measured already with the same seed.
+            # Step 0 is the base model, which was already measured with the same seed.
             for kind in (TABLES, PROBABILITIES):
                 (context.folder / kind).mkdir(exist_ok=True)
                 for path in sorted((context.inputs["evaluate"] / kind).glob("*-*")):
@@ -339,7 +339,7 @@ STAGES: dict[str, StageKind] = {
 
 
 def measured_paths(folder: Path, benchmarks: Sequence[str]) -> list[tuple[str, Path]]:
-    """What a finished stage measured: benchmarks, in the study's order, with their files, steps ascending.
+    """The files of a finished stage's measurements with their benchmarks, in the study's order, by step.
 
     Args:
         folder: `TABLES` or `PROBABILITIES` of the stage.

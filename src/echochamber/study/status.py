@@ -1,4 +1,4 @@
-"""What is done, started, waiting, failed or left over, and what an older stage has that the current lacks."""
+"""The state of every stage and leftover folder, and how a leftover differs from the current stage."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ABSENT = object()
 
 
 def status_rows(study: Study) -> list[dict[str, Any]]:
-    """One row for each stage of the plan, then one for each folder that no stage of it owns."""
+    """One row per stage of the plan, then one per folder that no stage of it owns."""
     stages, rows = list(study.plan.stages), []
     reasons = failure_reasons(study.folder)
     states = _states(stages, study.store, reasons)
@@ -33,7 +33,7 @@ def status_rows(study: Study) -> list[dict[str, Any]]:
 
 
 def _states(stages: Iterable[Stage], store: Store, failed: Iterable[str]) -> dict[str, str]:
-    """State by folder name: the store's, or `failed`, or `blocked` for what needs a failed stage."""
+    """State by folder name: the store's, or `failed`, or `blocked` for a stage that needs a failed one."""
     broken = set(failed)
     found: dict[str, str] = {}
     for stage in stages:
@@ -53,7 +53,7 @@ def _row(stage: str, state: str, seconds: float | None, folder: str, note: str) 
 
 
 def _origin(folder: Path, stages: Sequence[Stage]) -> tuple[str, str]:
-    """Which current stage a leftover folder is an older version of, and what differs."""
+    """Which current stage a leftover folder is an older version of, and how they differ."""
     path = next((folder / name for name in (MANIFEST, IDENTITY) if (folder / name).is_file()), None)
     if path is None:
         return "made by another config", ""

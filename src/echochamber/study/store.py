@@ -30,17 +30,17 @@ from echochamber.base import (
 from echochamber.base.lazy import torch
 from echochamber.evaluation import SCHEMA
 
-# Where a run folder keeps what was found damaged, for people to look at or remove.
+# Where a run folder keeps damaged files, for people to look at or remove.
 DAMAGED = "damaged"
 MANIFEST = "manifest.json"
 CODE = "code.json"
 IDENTITY = "stage.json"
-# Wall-clock files of a stage lie beside its results and are part of none of them.
+# Files with wall-clock times lie beside the results of a stage and are not part of them.
 SECONDS, TIMING = "seconds.json", "timing.jsonl"
 CLOCK_FILES = (TIMING, SECONDS)
-# What an interrupted stage needs to go on and a finished one does not.
+# What an interrupted stage needs to continue and a finished one does not.
 SCRATCH = ("checkpoints", "verdicts*.jsonl", CODE, IDENTITY)
-# Rooms that only show results: a change there cannot make a half-finished stage inconsistent.
+# Rooms that only show results: a change there cannot make an unfinished stage inconsistent.
 _SHOWING_ROOMS = ("analysis", "bench", "cli", "report")
 
 
@@ -50,13 +50,13 @@ class Stage:
 
     Attributes:
         kind: name of the stage function, e.g. `"pretrain"`.
-        title: how people see it, e.g. `"pretrain pico on even, seed 0"`.
+        title: its name for display, e.g. `"pretrain pico on even, seed 0"`.
         version: raised when the function's results change.
         config: plain data that affects the results.
         inputs: stages whose folders it reads.
         seed: root of its randomness.
         modules: user modules to import before it runs (their digests are in `config`).
-        settings: how it is carried out, without influence on its results, e.g. `checkpoint_every`.
+        settings: settings that do not influence its results, e.g. `checkpoint_every`.
     """
 
     kind: str
@@ -89,7 +89,7 @@ class Stage:
 
 @lru_cache(maxsize=1)
 def environment() -> dict[str, Any]:
-    """What could make the same config give other bits on another machine."""
+    """What could make the same config give different bits on another machine."""
     world = train.start_world()
     on_gpu = world.device.type == "cuda"
     return {
@@ -111,7 +111,7 @@ def code_digests(*, showing: bool = False) -> dict[str, str]:
     """Digest of every source file that can influence a stage's result, by name within the package.
 
     Args:
-        showing: all files instead, those that only show results included.
+        showing: all files instead, including those that only show results.
     """
     package = Path(__file__).parents[1]
     return {
@@ -123,7 +123,7 @@ def code_digests(*, showing: bool = False) -> dict[str, str]:
 
 
 def identity(stage: Stage) -> dict[str, Any]:
-    """What a stage is: everything its key digests, and the name people know it by."""
+    """What identifies a stage: everything its key digests, and its title."""
     return {
         "stage": stage.kind,
         "title": stage.title,
@@ -146,11 +146,11 @@ class Store:
         self.folder = folder
 
     def path(self, stage: Stage) -> Path:
-        """Where a finished stage lies."""
+        """The folder of a finished stage."""
         return self.folder / stage.folder_name
 
     def partial(self, stage: Stage) -> Path:
-        """Where an unfinished stage lies; it survives restarts."""
+        """The folder of an unfinished stage; it survives restarts."""
         return self.folder / (stage.folder_name + ".partial")
 
     def lock(self, stage: Stage) -> Path:
@@ -158,7 +158,7 @@ class Store:
         return self.folder / (stage.folder_name + ".lock")
 
     def state(self, stage: Stage) -> str:
-        """`"done"`, `"started"`, `"waiting"`, or `"damaged"`: what has its name is no finished stage."""
+        """`"done"`, `"started"`, `"waiting"`, or `"damaged"` if its folder is not a finished stage."""
         manifest = self.path(stage) / MANIFEST
         if os.path.isfile(manifest):  # noqa: PTH113 - no error where the folder cannot be entered
             return "done"
@@ -167,11 +167,11 @@ class Store:
         return "started" if self.partial(stage).is_dir() else "waiting"
 
     def damage(self, stage: Stage) -> str:
-        """What is wrong with a finished stage, in words; empty if every file is as its manifest says.
+        """What is wrong with a finished stage, in words; empty if every file matches its manifest.
 
-        A stage that was made from other results than its inputs hold now is wrong too: an input was made
-        again, and gave other bytes on this machine. A stage of an older schema is taken as it is: where its
-        results have another form today, its key is another one.
+        A stage that was made from other results than its inputs hold now is also wrong: an input was made
+        again and came out differently on this machine. A stage of an older schema is accepted: if the form of
+        its results has changed since, so has its key.
 
         Raises:
             InputError: a newer version of echochamber finished it.
@@ -185,8 +185,8 @@ class Store:
             return f"{folder / MANIFEST} is damaged"
         if (schema := manifest.get("schema", 1)) > SCHEMA:
             raise InputError(
-                f"{folder} was finished by a newer version of echochamber (schema {schema}, this one "
-                f"knows {SCHEMA}); use that version, or give this run a place of its own with --runs"
+                f"{folder} was finished by a newer version of echochamber (schema {schema}, while this one "
+                f"reads {SCHEMA}); use that version, or give this run its own folder with --runs"
             )
         for name, facts in manifest["files"].items():
             path = folder / name
@@ -204,27 +204,27 @@ class Store:
         return ""
 
     def _content(self, stage: Stage) -> str:
-        """Digest of what a finished stage holds, wherever and by whichever version it was made."""
+        """Digest of the files of a finished stage, independent of where and by which version it was made."""
         return digest(read_json(self.path(stage) / MANIFEST)["files"])
 
     def require(self, stage: Stage) -> Path:
-        """The folder of a finished stage, for a reader outside the study's own run; every file is checked.
+        """The folder of a finished stage, for readers outside the study's own run; every file is checked.
 
         Raises:
-            InputError: it is not finished, or not as it was when it was finished.
+            InputError: the stage is not finished, or its files have changed since.
         """
         if self.state(stage) != "done":
             raise InputError(f"'{stage.title}' is not finished; run the study first: echochamber run")
         if reason := self.damage(stage):
-            raise InputError(f"{reason}; run the study again, which makes '{stage.title}' again")
+            raise InputError(f"{reason}; run the study again to make '{stage.title}' again")
         return self.path(stage)
 
     def begin(self, stage: Stage) -> Path:
         """The folder to work in, with whatever an interrupted run left there.
 
         Raises:
-            InputError: another version of the code began it (two halves by two versions are no result), or
-                what it left cannot be read.
+            InputError: another version of the code began the stage (a result must come from one version), or
+                what that run left cannot be read.
         """
         partial = self.partial(stage)
         with explained_write(partial):
@@ -240,7 +240,7 @@ class Store:
             shown = ", ".join(changed[:5]) + (f" and {len(changed) - 5} more" if len(changed) > 5 else "")
             raise InputError(
                 f"'{stage.title}' was half finished by another version of the code (changed since: {shown}). "
-                f"Remove {partial} to make that stage again, use --force to start the study over, or go back "
+                f"Remove {partial} to make that stage again, use --force to start the study over, or return "
                 "to the version that began it"
             )
         return partial
@@ -254,10 +254,10 @@ class Store:
         return found
 
     def finish(self, stage: Stage) -> Path:
-        """Write the manifest unless a killed process already has, then give the folder its final name.
+        """Write the manifest unless a killed process already did, then give the folder its final name.
 
         Raises:
-            EchoError: the disk refused.
+            EchoError: the folder could not be written.
         """
         if self.complete(stage):
             return self._promote(stage)
@@ -284,11 +284,11 @@ class Store:
         return self._promote(stage)
 
     def complete(self, stage: Stage) -> bool:
-        """Whether the unfinished folder lacks nothing but its final name."""
+        """Whether the unfinished folder is complete except for its final name."""
         return (self.partial(stage) / MANIFEST).is_file()
 
     def _promote(self, stage: Stage) -> Path:
-        """Remove what only an interrupted run needs and rename a complete folder."""
+        """Remove what only an interrupted run needs, then rename the complete folder."""
         partial = self.partial(stage)
         with explained_write(partial):
             for pattern in SCRATCH:
@@ -299,7 +299,7 @@ class Store:
         return self.path(stage)
 
     def discard(self, stage: Stage) -> None:
-        """Forget a stage, finished or not."""
+        """Remove a stage, finished or not."""
         for folder in (self.path(stage), self.partial(stage)):
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -309,7 +309,7 @@ class Store:
             self.lock(stage).unlink()
 
     def leftovers(self, stages: list[Stage]) -> list[Path]:
-        """Folders in the store that no stage of the plan owns: an older config's results."""
+        """Folders in the store that no stage of the plan owns: results of an older config."""
         if not self.folder.is_dir():
             return []
         owned = {stage.folder_name for stage in stages} | {stage.folder_name + ".partial" for stage in stages}
@@ -317,7 +317,7 @@ class Store:
 
 
 def read_seconds(folder: Path) -> float | None:
-    """Compute seconds that a stage took so far, over all its runs; None where that is not known."""
+    """Compute seconds that a stage has taken so far, over all its runs; None if unknown."""
     try:
         found = read_json(folder / SECONDS)
     except EchoError:
@@ -326,12 +326,12 @@ def read_seconds(folder: Path) -> float | None:
 
 
 def write_seconds(folder: Path, seconds: float) -> None:
-    """Keep the compute seconds of a stage, over all its runs."""
+    """Record the compute seconds of a stage, over all its runs."""
     write_json(folder / SECONDS, {"seconds": seconds})
 
 
 def damaged_clocks(folder: Path) -> list[Path]:
-    """The clock files of a stage that are there and cannot be read."""
+    """The clock files of a stage that exist but cannot be read."""
     damaged = [folder / SECONDS] if read_seconds(folder) is None else []
     try:
         lines = (folder / TIMING).read_text(encoding="utf-8").splitlines()
@@ -343,7 +343,7 @@ def damaged_clocks(folder: Path) -> list[Path]:
 
 
 def _is_clock(row: Any) -> bool:
-    """Whether a row says how many seconds something took."""
+    """Whether a row states how many seconds something took."""
     if not isinstance(row, dict):
         return False
     seconds, step = row.get("seconds"), row.get("step", 0)

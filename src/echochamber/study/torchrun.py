@@ -1,8 +1,8 @@
 """A study under torchrun: the main process decides and writes, the others join the stages they can share.
 
 The main process goes through the plan as it would alone. Before a shared stage it sends the stage's key to
-the others, who wait for nothing else; then all of them run it together. Every other stage is the main
-process's alone.
+the other processes, which only wait for such keys; then all of them run the stage together. The main process
+runs every other stage alone.
 """
 
 from __future__ import annotations
@@ -27,13 +27,12 @@ def check_processes(configs: Sequence[StudyConfig], executor: str) -> None:
     """Refuse, before any work, a study that the processes of this job cannot share.
 
     Raises:
-        InputError: a batch is not divisible by the number of processes, or another executor is asked for.
+        InputError: a batch is not divisible by the number of processes, or the executor is not local.
     """
     world = train.start_world()
     if world.size > 1 and executor != "local":
         raise InputError(
-            f"--executor {executor} under torchrun: expected one or the other; start the driver without "
-            "torchrun"
+            f"--executor {executor} cannot be combined with torchrun; start the command without torchrun"
         )
     for config in configs:
         if config.pretrain is not None:
@@ -46,7 +45,7 @@ def check_arm(arm: rl.RLConfig, world: train.World, prefix: str = "") -> None:
     """Refuse an arm whose batches the processes cannot share evenly.
 
     Raises:
-        InputError: naming the first that is not divisible.
+        InputError: names the first batch that is not divisible.
     """
     for name, size in arm.shared_batches().items():
         world.rows(size, prefix + name)
@@ -54,9 +53,9 @@ def check_arm(arm: rl.RLConfig, world: train.World, prefix: str = "") -> None:
 
 @contextmanager
 def letting_others_go() -> Iterator[None]:
-    """Around everything the main process does for a study: at its end, the others stop waiting for stages.
+    """Context of the main process's work on a study: at its end, the others stop waiting for stages.
 
-    An `EchoError` that ends it is raised in the others too.
+    An `EchoError` that ends it is raised in the other processes too.
     """
     world = train.start_world()
     if world.size == 1:
@@ -73,7 +72,7 @@ def letting_others_go() -> Iterator[None]:
 
 @contextmanager
 def joined_by_others(stage: Stage) -> Iterator[None]:
-    """Around a stage that the main process runs: the others run it too if it is a shared one."""
+    """Context of a stage that the main process runs: the other processes also run it if it is shared."""
     world = train.start_world()
     if world.size == 1 or stage.kind not in SHARED:
         yield
@@ -86,25 +85,25 @@ def joined_by_others(stage: Stage) -> Iterator[None]:
 def join(stages: Sequence[Stage], run_stage: Callable[[Stage], None]) -> None:
     """What the other processes do: run each stage that the main process sends, until it sends no more.
 
-    A stage that fails in all of them is the main process's to report.
+    The main process reports a stage that fails in all of them.
 
     Raises:
-        EchoError: what the main process ended with.
+        EchoError: the error that the main process ended with.
     """
     world, by_key = train.start_world(), {stage.key: stage for stage in stages}
     with stop_signals():
         while (key := _send(world, None)) is not None:
-            # The main process meets the same error and reports it.
+            # The main process gets the same error and reports it.
             with suppress(Exception), _leaving_together(by_key[key]):
                 run_stage(by_key[key])
 
 
 @contextmanager
 def _leaving_together(stage: Stage) -> Iterator[None]:
-    """Around a stage that all processes leave together, at its end or by the same error.
+    """Context of a stage that all processes leave together, at its end or with the same error.
 
-    An error of one process alone leaves the others in the middle of an exchange, so it ends the job: that
-    process prints its sentence, the others print nothing.
+    An error in only one process leaves the others in the middle of an exchange, so it ends the job: that
+    process prints its message, the others print nothing.
     """
     world, what = train.start_world(), f"echochamber/left/{stage.key}/{next(_numbers)}"
     try:
@@ -127,7 +126,7 @@ _numbers = itertools.count()
 
 
 def _send(world: train.World, order: str | EchoError | None) -> str | None:
-    """The main process's order, in every process; raised if it is an error."""
+    """Send the main process's order to every process; raises it if it is an error."""
 
     def say() -> str | None:
         if isinstance(order, EchoError):

@@ -1,7 +1,7 @@
-"""Sends the metrics of a study to experiment trackers while they are written, and its results at the end.
+"""Sends the metrics of a study to experiment trackers as they are written, and its results at the end.
 
-The run folder stays the only source of truth: rows are read from the stages' `metrics.jsonl`, wherever those
-stages run, and no stage knows that it is watched.
+The run folder remains the only source of truth: rows are read from the stages' `metrics.jsonl`, wherever
+those stages run, and no stage knows that it is tracked.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ class TrackedRun:
     """One curve of a study in a tracker.
 
     Attributes:
-        name: as people see it, fit for a file name.
+        name: its name for display, which is also valid as a file name.
         id: the same whenever the same stage of the same config is sent.
-        config: of the stage.
-        first_step: step of the first row that will be sent now.
-        resumed: rows before it were sent by an earlier process.
+        config: config of the stage.
+        first_step: step of the first row that this process sends.
+        resumed: whether an earlier process sent rows before it.
     """
 
     name: str
@@ -48,9 +48,9 @@ class TrackedRun:
 
 
 class Tracker(Protocol):
-    """A place that shows curves. Rows of one run come in order of their steps, each once.
+    """A service that shows curves. The rows of one run arrive in order of their steps, each once.
 
-    After a kill the last row may come a second time; it has the same step and the same values.
+    After a kill the last row may arrive a second time, with the same step and the same values.
     """
 
     @property
@@ -64,10 +64,10 @@ class Tracker(Protocol):
         """One row; nested values have names like `heldout/code`."""
 
     def results(self, run: TrackedRun, values: Mapping[str, float]) -> None:
-        """What the study measured for this run in the end, e.g. `pass@1`."""
+        """The study's final measurements of this run, e.g. `pass@1`."""
 
     def close(self) -> None:
-        """No more calls follow."""
+        """Called at the end; no more calls follow."""
 
 
 TRACKERS: Registry[Callable[[str, Path], Tracker]] = Registry("tracker")
@@ -85,7 +85,7 @@ def register_tracker(name: str, make: Callable[[str, Path], Tracker]) -> Callabl
 
 
 def scalars(row: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
-    """The finite numbers of a row, nested names joined by `/`; truth values are 0 and 1."""
+    """The finite numbers of a row, with nested names joined by `/`; booleans are 0 and 1."""
     for name, value in row.items():
         if isinstance(value, Mapping):
             yield from scalars(value, f"{prefix}{name}/")
@@ -105,18 +105,18 @@ class _Curve:
 
     @property
     def name(self) -> str:
-        """Of the run in a tracker."""
+        """Name of the run in a tracker."""
         cell = self.cell
         first = self.stage.kind if cell.is_base else cell.arm
         return "-".join(filter(None, (first, cell.sweep, cell.size, cell.mixture, f"seed{cell.seed}")))
 
     def new_rows(self, store: Store) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Complete rows that were not read yet, with their numbers."""
+        """Complete rows that have not been read yet, with their numbers."""
         folder = store.path(self.stage) if store.state(self.stage) == "done" else store.partial(self.stage)
         path = folder / "metrics.jsonl"
         size = path.stat().st_size if path.is_file() else 0
         if size < self.offset:
-            # Cut back to a checkpoint: the rows will come again.
+            # The file was cut back to a checkpoint, so the rows will come again.
             self.offset = self.num_read = 0
         if size == self.offset:
             return
@@ -131,17 +131,17 @@ class _Curve:
 
 
 class Follower:
-    """Reads metrics as stages write them and passes them on, from a thread of the driver.
+    """Reads metrics as stages write them and passes them on, in a thread of the driver.
 
-    How many rows of each stage every tracker has is kept in the run folder, so that a run that was killed
-    goes on where its curves end. A tracker that fails is given up with a sentence; the run goes on.
+    The run folder records how many rows of each stage every tracker has received, so that a run that was
+    killed continues its curves. A tracker that fails is dropped with a message, and the run continues.
 
     Args:
         folder: the run folder.
-        names: registered trackers.
+        names: names of registered trackers.
 
     Raises:
-        InputError: an unknown name, or its package is not installed.
+        InputError: a name is unknown, or its package is not installed.
     """
 
     def __init__(self, study: str, plan: Plan, store: Store, folder: Path, names: Sequence[str]) -> None:
@@ -166,11 +166,11 @@ class Follower:
             self._safely(name, tracker.close)
 
     def forget(self) -> None:
-        """Send everything again: the study starts over."""
+        """Send everything again, because the study starts over."""
         self._record.unlink(missing_ok=True)
 
     def results(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Send what the study measured, once, and say where to look."""
+        """Send the study's measurements, once, and say where to see them."""
         self._finish()
         for name, tracker in list(self._trackers.items()):
             sent = self._sent.setdefault(name, {})
@@ -199,7 +199,7 @@ class Follower:
         """Pass on the rows that were written since the last time."""
         with self._reading:
             for curve in self._curves:
-                # A folder that is renamed or cut back just now is read again later; its stage reports damage.
+                # A folder that is just being renamed or cut back is read later; its stage reports damage.
                 with contextlib.suppress(OSError, ValueError):
                     for number, row in curve.new_rows(self._store):
                         self._pass_on(curve, number, row)
@@ -227,9 +227,9 @@ class Follower:
     def _safely(self, name: str, call: Callable[..., object], *arguments: object) -> None:
         try:
             call(*arguments)
-        except Exception as error:  # noqa: BLE001 - whatever a tracker does, the run must not end by it
+        except Exception as error:  # noqa: BLE001 - no error of a tracker may end the run
             said = (str(error).splitlines() or [""])[0]
-            say(f"{name} is given up, the run goes on: {type(error).__name__}: {said}")
+            say(f"{name} failed and gets no more rows; the run continues: {type(error).__name__}: {said}")
             self._trackers.pop(name, None)
 
 
@@ -261,7 +261,7 @@ def _need(package: str) -> None:
 
 
 class TensorBoard:
-    """Event files in `runs/<study>/tensorboard`, one folder for each run."""
+    """Event files in `runs/<study>/tensorboard`, one folder per run."""
 
     def __init__(self, study: str, folder: Path) -> None:
         _need("tensorboard")
@@ -274,7 +274,7 @@ class TensorBoard:
         return f"tensorboard --logdir {self._folder}"
 
     def start(self, run: TrackedRun) -> None:
-        """Open an event file; what an earlier process wrote at later steps is not shown twice."""
+        """Open an event file; later steps that an earlier process wrote are not shown twice."""
         from torch.utils.tensorboard import SummaryWriter
 
         purge = run.first_step if run.resumed else None
@@ -286,7 +286,7 @@ class TensorBoard:
             self._writers[run.id].add_scalar(name, value, step)
 
     def results(self, run: TrackedRun, values: Mapping[str, float]) -> None:
-        """A table among the texts."""
+        """A table in the text tab."""
         lines = [f"| {name} | {value:.4g} |" for name, value in values.items()]
         self._writers[run.id].add_text("results", "\n".join(["| measured | value |", "|---|---|", *lines]))
 
@@ -313,7 +313,7 @@ class WandB:
         return f"wandb sync {self._folder / 'wandb'}/offline-run-*"
 
     def start(self, run: TrackedRun) -> None:
-        """Begin the run, or go on with it; offline parts with one id are joined when they are uploaded."""
+        """Begin or continue the run; offline parts with the same id are joined when they are uploaded."""
         import wandb
 
         self._runs[run.id] = wandb.init(
@@ -351,10 +351,10 @@ class Trackio:
         return f"trackio show --project {self._study}"
 
     def start(self, run: TrackedRun) -> None:
-        """Begin the run, or go on with it."""
+        """Begin or continue the run."""
         import trackio
 
-        # Each in a context of its own: otherwise a second run would finish the first.
+        # Each run gets its own context; otherwise a second run would finish the first.
         self._runs[run.id] = contextvars.Context().run(
             trackio.init, project=self._study, name=f"{run.name}-{run.id[:6]}", config=dict(run.config),
             resume="allow", embed=False, auto_log_gpu=False, auto_log_cpu=False,

@@ -1,4 +1,4 @@
-"""Trained models of a study: found, loaded, exported, evaluated again, asked a question."""
+"""Trained models of a study: find, load, export and evaluate them, or ask them a question."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from echochamber.study.run import Study
 DTYPES = ("float32", "bfloat16", "float16")
 # Stages that leave a trained model; evaluations belong to the same cells.
 _TRAINED = ("pretrain", "import", "arm")
-# Reads as a gold answer under all rules: where none is known, only the answers count.
+# Valid as a gold answer under all rules; used where none is known, so that only the answers matter.
 _ANY_GOLD = "0"
-# Below, logits over the temperature leave the range of float32.
+# At lower temperatures, logits divided by the temperature leave the range of float32.
 _LOWEST_TEMPERATURE = 1e-6
 
 
@@ -48,15 +48,15 @@ def find_models(study: Study, **wanted: Unpack[Wanted]) -> list[Measured]:
             value for value in dict.fromkeys(getattr(item.cell, name) for item in trained) if value != ""
         ]
         if value not in known:
-            listed = f"expected one of {', '.join(map(str, known))}" if known else "nothing is swept over"
+            listed = f"expected one of {', '.join(map(str, known))}" if known else "it has no sweep"
             raise InputError(f"study '{study.name}' has no {name} '{value}': {listed}")
-    # What all points of a sweep share has no label, and is the model of each of them.
+    # A model that all points of a sweep share has no label and belongs to each of them.
     found = [
         item for item in trained if all(getattr(item.cell, name) in (v, "") for name, v in asked.items())
     ]
     if not found:
         described = ", ".join(f"{name} {value}" for name, value in asked.items())
-        raise InputError(f"study '{study.name}' has no model with {described} together")
+        raise InputError(f"study '{study.name}' has no model with all of {described}")
     return found
 
 
@@ -93,13 +93,13 @@ def load_trained(study: Study, item: Measured) -> tuple[model.Policy, corpora.To
 def export_model(
     study: Study, target: Path, *, dtype: str | None = None, **wanted: Unpack[Wanted]
 ) -> Measured:
-    """Write the one model described as a folder that `transformers` loads; returns which it was.
+    """Write the model that fits the description as a folder that `transformers` loads; returns its cell.
 
     Args:
-        dtype: of the weights written, one of `DTYPES`; as trained if None.
+        dtype: dtype of the written weights, one of `DTYPES`; as trained if None.
 
     Raises:
-        InputError: none or several models fit, it is not trained yet, or something is in the way.
+        InputError: none or several models fit, it is not trained yet, or the target already exists.
     """
     if dtype is not None and dtype not in DTYPES:
         raise InputError(f"unknown dtype '{dtype}': expected one of {', '.join(DTYPES)}")
@@ -116,21 +116,21 @@ def export_model(
 def evaluate_model(
     study: Study, *, settings: Mapping[str, Any], out: Path | None = None, **wanted: Unpack[Wanted]
 ) -> list[dict[str, Any]]:
-    """Evaluate the final weights of one model; the run folder stays as it is.
+    """Evaluate the final weights of one model; the run folder is not changed.
 
     The random numbers are those of the study's own evaluation, so that the
     study's settings give the study's completions.
 
     Args:
         settings: fields of `EvaluationConfig` that differ from the study's.
-        out: Parquet file for one row per completion; the first existing folder above it must be writable.
+        out: Parquet file to write with one row per completion.
 
     Returns:
         Rows of pass@k, maj@k, format shares and accuracies, as in `summary.json`.
 
     Raises:
-        InputError: no such model or problem set, settings that contradict each other, or prompts that
-            leave no room for their completions.
+        InputError: there is no such model or problem set, settings contradict each other, or prompts leave
+            no room for their completions.
     """
     item = find_model(study, **wanted)
     config = _evaluation_config(study, settings)
@@ -219,18 +219,19 @@ def sample_completions(
     """Graded completions of `question` by the first model of the study whose arm has that name.
 
     Args:
-        gold: the correct answer, if it is known; without it, whether an answer is right says nothing.
-        rules: by which answers are compared with it.
+        gold: the correct answer, if known; without it, the verdict on whether an answer is right is
+            meaningless.
+        rules: the rules by which answers are compared with it.
 
     Raises:
-        InputError: no such arm, it is not trained yet, the question leaves no room in the context, or the
-            rules cannot read the gold answer.
+        InputError: there is no such arm, it is not trained yet, the question leaves no room in the context,
+            or the rules cannot read the gold answer.
     """
     problem = Problem("asked", question, _ANY_GOLD if gold is None else gold, rules=rules)
     verify.get_rules(rules).check_gold(problem.gold)
     if temperature != 0 and not (math.isfinite(temperature) and temperature >= _LOWEST_TEMPERATURE):
         raise InputError(
-            f"temperature {temperature:g}: expected 0 (greedy) or a number from {_LOWEST_TEMPERATURE:g} up"
+            f"temperature {temperature:g}: expected 0 (greedy) or at least {_LOWEST_TEMPERATURE:g}"
         )
     policy, tokenizer = load_trained(study, find_models(study, arm=arm)[0])
     engine = rollout.make_engine(study.config.engine, policy, tokenizer)
