@@ -46,8 +46,8 @@ class Control:
             return f"{start}has no counterpart: no arm of this run is rewarded for correct answers."
         if self.matched:
             return (
-                f"{start}is the twin of {self.nearest.name}: algorithm, learning rate, steps, prompts, samples "
-                "and KL are the same; only the reward differs."
+                f"{start}is the twin of {self.nearest.name}: algorithm, learning rate, steps, prompts, "
+                "samples and KL are the same; only the reward differs."
             )
         listed = ", ".join(
             f"{what} {_shown(own)} instead of {_shown(other)}" for what, own, other in self.differences
