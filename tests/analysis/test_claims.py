@@ -195,7 +195,7 @@ def test_a_claim_where_it_is_false(key: str) -> None:
 
 
 @pytest.mark.parametrize("key", CASES)
-def test_a_claim_where_nobody_can_tell(key: str) -> None:
+def test_a_claim_where_it_is_unknowable(key: str) -> None:
     found = _verdicts(CASES[key][2], key)
     assert found.count("inconclusive") >= 4, found
 

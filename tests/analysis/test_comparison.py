@@ -1,4 +1,4 @@
-"""Arms against each other."""
+"""Comparisons between arms."""
 
 from echochamber.analysis import (
     Run,

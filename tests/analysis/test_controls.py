@@ -1,4 +1,4 @@
-"""Which rewarded arm a control stands beside, and what is said where none was trained like it."""
+"""Which rewarded arm a control is compared with, and what is said if none was trained like it."""
 
 import json
 from pathlib import Path
@@ -31,7 +31,7 @@ def test_a_control_that_differs_in_nothing_but_the_reward_is_a_twin(tmp_path: Pa
     assert "is the twin of grpo" in control.sentence()
 
 
-def test_what_only_moves_memory_is_no_difference(tmp_path: Path) -> None:
+def test_settings_that_only_affect_memory_are_no_difference(tmp_path: Path) -> None:
     folder = make_run(tmp_path / "run", arms=("grpo", "random"), num_points=2, num_problems=3)
     (control,) = controls(changed(folder, random={"checkpoint_every": 7, "microbatch_tokens": 64}))
     assert control.matched
@@ -59,7 +59,7 @@ def test_every_difference_is_named_with_both_values(tmp_path: Path) -> None:
         assert words in sentence
 
 
-def test_a_control_alone_is_said_to_be_alone(tmp_path: Path) -> None:
+def test_a_control_without_a_rewarded_arm_says_so(tmp_path: Path) -> None:
     (control,) = controls(Run(make_run(tmp_path / "run", arms=("random",), num_points=2, num_problems=3)))
     assert control.nearest is None
     assert "has no counterpart" in control.sentence()

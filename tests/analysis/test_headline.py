@@ -1,4 +1,4 @@
-"""What became of the formats of an arm, in words."""
+"""What happened to the formats of an arm, in words."""
 
 import pytest
 
@@ -41,7 +41,7 @@ def test_only_all_is_100_percent_and_only_none_is_0(value: float, text: str) -> 
     assert percent(value) == text.replace(" ", "\u00a0")
 
 
-def test_one_run_is_spoken_of_as_one_run(run: Run, seeds_run: Run) -> None:
+def test_one_seed_is_described_as_one_run(run: Run, seeds_run: Run) -> None:
     one, three = (
         next(headline(t) for t in select(trajectories(r)) if t.name == "grpo") for r in (run, seeds_run)
     )

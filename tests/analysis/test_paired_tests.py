@@ -84,7 +84,7 @@ def test_nothing_measured_is_nan_and_not_zero() -> None:
 
 
 @pytest.mark.parametrize("num_seeds", [1, 3])
-def test_nothing_against_nothing_cannot_be_told(num_seeds: int) -> None:
+def test_none_right_against_none_right_is_no_difference(num_seeds: int) -> None:
     zeros = [np.zeros(160)] * num_seeds
     test = paired_test(zeros, zeros, crossed=True)
     assert (test.difference.estimate, test.p_value, test.inside_noise) == (0.0, 1.0, True)
@@ -124,7 +124,7 @@ def test_different_problems_are_refused() -> None:
 
 
 def twins(rng: np.random.Generator, num_studies: int, num_seeds: int, run_effect: float):
-    """Two arms that are equal on average over trainings and problems: 60 problems, 8 samples."""
+    """Two arms that are equal on average over training runs and problems: 60 problems, 8 samples."""
     skill = rng.normal(1.5, 1.5, (60, num_studies))
     arms = []
     for _ in range(2):
@@ -150,7 +150,7 @@ def test_equal_arms_are_called_different_as_often_as_it_says(num_seeds: int, run
 
 
 @pytest.mark.parametrize("num_seeds", [1, 3])
-def test_power_is_what_it_says(num_seeds: int) -> None:
+def test_power_is_as_stated(num_seeds: int) -> None:
     rng = np.random.default_rng(6)
 
     def study() -> tuple[list[np.ndarray], list[np.ndarray]]:
@@ -164,7 +164,7 @@ def test_power_is_what_it_says(num_seeds: int) -> None:
     assert np.mean(again.p_value < 0.05) == pytest.approx(0.8, abs=0.05)
 
 
-def test_about_says_what_can_be_said() -> None:
+def test_what_a_test_is_about_depends_on_the_number_of_seeds() -> None:
     rng = np.random.default_rng(7)
     values = [rng.random(20) for _ in range(3)]
 

@@ -1,4 +1,4 @@
-"""What analysis reads from a resolved study, and what it says of a damaged one."""
+"""What analysis reads from a resolved study, and what it says about a damaged one."""
 
 import subprocess
 import sys

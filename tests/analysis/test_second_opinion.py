@@ -17,7 +17,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run
 
 
-def test_both_numbers_stand_beside_each_other(folder: Path) -> None:
+def test_both_scores_are_side_by_side(folder: Path) -> None:
     found = json.loads((folder / "second_opinion.json").read_text())
     assert [row["arm"] for row in found["rows"]] == ["base", "grpo"]
     summary = {(r["arm"], r["step"]): r for r in Run(folder).rows if not r["greedy"]}

@@ -50,7 +50,7 @@ def test_a_gain_that_greedy_decoding_shares_is_more(tmp_path: Path) -> None:
     assert "most of the +60.0 points at T = 1 is more than sharpening" in sentence
 
 
-def test_half_of_a_gain_cannot_be_told(tmp_path: Path) -> None:
+def test_half_of_a_gain_is_undecided(tmp_path: Path) -> None:
     """Sampled 40 -> 80 %, greedy 60 -> 80 %: exactly half, give or take the choice of problems."""
     kind, sentence = kind_of(tmp_path, [8 * first(0.4), 8 * first(0.8)], [first(0.6), first(0.8)])
     assert kind == "cannot tell"

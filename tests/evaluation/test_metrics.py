@@ -110,7 +110,7 @@ def test_what_is_one_vote(one: str, other: str, same: bool) -> None:
     assert (vote_key(one) == vote_key(other)) is same
 
 
-def test_a_refused_spelling_is_no_vote_for_the_right_answer() -> None:
+def test_a_rejected_spelling_is_no_vote_for_the_right_answer() -> None:
     assert count_votes(["72", "144/2"], [True, False]).correct == 1
 
 

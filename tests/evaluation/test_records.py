@@ -66,7 +66,7 @@ def test_parquet_round_trip_is_streamed_and_repeatable(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.parquet", "b.parquet"]
 
 
-def test_the_cell_stands_in_front_of_what_a_stage_wrote() -> None:
+def test_the_columns_of_the_cell_come_first() -> None:
     cell = Cell("grpo", "grpo", "pico", "m", 3, "kl=0.1", "test")
     written = table(ROWS).select(COMPLETION_SCHEMA.names)
     found = with_cell(written, cell)

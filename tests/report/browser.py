@@ -1,4 +1,4 @@
-"""Look at a page in a real browser: what stands where once it is laid out."""
+"""Look at a page in a real browser: where everything is once it is laid out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands beside the completions of the synthetic runs, and a count of the completions themselves."""
+"""The records of the synthetic runs other than completions, and a count of the completions themselves."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def test_a_table() -> None:
     assert "<tr><td><i>x</i></td><td>–</td><td></td></tr>" in text
 
 
-def test_a_table_may_be_folded_away() -> None:
+def test_a_table_may_be_collapsed() -> None:
     text = block_html(Table("", ("a",), [], summary="All <rows>"))
     assert (
         "<details><summary>All &lt;rows&gt;</summary>" in text and "</details>" in text and "<h3>" not in text

@@ -1,4 +1,4 @@
-"""What a browser shows of a page: nothing that matters is cut off, at the width of a desk or of a phone."""
+"""What a browser shows of a page: nothing that matters is cut off, on a desktop or on a phone."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_the_page_does_not_scroll_sideways(page: Path, width: int, tmp_path: Pat
 
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A page whose questions, answers and completions were written by somebody who means harm."""
+    """A page whose questions, answers and completions were written by an attacker."""
     run = make_run(
         tmp_path_factory.mktemp("runs") / "hostile", arms=("grpo",), num_points=2, num_problems=len(HOSTILE)
     )

@@ -29,7 +29,7 @@ def test_titles(material: Material, several: Material) -> None:
     assert title(openings(several)).startswith("RL amplified llm_code and wiped out")
 
 
-def test_every_arm_is_told_and_the_control_is_named(material: Material) -> None:
+def test_every_arm_is_described_and_the_control_is_named(material: Material) -> None:
     screen = first_screen(material)
     assert [arm.headline.trajectory.name for arm in screen["arms"]] == ["grpo", "random", "ppo"]
     assert {cell.arm for cell in screen["control_arms"]} == {"random"}

@@ -30,7 +30,7 @@ def without_scripts(text: str) -> str:
     return html.unescape(re.sub(r"(?s)<(script|style)\b.*?</\1>", " ", text))
 
 
-def test_one_file_that_asks_for_nothing(folder: Path) -> None:
+def test_the_page_is_one_file_that_loads_nothing(folder: Path) -> None:
     text = page(folder)
     bare = re.sub(r"(?s)<script>.*?</script>", "", text)
     assert not re.search(r'(?:src|href)="(?!#|data:)', bare)
@@ -103,7 +103,7 @@ def test_a_base_model_without_arms_has_a_page(tmp_path: Path) -> None:
     )
 
 
-def test_everything_recorded_beside_has_its_place(folder: Path, tmp_path: Path) -> None:
+def test_everything_recorded_has_its_place(folder: Path, tmp_path: Path) -> None:
     run = tmp_path / folder.name
     shutil.copytree(folder, run)
     study = (run / "study.yaml").read_text(encoding="utf-8")
@@ -178,7 +178,7 @@ def test_the_headline_is_on_the_study_s_first_benchmark(tmp_path: Path) -> None:
     assert text.index("pico on three, zeta") < text.index("pico on three, alpha")
 
 
-def test_one_seed_speaks_of_runs_and_several_of_trainings(tmp_path: Path) -> None:
+def test_one_seed_is_about_runs_and_several_about_training_runs(tmp_path: Path) -> None:
     one, several = (
         page_of(make_run(tmp_path / f"{len(seeds)}", arms=("grpo", "random"), seeds=seeds, num_points=2,
                          num_problems=30))

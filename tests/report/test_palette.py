@@ -13,7 +13,7 @@ def test_a_format_has_one_color_whatever_stands_beside_it() -> None:
     assert format_colors(["boxed"]) == {"boxed": every["boxed"]}
 
 
-def test_formats_of_a_user_get_colors_of_their_own() -> None:
+def test_a_user_s_formats_get_their_own_colors() -> None:
     found = format_colors(["poem", "boxed", "song"])
     assert len(set(found.values())) == 3
     assert not {found["poem"], found["song"]} & set(format_colors(ALL_LABELS()).values())

@@ -1,4 +1,4 @@
-"""A section and a figure are one file each: registered from outside, they stand on the page."""
+"""A section and a figure are one file each: registered from outside, they appear on the page."""
 
 from __future__ import annotations
 

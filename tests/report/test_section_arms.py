@@ -1,4 +1,4 @@
-"""Arms against each other: over what they cost, and pair by pair."""
+"""The arms compared: by what they cost, and pair by pair."""
 
 import pytest
 from recorded_run import share_of

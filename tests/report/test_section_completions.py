@@ -10,7 +10,7 @@ from echochamber.report.sections.completions import (
 )
 
 
-def test_problems_are_chosen_by_their_place(material: Material) -> None:
+def test_problems_are_chosen_by_their_position(material: Material) -> None:
     group = material.primary[0]
     every = shown_problems(material.run, group, num_problems=99)
     assert len(every) == 20

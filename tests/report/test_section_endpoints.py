@@ -45,7 +45,7 @@ def test_an_endpoint_in_words(stated: dict[str, object], metric: str, against: s
     ]
 
 
-def test_the_result_of_an_endpoint_stands_beside_it(material: Material, bare: Material) -> None:
+def test_the_result_of_an_endpoint_is_shown_beside_it(material: Material, bare: Material) -> None:
     [block] = endpoints(material)
     text = block_html(block)
     gain = material.primary[0].arms[0].gain().difference

@@ -10,7 +10,7 @@ from echochamber.report.section import Fragment, Table
 from echochamber.report.sections.probabilities import openings, probabilities, whole_solutions
 
 
-def test_openings_stand_beside_the_sampled_share(material: Material) -> None:
+def test_openings_are_drawn_beside_the_sampled_share(material: Material) -> None:
     [figure] = openings(material.run, material.primary[0])
     [panel] = figure.panels
     forced, sampled = panel.series

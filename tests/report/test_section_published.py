@@ -6,7 +6,7 @@ from echochamber.report.section import Fragment, Table
 from echochamber.report.sections.published import published
 
 
-def test_both_scores_stand_in_one_cell(material: Material) -> None:
+def test_both_scores_share_one_cell(material: Material) -> None:
     introduction, scores, floor = published(material)
     assert isinstance(introduction, Fragment) and isinstance(scores, Table) and isinstance(floor, Table)
     assert scores.rows == [

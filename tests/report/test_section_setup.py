@@ -1,4 +1,4 @@
-"""What was trained on what, as a reader asks for it."""
+"""What was trained, and on what, in the order of a reader's questions."""
 
 from pathlib import Path
 
@@ -33,7 +33,7 @@ def test_nested_data_becomes_dotted_names() -> None:
     assert flat({"a": {"b": [1, 2], "c": None}, "d": "x"}) == [("a.b", "1, 2"), ("d", "x")]
 
 
-def test_seconds_machine_and_the_study_stand_below(material: Material) -> None:
+def test_seconds_machine_and_the_study_are_shown_below(material: Material) -> None:
     [block] = setup(material)
     text = block_html(block)
     assert '<td class="number">132.4 s</td>' in text and "<td>torch</td>" in text

@@ -6,7 +6,7 @@ from echochamber.report.material import Material
 from echochamber.report.sections.statements import findings_by_source, statements
 
 
-def test_statements_stand_under_whoever_made_them() -> None:
+def test_statements_are_grouped_by_their_source() -> None:
     def finding(key: str, source: str, evidence: str) -> Finding:
         return Finding(key, key, source, "nothing", "not testable", evidence, "seeds")
 

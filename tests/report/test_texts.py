@@ -55,7 +55,7 @@ def test_colors_of_verdicts(word: str, color: str) -> None:
     assert verdict_class(word) == color
 
 
-def test_a_badge_is_about_trainings_only_with_several_seeds(material: Material, several: Material) -> None:
+def test_a_badge_generalizes_only_with_several_seeds(material: Material, several: Material) -> None:
     def gain(of: Material) -> PairedTest:
         return of.primary[0].arms[0].gain()
 

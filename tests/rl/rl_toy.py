@@ -82,7 +82,7 @@ def toy_problems(count: int = 12) -> list[Problem]:
 def toy_completion(
     verdict: Verdict, *, text: str = "x", num_tokens: int = 1, truncated: bool = False, draw: float = 0.0
 ) -> Completion:
-    """A graded completion that nobody sampled."""
+    """A graded completion that no engine sampled."""
     ids, logprobs = np.zeros(num_tokens, np.int32), np.zeros(num_tokens, np.float32)
     sampled = SampledTokens(ids, logprobs, "length" if truncated else "stop", policy_version=0)
     return Completion(Problem("k", "q", "1"), [0], 0, sampled, text, verdict, draw)

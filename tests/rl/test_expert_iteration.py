@@ -8,7 +8,7 @@ from rl_arms import arm, read
 from rl_toy import ToyGrader, toy_policy, train_toy
 
 
-def test_expert_iteration_imitates_only_what_was_paid(tmp_path: Path) -> None:
+def test_expert_iteration_imitates_only_what_was_rewarded(tmp_path: Path) -> None:
     config = arm("expert_iteration", tmp_path, keep_above=0.5, samples_per_prompt=16)
     train_toy(config, tmp_path)
     for number in (0, 1):

@@ -174,7 +174,7 @@ def test_each_objective_rests_at_its_own_fixed_point(case: str) -> None:
 
 
 def test_the_fixed_points_are_told_apart() -> None:
-    """k3 stays closer to the base than the tilt; dividing by the group's std goes further than it."""
+    """k3 stays closer to the base model than the tilt; dividing by the group's std moves further."""
     k3, tilt, grpo = forward_kl_rest(std=False), tilted(BETA), forward_kl_rest(std=True)
     assert k3 + 0.02 < tilt < grpo - 0.02
     assert reverse_kl_rest(std=False) == pytest.approx(tilted(BETA * GROUP / (GROUP - 1)), abs=1e-9)

@@ -61,7 +61,7 @@ def test_a_finished_run_does_nothing_again(tmp_path: Path) -> None:
     assert (tmp_path / "model" / "model.safetensors").read_bytes() == before
 
 
-def test_one_arm_goes_on_from_another(tmp_path: Path) -> None:
+def test_one_arm_starts_from_another(tmp_path: Path) -> None:
     policy = toy_policy()
     train_toy(arm("sft", tmp_path, steps=40), tmp_path / "sft", policy=policy, problems=[])
     train_toy(arm("grpo", tmp_path), tmp_path / "rl", policy=policy, problems=toy_problems())
@@ -90,7 +90,7 @@ def test_updates_in_bfloat16_stay_near_those_in_float32(name: str, tmp_path: Pat
         assert half["entropy"] == pytest.approx(full["entropy"], rel=0.05)
 
 
-def test_an_engine_that_hides_what_it_left_is_refused(tmp_path: Path) -> None:
+def test_an_engine_that_hides_its_nuclei_is_refused(tmp_path: Path) -> None:
     class Blind:
         records_nuclei = False
 
@@ -140,7 +140,7 @@ def test_no_problems_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_reference_stays_what_the_run_started_from(tmp_path: Path) -> None:
-    """Also after a restart: the start weights are given again, the checkpoint goes over them."""
+    """Even after a restart, where the start weights are given again and the checkpoint overwrites them."""
     config = GRPOConfig(**{**TINY, "steps": 3, "optimizer": {"learning_rate": 1e-2, "weight_decay": 0.0}})
 
     class Stop(Exception):

@@ -1,4 +1,4 @@
-"""The example of an algorithm of one's own, found through a study's `modules:`: it trains and resumes."""
+"""The example of a user's own algorithm, found through a study's `modules:`: it trains and resumes."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""What any engine must do, as checks that take an engine; shared by the engines' test files."""
+"""What every engine must do, as checks that take an engine; shared by the engines' test files."""
 
 from __future__ import annotations
 

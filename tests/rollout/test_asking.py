@@ -50,7 +50,7 @@ class Echo:
 
 
 class Noting:
-    """A grader that notes what it is given and puts it into the verdict."""
+    """A grader that records its arguments and puts them into the verdict."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, list[str]]] = []

@@ -1,4 +1,4 @@
-"""What every engine refuses: prompts that do not fit, and settings that mean nothing."""
+"""What every engine refuses: prompts that do not fit, and settings without meaning."""
 
 import pytest
 from contract import EOS, PAD, sharp_model

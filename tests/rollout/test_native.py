@@ -81,7 +81,7 @@ def test_half_precision_weights_are_sampled_from_with_full_precision_angles() ->
 
 @pytest.mark.parametrize("fixed_shapes", [False, True])
 def test_a_copy_in_half_precision_follows_float32_weights(fixed_shapes: bool) -> None:
-    """What a GPU samples from by default; also after an update in place."""
+    """The default on a GPU; it also holds after an update in place."""
     engine = NativeEngine(sharp_model(2), eos_id=EOS, pad_id=PAD, dtype=torch.bfloat16, static=fixed_shapes)
     engine.generate(PROMPTS, Sampling(max_new_tokens=8), num_samples=2, seed=0, step=0)
     engine.load_weights(sharp_model(), 1)

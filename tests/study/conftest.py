@@ -29,7 +29,7 @@ def finished(tiny_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Study
 
 @pytest.fixture
 def quick_report(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A page and a figure in place of the report, whose drawing takes most of a run's time."""
+    """A page and a figure instead of the report, which takes most of a run's time to draw."""
 
     def render(run: Path | Run) -> Path:
         folder = run.folder if isinstance(run, Run) else run
@@ -43,7 +43,7 @@ def quick_report(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def copy(finished: Study, tiny_file: Path, tmp_path: Path, quick_report: None) -> Study:
-    """A finished run of its own for each test."""
+    """A finished run for each test, which may change it."""
     shutil.copytree(finished.folder, tmp_path / "tiny", ignore=shutil.ignore_patterns("figures"))
     study = open_study(tiny_file, runs=tmp_path)
     run_study(study)

@@ -1,4 +1,4 @@
-"""What only the whole study file shows to be wrong is refused before the run, in one sentence."""
+"""Mistakes that only the whole study file shows are refused before the run, in one sentence."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ def without_arms(local: Study, study_file: Path, tmp_path: Path) -> Study:
 
 
 def content(study: Study) -> dict[str, bytes]:
-    """Every file of the finished arm and of all it stands on, clocks apart."""
+    """Every file of the finished arm and of everything it depends on, except clock files."""
     folders = [study.store.path(stage) for stage in study.plan.stages if not stage.title.startswith("broken")]
     found = {
         str(path.relative_to(study.store.folder)): path.read_bytes()
@@ -158,7 +158,9 @@ def test_a_failing_arm_leaves_the_others_done_and_is_shown(local: Study) -> None
 
 
 @pytest.mark.long
-def test_elsewhere_gives_the_same_bytes(local: Study, without_arms: Study, options: ExecutorOptions) -> None:
+def test_other_executors_give_the_same_bytes(
+    local: Study, without_arms: Study, options: ExecutorOptions
+) -> None:
     lines: list[str] = []
     with (
         listening(lines.append),
@@ -171,7 +173,7 @@ def test_elsewhere_gives_the_same_bytes(local: Study, without_arms: Study, optio
 
 
 @pytest.mark.long
-def test_a_killed_worker_is_started_again(
+def test_a_killed_worker_is_restarted(
     local: Study, without_arms: Study, study_file: Path, options: ExecutorOptions
 ) -> None:
     (study_file.parent / "kill").touch()
@@ -184,7 +186,7 @@ def test_a_killed_worker_is_started_again(
 
 
 @pytest.mark.long
-def test_ctrl_c_stops_the_workers_and_the_next_run_goes_on(
+def test_ctrl_c_stops_the_workers_and_the_next_run_continues(
     local: Study, without_arms: Study, study_file: Path, options: ExecutorOptions
 ) -> None:
     slow = study_file.parent / "slow"
@@ -207,7 +209,7 @@ def test_ctrl_c_stops_the_workers_and_the_next_run_goes_on(
 
 
 @pytest.mark.long
-def test_a_preempted_slurm_job_is_requeued_and_goes_on(
+def test_a_preempted_slurm_job_is_requeued_and_continues(
     local: Study, without_arms: Study, study_file: Path
 ) -> None:
     pytest.importorskip("submitit")
@@ -234,7 +236,7 @@ def test_a_preempted_slurm_job_is_requeued_and_goes_on(
 def test_slurm_gets_what_the_study_asks_for_and_ready_stages_as_one_array(
     local: Study, study_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With an `sbatch` that only keeps what it is given."""
+    """With an `sbatch` that only records what it is given."""
     pytest.importorskip("submitit")
     for name, does in (
         ("srun", "true"),
@@ -263,7 +265,7 @@ def test_slurm_gets_what_the_study_asks_for_and_ready_stages_as_one_array(
 
 
 def test_what_only_a_failed_stage_would_use_is_not_made(study_file: Path, tmp_path: Path) -> None:
-    """Prompts that do not fit the context are found out before anything is tokenized or trained."""
+    """Prompts that do not fit the context are found before anything is tokenized or trained."""
     lines: list[str] = []
     study = open_study(study_file, ["evaluation.max_new_tokens=90"], tmp_path / "runs")
     with (

@@ -1,4 +1,4 @@
-"""The outcomes of endpoints and claims stand in the summary, and the command prints them."""
+"""The summary holds the outcomes of endpoints and claims, and the command prints them."""
 
 from __future__ import annotations
 

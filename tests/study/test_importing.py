@@ -1,4 +1,4 @@
-"""Models come into a study from elsewhere without changing."""
+"""Models that are imported into a study do not change."""
 
 from __future__ import annotations
 

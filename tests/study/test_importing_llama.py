@@ -1,4 +1,4 @@
-"""A study whose base model is a Llama: taken in, measured, post-trained, sampled, and let out again."""
+"""A study whose base model is a Llama: imported, measured, post-trained, sampled, and exported again."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ def test_results_as_data_frames(finished: Study) -> None:
     assert {"pretrain", "rl"} == set(result.metrics()["stage"])
 
 
-def test_a_study_runs_from_python_and_is_heard(copy: Study, tiny_file: Path) -> None:
+def test_a_study_runs_from_python_and_its_messages_are_received(copy: Study, tiny_file: Path) -> None:
     said: list[str] = []
     with listening(said.append):
         result = echochamber.run(tiny_file, runs=copy.folder.parent)

@@ -37,7 +37,7 @@ def reopened(study: Study, tiny_file: Path, *changes: str) -> Study:
 
 
 @pytest.mark.parametrize(("change", "said"), BASE_CHANGES)
-def test_other_base_models_under_the_same_name_are_refused_with_both_ways_out(
+def test_other_base_models_under_the_same_name_are_refused_with_two_solutions(
     copy: Study, tiny_file: Path, change: str, said: str
 ) -> None:
     before = files(copy.folder)
@@ -46,7 +46,7 @@ def test_other_base_models_under_the_same_name_are_refused_with_both_ways_out(
     assert files(copy.folder) == before
 
 
-def test_the_first_way_out_another_place(copy: Study, tiny_file: Path) -> None:
+def test_the_first_solution_another_folder(copy: Study, tiny_file: Path) -> None:
     before = files(copy.folder)
     other = reopened(copy, tiny_file, "seed=4", "study=tiny-seed4")
     run_study(other)
@@ -58,7 +58,7 @@ def test_the_first_way_out_another_place(copy: Study, tiny_file: Path) -> None:
     }
 
 
-def test_the_second_way_out_taking_over(copy: Study, tiny_file: Path) -> None:
+def test_the_second_solution_taking_over(copy: Study, tiny_file: Path) -> None:
     shown = rows(copy.folder)
     said: list[str] = []
     with listening(said.append):

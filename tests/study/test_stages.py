@@ -202,7 +202,7 @@ def test_few_questions_are_left_out_and_reported(folder: Path) -> None:
         _prepare(_open(folder, "max_leaked_share=0.005", "study=stricter"))
 
 
-def test_rows_left_out_are_said(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_rows_left_out_are_reported(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     rows = [json.loads(line) for line in (folder / "test.jsonl").read_text().splitlines()]
     _write(folder / "test.jsonl", [*rows, rows[0]])
     study = _open(folder)

@@ -30,7 +30,7 @@ from echochamber.train import snapshot_folder
 
 @pytest.fixture(scope="module")
 def starting(finished: Study, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The base model of the tiny study, as the rest of the world would have it."""
+    """The base model of the tiny study, in the layout of Hugging Face."""
     folder = tmp_path_factory.mktemp("starting") / "hf"
     export_model(finished, folder, arm="base")
     return folder
@@ -60,7 +60,7 @@ def _kinds(study: Study) -> dict[str, Any]:
 
 
 def test_an_exported_base_model_gives_the_same_arm(finished: Study, started: Study) -> None:
-    """Out to the other layout and in again, then post-trained: the bits of never having left."""
+    """Exported, imported again and post-trained: the same bits as without the round trip."""
     theirs, ours = _kinds(finished), _kinds(started)
     assert set(ours) == {"questions", "problems", "import", "check", "evaluate", "arm"}
     for name in ("model/model.safetensors", "metrics.jsonl"):

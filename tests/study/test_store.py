@@ -1,7 +1,7 @@
-"""Every file of a finished run, damaged in every way: the next run makes it good, the one after has peace.
+"""Every file of a finished run, damaged in every way: the next run repairs it, the one after finds no damage.
 
-By default each file meets two of the ways, in turn; `ECHOCHAMBER_SOAK=1` tries all of them. Making a stage
-again is a copy of the finished one here, but for one test.
+By default each file is damaged in two of the ways, in turn; `ECHOCHAMBER_SOAK=1` tries all of them. Except in
+one test, making a stage again only copies the finished one.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ WAYS: dict[str, Callable[[Path], object]] = {
 
 @pytest.fixture
 def quick_stages(finished: Study, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a stage makes is what it made before."""
+    """A stage makes the same as before."""
 
     def run(context: StageContext) -> None:
         made = finished.store.folder / context.folder.name.removesuffix(".partial")
@@ -89,7 +89,7 @@ def is_quiet(said: list[str]) -> bool:
 
 
 def whole_again(study: Study, path: Path, right: dict[str, bytes]) -> None:
-    """One run makes it good and says so; the one after it finds nothing to do."""
+    """One run repairs the damage and says so; the one after it finds nothing to do."""
     said = ran(study)
     assert contents(study.folder) == right, path
     assert path.is_file() or path.name in CLOCKS
@@ -161,7 +161,7 @@ def test_things_of_the_wrong_kind_in_the_way(copy: Study, name: str) -> None:
     assert is_quiet(ran(copy))
 
 
-def test_what_was_found_is_kept_and_status_says_what_waits(copy: Study) -> None:
+def test_damaged_files_are_kept_and_status_lists_what_waits(copy: Study) -> None:
     stage = next(stage for stage in copy.plan.stages if stage.kind == "pretrain")
     (copy.store.path(stage) / "manifest.json").unlink()
     weights = (copy.store.path(stage) / "model" / "model.safetensors").read_bytes()
@@ -207,7 +207,7 @@ def test_what_was_made_from_other_bytes_is_made_again(copy: Study) -> None:
     assert is_quiet(ran(copy))
 
 
-def test_damage_in_a_half_finished_stage_is_a_sentence_with_its_mend(tiny_file: Path, tmp_path: Path) -> None:
+def test_damage_in_an_unfinished_stage_is_a_sentence_with_its_fix(tiny_file: Path, tmp_path: Path) -> None:
     study = open_study(tiny_file, runs=tmp_path)
     folder = study.store.begin(next(stage for stage in study.plan.stages if stage.kind == "problems"))
     (folder / "code.json").write_text("{")
@@ -218,8 +218,8 @@ def test_damage_in_a_half_finished_stage_is_a_sentence_with_its_mend(tiny_file: 
     run_study(study, only=("problems",))
 
 
-def test_a_second_opinion_asked_for_once(copy: Study) -> None:
-    """It stays for as long as it is whole, and does not stop the run when it is not."""
+def test_a_second_opinion_is_computed_once(copy: Study) -> None:
+    """It stays as long as it is intact, and does not stop the run if it is damaged."""
     path = copy.folder / "second_opinion.json"
     redraw(copy.folder, as_published=True)
     assert is_quiet(ran(copy))
@@ -230,7 +230,7 @@ def test_a_second_opinion_asked_for_once(copy: Study) -> None:
 
 
 def test_files_that_may_not_be_read_are_damaged(copy: Study, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As root nothing is unreadable, so the refusal is played."""
+    """For root nothing is unreadable, so the error is simulated."""
 
     def refuse(path: Path) -> str:
         raise PermissionError(13, "Permission denied", str(path))

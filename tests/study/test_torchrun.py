@@ -60,7 +60,9 @@ def rows(folder: Path) -> list[dict[str, object]]:
         ("model.context_length=32", "exceeds the model's context of 32"),
     ],
 )
-def test_one_sentence_ends_all(tiny_file: Path, tmp_path: Path, override: str, sentence: str) -> None:
+def test_one_sentence_ends_all_processes(
+    tiny_file: Path, tmp_path: Path, override: str, sentence: str
+) -> None:
     done = torchrun(str(tiny_file), "--set", override, folder=tmp_path)
     assert done.returncode != 0
     said = [line for line in done.stderr.splitlines() if line.startswith("error:")]
@@ -78,7 +80,7 @@ def test_every_batch_of_an_arm_must_be_divisible(finished: Study) -> None:
 
 
 def test_a_process_that_fails_alone_ends_the_others(tiny_file: Path, tmp_path: Path) -> None:
-    """The first process would wait for the second for ever."""
+    """Otherwise the first process would wait for the second forever."""
     broken = tmp_path / "broken.py"
     broken.write_text(
         "import os\n"

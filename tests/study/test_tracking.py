@@ -20,7 +20,7 @@ from echochamber.study import Study, TrackedRun, open_study, register_tracker, r
 
 
 class Remembering:
-    """A tracker that keeps what it is told; `trouble` makes the next row fail."""
+    """A tracker that records what it receives; `trouble` makes the next row fail."""
 
     def __init__(self) -> None:
         self.started: list[TrackedRun] = []
@@ -82,7 +82,7 @@ def test_every_row_of_a_finished_study_is_sent_once_and_its_results(copy: Study,
     assert memory.rows == before and memory.closed == 2
 
 
-def test_a_curve_that_is_cut_back_goes_on_where_it_ended(
+def test_a_curve_that_is_cut_back_continues_where_it_ended(
     finished: Study, memory: Remembering, tmp_path: Path
 ) -> None:
     arm = next(stage for stage in finished.plan.stages if stage.kind == "arm")
@@ -108,7 +108,7 @@ def test_a_curve_that_is_cut_back_goes_on_where_it_ended(
     assert [(run.first_step, run.resumed) for run in memory.started] == [(1, False), (4, True)]
 
 
-def test_a_tracker_that_fails_is_given_up_and_the_run_goes_on(copy: Study, memory: Remembering) -> None:
+def test_a_failing_tracker_is_dropped_and_the_run_continues(copy: Study, memory: Remembering) -> None:
     memory.trouble = True
     lines: list[str] = []
     with listening(lines.append):
@@ -158,7 +158,7 @@ def test_tensorboard_reads_back_what_was_sent(copy: Study) -> None:
 
 
 def run_elsewhere(copy: Study, tiny_file: Path, tracker: str, **environment: str) -> str:
-    """In a process of its own: these packages read their settings when they are imported."""
+    """In a separate process, because these packages read their settings when they are imported."""
     code = (
         "import sys; from echochamber.study import open_study, run_study; "
         "run_study(open_study(sys.argv[1], runs=sys.argv[2]), track=[sys.argv[3]])"

@@ -76,5 +76,5 @@ class Cell:
         return replace(self, seed=None)
 
     def over_bases(self) -> Cell:
-        """The arm itself, on whichever base model, seed and benchmark: its settings are the same on all."""
+        """The arm itself, over all base models, seeds and benchmarks, which share its settings."""
         return replace(self, size="", mixture="", seed=None, benchmark=None)

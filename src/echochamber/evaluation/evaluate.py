@@ -78,7 +78,7 @@ def evaluate(
 
 
 def table_of(batches: Iterable[pa.RecordBatch]) -> pa.Table:
-    """What `evaluate` yields, all in memory."""
+    """Everything that `evaluate` yields, as one table in memory."""
     return pa.Table.from_batches(list(batches), schema=COMPLETION_SCHEMA)
 
 

@@ -1,4 +1,4 @@
-"""Dynamic sampling: groups that teach nothing give way to others, drawn further in the same step.
+"""Dynamic sampling: groups that teach nothing are replaced by others that are drawn in the same step.
 
 Shape suffixes: P prompts.
 """

@@ -58,7 +58,7 @@ class Context:
 
     @property
     def collective(self) -> Collective | None:
-        """The other processes as `optimizer_step` takes them."""
+        """The other processes, in the form that `optimizer_step` takes; None for a single process."""
         return train.SummedGradients(self.world) if self.world.size > 1 else None
 
     def autocast(self) -> AbstractContextManager[Any]:

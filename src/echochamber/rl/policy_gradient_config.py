@@ -18,7 +18,7 @@ from echochamber.rl.rewards import RewardConfig
 if TYPE_CHECKING:
     from echochamber.rl.learner import Context
 
-# Bytes of a reference weight on the GPU, by where it is kept.
+# Bytes per reference weight on the GPU, by where the reference is kept.
 _REFERENCE_BYTES = {"device": 4, "bfloat16": 2, "host": 0}
 
 

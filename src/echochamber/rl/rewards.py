@@ -1,4 +1,4 @@
-"""Rewards of completions by name, ours and the user's own."""
+"""Rewards of completions by name, ours and the user's own, and the bonuses and penalties added to them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from echochamber.rl.learner import Context
 
 QUESTIONS_AT_ONCE = 128
-"""Questions that are sampled together where a round asks a whole task."""
+"""Questions that are sampled together when a round asks all questions of a task."""
 
 RewardFn = Callable[[Sequence[Completion]], Sequence[float]]
 """Takes all completions of one step and returns a reward for each, in order. Must be deterministic.
@@ -160,7 +160,7 @@ class RewardConfig(RLConfig):
 
 
 def rewards_of(config: RewardConfig, completions: Sequence[Completion]) -> list[float]:
-    """The configured reward of each completion, with bonus and penalty.
+    """The configured reward of each completion, with bonuses and penalties.
 
     Raises:
         InputError: the reward gave another number of values than there are completions, or one that is
@@ -194,7 +194,7 @@ def rewards_of(config: RewardConfig, completions: Sequence[Completion]) -> list[
 
 
 def _overlong(num_tokens: int, config: RewardConfig) -> float:
-    """0 up to the last part of the allowed length, then rising linearly to 1 at its end."""
+    """0 up to the last fraction of the allowed length, then rising linearly to 1 at its end."""
     buffer_tokens = config.soft_overlong_fraction * config.max_new_tokens
     if buffer_tokens == 0:
         return 0.0

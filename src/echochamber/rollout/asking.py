@@ -1,7 +1,7 @@
 """From problems to graded completions: encode, generate, decode, grade.
 
-Training, evaluation and the command `sample` all ask a model here, in two steps: `sample`, in which the
-engine works, and `grade`, in which programs run.
+Training, evaluation and the command `sample` all ask a model here, in two steps: `sample` runs the engine,
+and `grade` runs the programs in completions.
 """
 
 from __future__ import annotations

@@ -13,10 +13,10 @@ from torch import Tensor
 
 
 def closing_up(alive_R: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """How the rows that stay close up: only as many move as there are holes.
+    """How the remaining rows close up: only as many move as there are gaps.
 
     Returns:
-        Old index of each row that is left, the places of finished rows among the first, and the rows that
+        Old index of each remaining row, the gaps that finished rows leave at the front, and the rows that
         move there.
     """
     alive = alive_R.nonzero()[:, 0]

@@ -1,4 +1,4 @@
-"""Uniform random numbers that are a function of what they are for, without state or an order of drawing.
+"""Uniform random numbers as a function of what they are used for, without state or an order of drawing.
 
 The hash is the finalizer of splitmix64 (Steele, Lea and Flood 2014, doi:10.1145/2660193.2660195).
 """

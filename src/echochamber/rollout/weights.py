@@ -46,10 +46,10 @@ def _can_pack() -> bool:
 
 
 def rearranged(block: nn.Module, config: ModelConfig, dtype: torch.dtype) -> dict[str, Tensor]:
-    """The matrices of a block by name, as the steps of a sampler want them.
+    """The matrices of a block by name, in the form that the sampler's steps use.
 
-    Entries of queries and keys that rotate together lie side by side, so that a rotation is one complex
-    product, and queries carry the softmax scale.
+    Entries of queries and keys that rotate together are adjacent, so that a rotation is one complex product,
+    and queries include the softmax scale.
     """
     heads, width = config.num_heads, config.head_width
     weights = {name: w.detach() for name, w in block.named_parameters()}

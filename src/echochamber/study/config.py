@@ -73,7 +73,7 @@ class VerifyConfig(Config):
     as_published: bool = False
 
     def grader(self, journal: Path | None = None) -> Grader:
-        """A grader that runs programs so; `journal` remembers what each of them gave.
+        """A grader with these settings; `journal` records the result of every program.
 
         Raises:
             InputError: this machine cannot confine a tier.

@@ -114,7 +114,7 @@ class _Costs:
         return sampled + trained + measured, sample_flops + self.train_flops(size, trained) + measure_flops
 
     def stage(self, kind: str, cell: Cell, mixture_tokens: int | None) -> tuple[float, float] | None:
-        """Tokens and FLOPs of a stage; None where only tokenizing can tell."""
+        """Tokens and FLOPs of a stage; None if they are known only after tokenizing."""
         if kind == "pretrain":
             tokens = _pretrain_tokens(self.config, mixture_tokens)
             return None if tokens is None else (tokens, self.train_flops(cell.size, tokens))
@@ -182,7 +182,7 @@ def _mixture_rows(name: str, plan: MixturePlan) -> list[dict[str, Any]]:
 def _notes(
     rows: Sequence[Mapping[str, Any]], rate: float, tokens_by_mixture: Mapping[str, int | None]
 ) -> list[str]:
-    """What is left to do, and whether the mixtures differ in compute."""
+    """Notes on how much work is left, and on mixtures that differ in compute."""
     left = sum(row["minutes"] or 0.0 for row in rows if row["state"] != "done")
     gpu_hours = sum(row["H100 hours"] or 0.0 for row in rows if row["state"] != "done")
     notes = [

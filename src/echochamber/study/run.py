@@ -141,14 +141,14 @@ def run_study(
 
 
 def _forget(study: Study) -> None:
-    """Discard what was made of the stages of this plan."""
+    """Discard everything that was made for the stages of this plan."""
     (study.folder / STAMP).unlink(missing_ok=True)
     for stage in study.plan.stages:
         study.store.discard(stage)
 
 
 def _make_and_show(study: Study, driver: Driver) -> list[dict[str, Any]]:
-    """Make the stages, then gather and report; the rows of `summary.json`."""
+    """Make the stages, gather, report; returns the rows of `summary.json`."""
     describe(study.folder, study.variants, study.plan)
     with _shown_despite_failures(study):
         driver.drive()

@@ -26,7 +26,7 @@ _LOWEST_TEMPERATURE = 1e-6
 
 
 class Wanted(TypedDict, total=False):
-    """Which model of a study is meant: of this arm and, as far as given, of this size, mixture, ..."""
+    """Which model of a study is meant: its arm and, where several models have it, its size, mixture, ..."""
 
     arm: Required[str]
     size: str | None
@@ -158,7 +158,7 @@ def evaluate_model(
 
 
 def _evaluation_config(study: Study, settings: Mapping[str, Any]) -> evaluation.EvaluationConfig:
-    """The study's evaluation with other settings; refuses what contradicts itself or is not there."""
+    """The study's evaluation with other settings; refuses contradictory settings and unknown tasks."""
     asked = {**study.config.evaluation.model_dump(), **settings}
     if "num_samples" in settings and "pass_at" not in settings:
         asked["pass_at"] = None
@@ -185,7 +185,7 @@ def _problems_to_ask(
     tokenizer: corpora.Tokenizer,
     num_problems: int | None,
 ) -> dict[str, list[Problem]]:
-    """All problems of each benchmark; refuses fewer than were asked for, and prompts without room."""
+    """All problems of each benchmark; refuses too few problems and prompts without room for an answer."""
     folder = study.store.require(next(stage for stage in study.plan.stages if stage.kind == "problems"))
     import_modules(study.config.modules)
     found = {}
