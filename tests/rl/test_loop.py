@@ -94,7 +94,7 @@ def test_an_engine_that_hides_its_nuclei_is_refused(tmp_path: Path) -> None:
     class Blind:
         records_nuclei = False
 
-    with pytest.raises(InputError, match="top_p 0.8 and top_k 0: this engine does not tell"):
+    with pytest.raises(InputError, match="top_p 0.8 and top_k 0: this engine does not report its nuclei"):
         train_toy(arm("ppo, top-p", tmp_path), tmp_path / "run", engine=Blind())
 
 

@@ -27,5 +27,5 @@ def test_supervised_documents_that_do_not_fit(tmp_path: Path) -> None:
     train_toy(adapter.validate_python({**data, "num_documents": 2}), tmp_path / "run", problems=[])
     row = json.loads((tmp_path / "run" / "metrics.jsonl").read_text())
     assert (row["documents"], row["documents_left_out"]) == (1, 1)
-    with pytest.raises(InputError, match="holds 2 documents, num_documents asks for 3"):
+    with pytest.raises(InputError, match="holds 2 documents, but num_documents is 3"):
         train_toy(adapter.validate_python({**data, "num_documents": 3}), tmp_path / "more", problems=[])

@@ -81,7 +81,7 @@ def opposite(found: Statement) -> Statement:
 
 
 def _smallest(pairs: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    """The smallest p-value after Holm's correction, plain and for a further family; a single one as it is."""
+    """The smallest p-value after Holm's correction, plain and for a family; a single one is unchanged."""
     if len(pairs) == 1:
         return pairs[0]
     strict = min(1.0, len(pairs) * min(family for _, family in pairs))

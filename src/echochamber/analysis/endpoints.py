@@ -112,7 +112,7 @@ class Endpoint(Place):
 
     @property
     def places(self) -> list[tuple[str, Place]]:
-        """Every cell that is compared, as far as it is stated, with the key it is stated under."""
+        """Every cell that is compared, with only its stated keys, and the key that it is stated under."""
         if self.metric == "winner":
             return [("", self.own)]
         found = [("", self.own), ("against", self.own.moved(self.reference))]

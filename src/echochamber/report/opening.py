@@ -58,7 +58,7 @@ class Opening:
 
     @property
     def arm(self) -> Cell:
-        """Which arm it is, on whichever base model."""
+        """The cell of the arm, over all base models."""
         return self.headline.trajectory.cell.over_bases()
 
     @property

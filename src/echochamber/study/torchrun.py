@@ -19,7 +19,7 @@ from echochamber.study.config import StudyConfig
 from echochamber.study.store import Stage
 
 SHARED = ("pretrain", "arm")
-# How long a process that failed in a shared stage waits for the others to fail likewise.
+# How long a process that failed in a shared stage waits for the others to fail as well.
 PATIENCE_SECONDS = 30.0
 
 
