@@ -1,4 +1,4 @@
-"""Intervals and tests for shares, accuracies and differences, over new training runs and new problems.
+"""Shares and accuracies with intervals that cover new training runs and new problems.
 
 Every estimate is a ratio of sums over seeds and problems; its variance is split into what seeds, problems and
 the rest contribute. docs/statistics.md has the model, the formulas and their measured error rates.

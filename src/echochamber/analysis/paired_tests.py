@@ -1,8 +1,8 @@
-"""Whether two measurements of the same problems differ, by more than new trainings and new problems would.
+"""Tests of whether two measurements of the same problems differ, over new training runs and problems.
 
 The variance behind each test is that of intervals.py; docs/statistics.md has the measured error rates.
 
-Shapes: M statistics, each treated alone.
+Shapes: M statistics, each treated separately.
 """
 
 from __future__ import annotations
