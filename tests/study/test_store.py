@@ -258,6 +258,8 @@ def test_a_stage_of_an_older_schema_is_taken_and_one_of_a_newer_is_refused(copy:
     _rewritten(manifest, schema=None)
     assert is_quiet(ran(copy))
     _rewritten(manifest, schema=SCHEMA + 1)
-    with pytest.raises(InputError, match=rf"newer version of echochamber \(schema {SCHEMA + 1}, while this one"):
+    with pytest.raises(
+        InputError, match=rf"newer version of echochamber \(schema {SCHEMA + 1}, while this one"
+    ):
         run_study(copy)
     assert copy.store.path(tokenizer).is_dir()

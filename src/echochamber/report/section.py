@@ -33,7 +33,7 @@ class Table:
         title: a line above the table, left out if empty.
         columns: their headings.
         rows: one value per column.
-        summary: where stated, the table is folded away under this line.
+        summary: if not empty, the table is collapsed under this line.
 
     Raises:
         InputError: a row has another number of values.
@@ -165,7 +165,7 @@ def register_figure(
 
 
 def check_drawings() -> None:
-    """See that everything that is drawn has a section to stand in.
+    """Check that every drawing belongs to a section that exists.
 
     Raises:
         InputError: a figure is registered for a section that does not exist.

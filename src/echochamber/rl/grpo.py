@@ -113,7 +113,7 @@ class GroupLearner(PolicyGradientLearner):
     config: GroupConfig
 
     def advantages(self, batch: RolloutBatch) -> Tensor:
-        """(B, T): the group advantage of the reward, less the completion's KL if that is in the reward."""
+        """(B, T): the group advantage of the reward, minus the completion's KL if KL is in the reward."""
         reward_PG = self.penalized_rewards(batch)
         return self.at_every_token(group_advantages(reward_PG, scale=self.config.advantage_scale), batch)
 

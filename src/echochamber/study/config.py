@@ -137,7 +137,7 @@ class StudyConfig(Config):
         description: one paragraph for the report.
         seed: root seed, or a list of them; each repeats pretraining, post-training and sampling.
         data_seed: seed of problems, tokenizer and mixtures, which all seeds share; the first seed if unset.
-        variables: texts that stand for `${name}` anywhere in the file, e.g. a data folder.
+        variables: texts that replace `${name}` anywhere in the file, e.g. a data folder.
         modules: Python files, relative to this one, that register what the package does not have: formats,
             rules, tasks, sources, rewards, algorithms, sections, figures, claims, trackers.
         tasks: named problem sets, for evaluation and for post-training.

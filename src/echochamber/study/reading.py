@@ -172,7 +172,7 @@ def import_modules(paths: Sequence[str]) -> None:
         try:
             spec.loader.exec_module(module)
         except Exception as error:
-            # Whatever a user's file raises is the user's to mend.
+            # Whatever a user's file raises is the user's to fix.
             del sys.modules[name], _imported[text]
             what = "" if isinstance(error, InputError) else f"does not import: {type(error).__name__}: "
             said = " ".join(str(error).split())
@@ -180,7 +180,7 @@ def import_modules(paths: Sequence[str]) -> None:
 
 
 def _line_of(error: Exception, path: Path) -> str:
-    """The line of a file that an error went through last, as `:7`; empty if it went through none."""
+    """The last line of the file that an error passed through, as `:7`; empty if there is none."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
     return f":{frames[-1].lineno}" if frames else ""
 
@@ -200,7 +200,7 @@ def _refuse_changed(paths: Sequence[str]) -> None:
 
 
 def module_digests(paths: Sequence[str]) -> list[str]:
-    """Content digests of the files as imported, which enter the keys of the stages they can influence."""
+    """Content digests of the files as imported, part of the keys of the stages they can influence."""
     return [_imported.get(path) or digest_file(Path(path)) for path in paths]
 
 

@@ -178,7 +178,7 @@ def check_run(
 
 
 def _prepare(study: Study, where: ExecutorOptions, track: Sequence[str]) -> tuple[Executor, Follower]:
-    """Where stages run and who is sent their metrics; refuses unknown names and missing packages."""
+    """The executor of the stages and the follower of their metrics; refuses what is not installed."""
     if study.config.modules:
         report.check_drawings()
     place = make_executor(where, study.store, study.folder, study.config.resources, study.config.slurm)
