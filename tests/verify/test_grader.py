@@ -201,7 +201,7 @@ def test_a_name_that_the_program_gave_its_result_is_the_answer(grader: Grader) -
         ({"golds": ["eighteen"]}, "the gold answer 'eighteen' is not a number"),
         ({"golds": ["18"], "rules": "gsm9k"}, "unknown rules 'gsm9k'.*Did you mean 'gsm8k'"),
         ({"golds": ["18", "18"]}, "1 completions for 2 gold answers"),
-        ({"golds": ["1000"], "rules": "aime"}, "expected a integer from 0 to 999"),
+        ({"golds": ["1000"], "rules": "aime"}, "expected an integer from 0 to 999"),
     ],
 )
 def test_bad_input_is_refused(grader: Grader, arguments: dict[str, object], message: str) -> None:
