@@ -1,4 +1,4 @@
-"""One of everything that a study can bring along, to copy from: `examples/mine.yaml` names this file.
+"""Parts that a study can bring along, to copy from: `examples/mine.yaml` names this file.
 
 A format, a benchmark with its own kind of problems, a reward, a figure, a claim. An algorithm stands in
 cispo.py. Which class each derives from, and what else can be added, is told in docs/architecture.md.
@@ -65,7 +65,7 @@ def brief(completions: Sequence[Completion]) -> list[float]:
 
 
 @register_figure("before-after")
-def seeds_apart(material: Material) -> Iterator[Figure]:
+def last_step(material: Material) -> Iterator[Figure]:
     """pass@1 of every arm at its last step, under the section "Before and after"."""
     for group in material.groups:
         names = tuple(t.name for t in group.arms)
