@@ -173,7 +173,7 @@ def _verdicts(make: Make, key: str, *, num_seeds: int = 4) -> list[str]:
     studies = [
         InventedStudy(np.random.default_rng(seed), num_seeds=num_seeds, num_problems=150) for seed in range(5)
     ]
-    return [judge(CLAIMS.get(key), make(study)).verdict for study in studies]
+    return [judge(CLAIMS.get(key), make(study)).ruling for study in studies]
 
 
 def test_every_claim_has_cases_and_a_null() -> None:
@@ -203,7 +203,7 @@ def test_a_claim_where_it_is_unknowable(key: str) -> None:
 @pytest.mark.parametrize("key", CASES)
 def test_one_seed_gives_numbers_and_no_verdict(key: str) -> None:
     found = judge(CLAIMS.get(key), CASES[key][0](InventedStudy(np.random.default_rng(0), num_seeds=1)))
-    assert (found.verdict, found.reason, found.p_value) == ("not testable", ONE_SEED, None)
+    assert (found.ruling, found.reason, found.p_value) == ("not testable", ONE_SEED, None)
     assert found.evidence.startswith("In this run: ")
     assert not re.search(r"[+-]\d{3}\.\d", found.evidence), "an interval wider than everything there is"
 
@@ -211,7 +211,7 @@ def test_one_seed_gives_numbers_and_no_verdict(key: str) -> None:
 @pytest.mark.parametrize("key", CASES)
 def test_a_run_that_lacks_what_a_claim_needs_says_what(key: str) -> None:
     found = judge(CLAIMS.get(key), invented_evidence([]))
-    assert found.verdict == "not testable"
+    assert found.ruling == "not testable"
     assert found.reason.partition(":")[0] in ("arms", "sizes", "mixtures", "steps", "benchmarks")
 
 

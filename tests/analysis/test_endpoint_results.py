@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from stated_endpoints import ENDPOINTS
 
-from echochamber.analysis import Endpoint, Ratio, Run, endpoint_results, verdicts
+from echochamber.analysis import Endpoint, Ratio, Run, endpoint_results, rulings
 from echochamber.analysis.endpoint_results import _nothing_varies, _statement
 from echochamber.analysis.paired_tests import ratio_test
 from synthetic import make_run
@@ -25,7 +25,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def test_outcomes(run: Run) -> None:
     results = {r.endpoint.name: r for r in endpoint_results(run)}
-    assert {name: r.verdict for name, r in results.items()} == {
+    assert {name: r.ruling for name, r in results.items()} == {
         "accuracy rises": "seen in this run",
         "accuracy falls": "opposite in this run",
         "prose is lost": "seen in this run",
@@ -68,7 +68,7 @@ def test_several_seeds_give_verdicts_corrected_for_their_number(tmp_path: Path) 
     )  # fmt: skip
     run = Run(folder)
     results = endpoint_results(run)
-    assert [r.verdict for r in results] == ["confirmed", "refuted", "undecided", "confirmed"]
+    assert [r.ruling for r in results] == ["confirmed", "refuted", "undecided", "confirmed"]
     for r in results:
         assert r.num_seeds == 3 and r.p_value is not None and r.adjusted_p is not None
         assert r.adjusted_p >= r.p_value
@@ -77,7 +77,7 @@ def test_several_seeds_give_verdicts_corrected_for_their_number(tmp_path: Path) 
     gain = last.value.estimate - last.reference.estimate
     control = results[2].difference
     assert control is not None and last.difference.estimate == pytest.approx(gain - control.estimate)
-    plain = verdicts(run)
+    plain = rulings(run)
     assert json.loads(json.dumps(plain, allow_nan=False)) == plain
 
 

@@ -187,10 +187,10 @@ def test_one_seed_is_about_runs_and_several_about_training_runs(tmp_path: Path) 
     body = one[one.index("<section") :]
     assert "In this run RL amplified" in one and "In this run" not in several
     assert "these two runs differ on these problems" in body
-    assert 'class="verdict yes"' not in body and 'class="verdict run"' in body
+    assert 'class="ruling yes"' not in body and 'class="ruling run"' in body
     assert "95 % intervals cover other problems only, not other training runs" in body
     body = several[several.index("<section") :]
-    assert 'class="verdict yes"' in body and 'class="verdict run"' not in body
+    assert 'class="ruling yes"' in body and 'class="ruling run"' not in body
     assert "95 % intervals cover other problems and other training runs" in body
 
 

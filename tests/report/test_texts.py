@@ -1,4 +1,4 @@
-"""Numbers and verdicts in words."""
+"""Numbers and rulings in words."""
 
 import math
 
@@ -14,9 +14,9 @@ from echochamber.report.texts import (
     interval_text,
     marked,
     p_text,
+    ruling_class,
     shortened,
     shown,
-    verdict_class,
 )
 
 NAN = math.nan
@@ -52,16 +52,16 @@ def test_p_values(p: float, text: str) -> None:
      ("seen in this run", "run"), ("opposite in this run", "run"), ("inconclusive", "open"), ("", "open")],
 )  # fmt: skip
 def test_colors_of_verdicts(word: str, color: str) -> None:
-    assert verdict_class(word) == color
+    assert ruling_class(word) == color
 
 
 def test_a_badge_generalizes_only_with_several_seeds(material: Material, several: Material) -> None:
     def gain(of: Material) -> PairedTest:
         return of.primary[0].arms[0].gain()
 
-    assert 'class="verdict run"' in difference_badge(gain(material))
-    assert 'class="verdict yes"' in difference_badge(gain(several))
-    assert 'class="verdict open"' in difference_badge(gain(several), inside_noise=True)
+    assert 'class="ruling run"' in difference_badge(gain(material))
+    assert 'class="ruling yes"' in difference_badge(gain(several))
+    assert 'class="ruling open"' in difference_badge(gain(several), inside_noise=True)
 
 
 def test_text_of_unknown_origin() -> None:

@@ -22,7 +22,7 @@ def test_the_summary_holds_what_the_command_prints(
     assert run_cli(["findings", str(finished.folder), "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert printed == {key: summary[key] for key in ("endpoints", "findings")}
-    assert {f["verdict"] for f in printed["findings"]} == {"not testable"}  # one seed
+    assert {f["ruling"] for f in printed["findings"]} == {"not testable"}  # one seed
     assert run_cli(["findings", str(finished.folder)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert sum(line.startswith("not testable: ") for line in lines) == len(printed["findings"])

@@ -22,6 +22,7 @@ from .forecast import (
 from .headline import FormatChange, Headline, headline, percent, points
 from .intervals import Bands, Interval, Ratio, ratio_bands
 from .paired_tests import PairedTest, corrected
+from .rulings import rulings
 from .runs import WHERE_CELL, Run, of_cell, refuse_other_schema, showing_lock
 from .second_opinion import second_opinion, write_second_opinion
 from .sharpening import Sharpening, greedy_twin, sharpening, temperature
@@ -36,7 +37,6 @@ from .trajectories import (
     select,
     trajectories,
 )
-from .verdicts import verdicts
 
 __all__ = [
     "CLAIMS",
@@ -83,6 +83,7 @@ __all__ = [
     "refuse_other_schema",
     "rl_curves",
     "rules_of_thumb",
+    "rulings",
     "second_opinion",
     "select",
     "sharpening",
@@ -91,6 +92,5 @@ __all__ = [
     "temperature",
     "training_shares",
     "trajectories",
-    "verdicts",
     "write_second_opinion",
 ]

@@ -20,7 +20,7 @@ from echochamber.analysis.paired_tests import PairedTest, holm
 from echochamber.analysis.runs import Run
 from echochamber.analysis.trajectories import Trajectory, majority_per_problem, trajectories
 
-EndpointVerdict = Literal[
+EndpointRuling = Literal[
     "confirmed",
     "refuted",
     "undecided",
@@ -29,7 +29,7 @@ EndpointVerdict = Literal[
     "cannot tell",
     "not measured",
 ]
-_WORDS: dict[bool, dict[str, EndpointVerdict]] = {
+_WORDS: dict[bool, dict[str, EndpointRuling]] = {
     True: {"supported": "confirmed", "contradicted": "refuted", "open": "undecided"},
     False: {"supported": "seen in this run", "contradicted": "opposite in this run", "open": "cannot tell"},
 }
@@ -45,11 +45,11 @@ class EndpointResult:
         value, reference: the metric of the cell and of what it is compared with.
         difference: value minus reference, with its uncorrected 95 % interval; for a difference of
             differences, minus the same difference in the other cells.
-        verdict: confirmed when the data exclude the opposite of the prediction, refuted when they exclude the
+        ruling: confirmed when the data exclude the opposite of the prediction, refuted when they exclude the
             prediction, undecided when they exclude neither; with one seed, in words about that run.
         reason: why it was not measured, otherwise empty.
-        p_value: of what the verdict excludes, or the smaller of the two.
-        adjusted_p: the same after Holm's correction for all endpoints of the study, which the verdict uses.
+        p_value: of what the ruling excludes, or the smaller of the two.
+        adjusted_p: the same after Holm's correction for all endpoints of the study, which the ruling uses.
         num_seeds: training runs behind each side.
     """
 
@@ -58,7 +58,7 @@ class EndpointResult:
     value: Interval | None
     reference: Interval | None
     difference: Interval | None
-    verdict: EndpointVerdict
+    ruling: EndpointRuling
     reason: str = ""
     p_value: float | None = None
     adjusted_p: float | None = None
@@ -99,8 +99,8 @@ def _judged(result: EndpointResult, found: Statement, adjusted: float) -> Endpoi
         adjusted if found.against == p_value < 1.0 else 1.0,
         found.num_seeds,
     )
-    verdict = _WORDS[found.num_seeds > 1][corrected.outcome]
-    return replace(result, verdict=verdict, p_value=p_value, adjusted_p=adjusted, num_seeds=found.num_seeds)
+    ruling = _WORDS[found.num_seeds > 1][corrected.outcome]
+    return replace(result, ruling=ruling, p_value=p_value, adjusted_p=adjusted, num_seeds=found.num_seeds)
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,7 @@ class _Search:
         result = EndpointResult(endpoint, where, value, reference, test.difference, "undecided")
         if not math.isfinite(test.difference.low):
             return replace(
-                result, value=None, reference=None, difference=None, verdict="not measured",
+                result, value=None, reference=None, difference=None, ruling="not measured",
                 reason="one of the cells has no completions in this format",
             ), None  # fmt: skip
         return result, _statement(endpoint, test, nothing_varied=_nothing_varies(ratios))

@@ -1,4 +1,4 @@
-"""Error rates of intervals and verdicts, measured on simulated studies whose truth is known.
+"""Error rates of intervals and rulings, measured on simulated studies whose truth is known.
 
 Every row counts how often something happens that should happen in a stated share of studies: equal arms are
 called different, an interval holds the truth, a difference of the stated detectable size is found.

@@ -34,7 +34,7 @@ def null_of(key: str) -> Callable[[Null], Null]:
 def false_positive_rate(key: str, rng: np.random.Generator, repetitions: int) -> float:
     """Share of studies, three seeds each, in which a claim is called reproduced although its null is true."""
     studies = (InventedStudy(rng, num_seeds=NUM_SEEDS) for _ in range(min(repetitions, MOST_REPETITIONS)))
-    found = [judge(CLAIMS.get(key), NULLS[key](study)).verdict for study in studies]
+    found = [judge(CLAIMS.get(key), NULLS[key](study)).ruling for study in studies]
     return found.count("reproduced") / len(found)
 
 

@@ -15,7 +15,7 @@ ALL = "all"
 NAME = typer.Argument(
     metavar="NAME",
     help="pretrain, rollout, rl-step, verify, evaluation, startup, busy or study; all of these: all. "
-    "Our own cost in detail: profile, scaling. Error rates of intervals and verdicts: calibration.",
+    "Our own cost in detail: profile, scaling. Error rates of intervals and rulings: calibration.",
     show_default=False,
 )
 JSON = typer.Option("--json", metavar="FILE", help="Write the result as one JSON object.")
@@ -54,7 +54,7 @@ def bench(
     (the floor is the arithmetic of the work at this machine's rate of a large matrix product), and what was
     promised. On a busy machine trust the ratios, not the seconds.
 
-    `calibration` has no peer and no clock: it measures how often intervals and verdicts are wrong on
+    `calibration` has no peer and no clock: it measures how often intervals and rulings are wrong on
     simulated studies. The same seed gives the same numbers.
 
     The peers are an extra. Install them, or use `make bench` in a clone:

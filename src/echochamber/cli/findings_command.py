@@ -22,11 +22,11 @@ def findings(
 
     The run's report shows the same outcomes.
     """
-    from echochamber.analysis import Run, verdicts
+    from echochamber.analysis import Run, rulings
     from echochamber.study import find_run, import_modules
 
     import_modules(modules or ())
-    found = verdicts(Run(find_run(run, runs)))
+    found = rulings(Run(find_run(run, runs)))
     if as_json:
         say(json.dumps(found, indent=2, ensure_ascii=True, allow_nan=False))
         return
@@ -39,7 +39,7 @@ def findings(
 
 
 def _say_endpoint(result: dict[str, Any]) -> None:
-    say(f"{result['verdict']}: {result['endpoint']['name']} ({result['where']})")
+    say(f"{result['ruling']}: {result['endpoint']['name']} ({result['where']})")
     if result["reason"]:
         say(f"    {result['reason']}")
         return
@@ -52,7 +52,7 @@ def _say_endpoint(result: dict[str, Any]) -> None:
 
 
 def _say_finding(finding: dict[str, Any]) -> None:
-    say(f"{finding['verdict']}: {finding['statement']}")
+    say(f"{finding['ruling']}: {finding['statement']}")
     if finding["reason"]:
         say(f"    {finding['reason']}")
     if finding["evidence"]:

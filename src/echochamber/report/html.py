@@ -14,7 +14,7 @@ from echochamber.analysis import Interval, percent, points
 from echochamber.report.figures import Figure
 from echochamber.report.plotly import panel_json
 from echochamber.report.section import Block, Table, Value
-from echochamber.report.texts import change_text, interval_text, p_text, shown, verdict_class
+from echochamber.report.texts import change_text, interval_text, p_text, ruling_class, shown
 
 
 @cache
@@ -29,7 +29,7 @@ def environment() -> Environment:
         "interval": interval_text,
         "change": change_text,
         "p_value": p_text,
-        "verdict_class": verdict_class,
+        "ruling_class": ruling_class,
         "value": value_text,
         "embedded": embedded_json,
         "asset": asset,

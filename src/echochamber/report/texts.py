@@ -1,4 +1,4 @@
-"""Numbers, verdicts and untrusted text, as the page writes them."""
+"""Numbers, rulings and untrusted text, as the page writes them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ ABOUT_TRAININGS = {"confirmed": "yes", "reproduced": "yes", "refuted": "no", "co
 ABOUT_RUNS = {"seen in this run", "opposite in this run"}
 
 
-def verdict_class(word: str) -> str:
-    """The color of a verdict: `yes` and `no` from several seeds, `run` about one run, `open` for neither."""
+def ruling_class(word: str) -> str:
+    """The color of a ruling: `yes` and `no` from several seeds, `run` about one run, `open` for neither."""
     return "run" if word in ABOUT_RUNS else ABOUT_TRAININGS.get(word, "open")
 
 
@@ -26,7 +26,7 @@ def difference_badge(test: PairedTest, *, inside_noise: bool | None = None) -> M
     """
     noise = test.inside_noise if inside_noise is None else inside_noise
     color = "open" if noise else "yes" if test.about == "trainings" else "run"
-    return marked('<span class="verdict {}">{}</span>', color, distinction(test.about, inside_noise=noise))
+    return marked('<span class="ruling {}">{}</span>', color, distinction(test.about, inside_noise=noise))
 
 
 def end_text(value: float) -> str:

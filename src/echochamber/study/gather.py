@@ -77,15 +77,15 @@ def gather(
     return rows
 
 
-def add_verdicts(run: Run) -> None:
+def add_rulings(run: Run) -> None:
     """Add the outcomes of endpoints and claims to `summary.json`, as the report states them.
 
     Raises:
         EchoError: the records of the run are damaged.
     """
-    from echochamber.analysis import verdicts
+    from echochamber.analysis import rulings
 
-    write_json(run.folder / "summary.json", {**run.summary, **verdicts(run)})
+    write_json(run.folder / "summary.json", {**run.summary, **rulings(run)})
 
 
 def _questions(plan: Plan, store: Store) -> dict[str, int]:

@@ -27,7 +27,7 @@ from echochamber.base import (
 from echochamber.study.config import StudyConfig
 from echochamber.study.driver import Driver
 from echochamber.study.executors import Executor, ExecutorOptions, make_executor
-from echochamber.study.gather import add_verdicts, done, gather
+from echochamber.study.gather import add_rulings, done, gather
 from echochamber.study.make import run_stage
 from echochamber.study.plan import Plan, make_plan
 from echochamber.study.reading import load_study
@@ -265,7 +265,7 @@ def _show(study: Study) -> list[dict[str, Any]]:
     with analysis.showing_lock(folder):
         rows = gather(study.name, study.plan, study.store, folder, study.config.evaluation)
         run = analysis.Run(folder)
-        add_verdicts(run)
+        add_rulings(run)
     if study.config.verify.as_published:
         analysis.write_second_opinion(folder, tiers=study.config.verify.tiers)
     say(f"report: {report.render(run)}")

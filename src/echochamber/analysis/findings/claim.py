@@ -51,11 +51,11 @@ class Finding:
 
     Attributes:
         key, statement, source, null: of the claim.
-        verdict: `reproduced` or `contradicted` when the data exclude the opposite at the 5 % level,
+        ruling: `reproduced` or `contradicted` when the data exclude the opposite at the 5 % level,
             `inconclusive` when they exclude neither, `not testable` when the run cannot tell.
-        evidence: the numbers behind the verdict; with one seed, the numbers of that run.
+        evidence: the numbers behind the ruling; with one seed, the numbers of that run.
         reason: why it is not testable, otherwise empty.
-        p_value: of the null that the verdict excludes, or the smaller of the two; None if not testable.
+        p_value: of the null that the ruling excludes, or the smaller of the two; None if not testable.
         num_seeds: training runs behind the numbers.
     """
 
@@ -63,7 +63,7 @@ class Finding:
     statement: str
     source: str
     null: str
-    verdict: Ruling
+    ruling: Ruling
     evidence: str
     reason: str = ""
     p_value: float | None = None

@@ -28,7 +28,7 @@ are not.</p>
   {% for row in rows %}
   {% set e = row.result %}
   <tr><td><b>{{ e.endpoint.name }}</b><br><span class="quiet">{{ row.metric }}; {{ e.where }}</span></td>
-    <td data-label="outcome"><span class="verdict {{ e.verdict | verdict_class }}">{{ e.verdict }}</span></td>
+    <td data-label="outcome"><span class="ruling {{ e.ruling | ruling_class }}">{{ e.ruling }}</span></td>
     <td data-label="expected">{{ e.endpoint.expect }}
       {%- if e.endpoint.margin %}, margin {{ e.endpoint.margin | points("") | replace("+", "") }}
       {%- endif %}</td>

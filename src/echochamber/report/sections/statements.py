@@ -17,7 +17,7 @@ nothing about algorithms, sizes or mixtures: the numbers are those of this run.{
 <h3>{{ group.title }}</h3>
 <table class="plain wide"><tbody>
 {% for f in group.tested %}
-<tr><td><span class="verdict {{ f.verdict | verdict_class }}">{{ f.verdict }}</span></td>
+<tr><td><span class="ruling {{ f.ruling | ruling_class }}">{{ f.ruling }}</span></td>
   <td><b>{{ f.statement }}</b><br><span class="quiet">{{ f.evidence }}
   {%- if f.p_value is not none %} (p {{ f.p_value | p_value }}, {{ f.num_seeds }} seeds; null: {{ f.null }})
   {%- endif %}</span></td></tr>

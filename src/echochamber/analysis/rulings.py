@@ -16,7 +16,7 @@ DIGITS = 6
 """Significant digits that are kept: the last digits of a float depend on the machine and mean nothing."""
 
 
-def verdicts(run: Run) -> dict[str, list[dict[str, Any]]]:
+def rulings(run: Run) -> dict[str, list[dict[str, Any]]]:
     """What the report says about endpoints and claims: `endpoints` and `findings`, lists of plain mappings.
 
     Raises:
@@ -36,7 +36,7 @@ def _endpoint(result: EndpointResult) -> dict[str, Any]:
         {
             "endpoint": stated,
             "where": result.where,
-            "verdict": result.verdict,
+            "ruling": result.ruling,
             "reason": result.reason,
             **{name: _interval(getattr(result, name)) for name in intervals},
             "p_value": result.p_value,
