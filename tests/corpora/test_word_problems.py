@@ -351,7 +351,9 @@ class _Asked(BaseTask):
 
 def test_problems_of_any_kind_are_checked_before_they_are_asked() -> None:
     assert len(reserve_problems({"mine": _Asked(gold_answer="7")}, seed=0)["mine"]) == 1
-    with pytest.raises(InputError, match="task 'mine': problem 'one': the gold answer 'seven' is no number"):
+    with pytest.raises(
+        InputError, match="task 'mine': problem 'one': the gold answer 'seven' is not a number"
+    ):
         reserve_problems({"mine": _Asked(gold_answer="seven")}, seed=0)
     with pytest.raises(InputError, match="task 'mine': unknown rules 'gms8k'.* Did you mean 'gsm8k'"):
         reserve_problems({"mine": _Asked(gold_answer="7", rules="gms8k")}, seed=0)
