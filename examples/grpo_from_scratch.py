@@ -1,7 +1,7 @@
 """Pretrain a tiny model on three answer formats, post-train it with GRPO, and watch one format disappear.
 
-Everything of a study in one file, to be read from top to bottom, made from the library's own parts. Two to
-three minutes on two CPU cores: python examples/grpo_from_scratch.py
+Everything of a study in one file, to be read from top to bottom, made from the library's own parts. About a
+minute on two idle CPU cores: python examples/grpo_from_scratch.py
 
 A real study (`echochamber run`) adds what is left out here: checkpoints, controls, error bars, a report.
 

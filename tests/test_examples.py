@@ -38,12 +38,16 @@ def test_a_study_in_one_file_is_short_and_runs(capsys: pytest.CaptureFixture[str
 
 @pytest.mark.long
 def test_one_format_disappears() -> None:
-    """At its own size, as its first sentence promises."""
+    """At its own size, as its first sentence promises; measured: 31 to 2 %, and 32 to 54 % right.
+
+    Another kind of CPU rounds differently, which amounts to another seed, so the bounds leave room.
+    """
     study = loaded("grpo_from_scratch")
     first, *_, last = study.main(tokens=1_000_000, steps=40)
     assert min(first[name] for name in study.FORMATS) > 0.1
-    assert min(last[name] for name in study.FORMATS) < 0.03
-    assert last["right"] > first["right"] + 0.15
+    lost = min(study.FORMATS, key=last.__getitem__)
+    assert last[lost] < 0.1 and last[lost] < first[lost] / 2
+    assert last["right"] > first["right"] + 0.1
 
 
 def test_a_study_brings_parts_of_its_own(tmp_path: Path) -> None:
