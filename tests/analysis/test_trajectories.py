@@ -9,7 +9,6 @@ import pytest
 
 from echochamber.analysis import (
     Run,
-    format_shares,
     majority_per_problem,
     select,
     trajectories,
@@ -20,6 +19,42 @@ from synthetic import make_run
 
 def sampled_rows(run: Run) -> list[dict[str, object]]:
     return [row for row in run.rows if not row["greedy"]]
+
+
+def test_shares_and_accuracies_are_those_of_the_summary(run: Run) -> None:
+    rows = {(r["arm"], r["step"]): r for r in sampled_rows(run)}
+    seen = 0
+    for t in select(trajectories(run)):
+        for i, step in enumerate(t.steps):
+            row = rows[t.name, step]
+            assert t.pass_at_1.at(i).estimate == pytest.approx(row["pass_at"]["1"])
+            assert t.share.estimate[i].sum() == pytest.approx(1.0)
+            for f, name in enumerate(t.formats):
+                share, accuracy = t.share.at((i, f)), t.accuracy_by_format.at((i, f)).estimate
+                assert share.estimate == pytest.approx(row["share"][name])
+                assert share.low <= share.estimate <= share.high
+                told = row["accuracy"][name]
+                assert np.isnan(accuracy) if told is None else accuracy == pytest.approx(told)
+                seen += 1
+    assert seen > 20
+
+
+def test_seeds_are_pooled_and_counted(seeds_run: Run) -> None:
+    rows = [r for r in sampled_rows(seeds_run) if (r["arm"], r["step"]) == ("grpo", 40)]
+    (t,) = [t for t in select(trajectories(seeds_run)) if t.name == "grpo"]
+    assert t.num_seeds == len(rows) == 3 and t.crossed
+    for f, name in enumerate(t.formats):
+        pooled = t.share.estimate[t.steps.index(40), f]
+        assert pooled == pytest.approx(np.mean([row["share"][name] for row in rows]))
+
+
+def test_gains_from_base_to_last_step(run: Run) -> None:
+    arms = {t.name: t for t in select(trajectories(run)) if not t.is_base}
+    assert set(arms) == {"grpo", "ei", "random"}
+    gain, nothing = arms["grpo"].gain(), arms["random"].gain().difference
+    assert gain.difference.low > 0.2 and gain.p_value < 0.001 and gain.about == "runs"
+    assert nothing.low < 0 < nothing.high
+    assert arms["grpo"].share_at(-1)["boxed"] < 0.05 < arms["grpo"].share_at(0)["boxed"]
 
 
 def test_pass_and_majority_per_problem_average_to_the_summary(run: Run) -> None:
@@ -57,7 +92,7 @@ def test_an_arm_without_step_0_starts_from_its_base(run: Run, tmp_path: Path) ->
 
 def test_unknown_benchmark_lists_the_known(run: Run) -> None:
     with pytest.raises(InputError, match=r"no benchmark 'hard' in this run: expected one of test"):
-        format_shares(run, benchmark="hard")
+        select(trajectories(run), benchmark="hard")
 
 
 def test_sweep_points_keep_their_own_base(tmp_path: Path) -> None:

@@ -1,59 +1,18 @@
-import pyarrow as pa
 import pytest
+from completion_rows import ROWS, table
 
 from echochamber.base import EchoError
 from echochamber.evaluation import (
-    RECORD_SCHEMA,
     SUMMARY_COLUMNS,
     EvaluationConfig,
-    majority_ties,
     summarize,
 )
 from echochamber.formats import ALL_LABELS
 
-
-def row(problem: str, sample: int, name: str, outcome: str, answer: str | None) -> dict[str, object]:
-    return {
-        "arm": "base",
-        "algorithm": "base",
-        "size": "pico",
-        "mixture": "m",
-        "seed": 0,
-        "sweep": "",
-        "benchmark": "test",
-        "step": 0,
-        "problem_id": problem,
-        "level": 1,
-        "sample": sample,
-        "greedy": False,
-        "temperature": 1.0,
-        "question": "q",
-        "gold": "5",
-        "completion": "c",
-        "format": name,
-        "outcome": outcome,
-        "answer": answer,
-        "reward": float(outcome == "correct"),
-        "logprob": -1.0,
-        "num_tokens": 10 + sample,
-        "finish_reason": "stop",
-    }
-
-
-ROWS = [
-    row("a", 0, "boxed", "correct", "5"),
-    row("a", 1, "tinygsm", "wrong", "6"),
-    row("b", 0, "boxed", "wrong", "4"),
-    row("b", 1, "none", "no_answer", None),
-]
 KEYS = {
     "arm", "algorithm", "size", "mixture", "seed", "sweep", "benchmark", "step", "num_problems",
     "num_samples", "temperature", "greedy", "pass_at", "maj_at", "share", "accuracy", "mean_tokens",
 }  # fmt: skip
-
-
-def table(rows: list[dict[str, object]]) -> pa.Table:
-    return pa.Table.from_pylist(rows, schema=RECORD_SCHEMA)
 
 
 def test_row_by_hand() -> None:
@@ -71,7 +30,6 @@ def test_row_by_hand() -> None:
     assert found["accuracy"]["tinygsm"] == 0.0
     assert found["accuracy"]["ambiguous"] is None
     assert found["mean_tokens"] == 10.5
-    assert majority_ties(table(ROWS), 2)[0]["ties"] == pytest.approx(0.5)
 
 
 def test_order_of_rows_and_other_columns_do_not_matter() -> None:

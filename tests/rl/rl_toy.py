@@ -110,3 +110,16 @@ def train_toy(
         on_step=more.pop("on_step", lambda step, current: None),
         **more,
     )
+
+
+def toy_completions(*items: tuple[str, float, int], draw: float = 0.3) -> list[Completion]:
+    """One completion per (format, reward, number of tokens); from 10 tokens on it is truncated."""
+    return [
+        toy_completion(
+            Verdict(name, Outcome.correct if paid else Outcome.wrong, None, paid),
+            num_tokens=n,
+            truncated=n >= 10,
+            draw=draw,
+        )
+        for name, paid, n in items
+    ]

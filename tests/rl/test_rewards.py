@@ -3,25 +3,11 @@
 from typing import Any
 
 import pytest
-from rl_toy import toy_completion
+from rl_toy import toy_completions
 
 from echochamber.base import InputError
 from echochamber.rl import GRPOConfig, RewardConfig, register_reward
 from echochamber.rl.rewards import REWARDS, rewards_of
-from echochamber.rollout import Completion
-from echochamber.verify import Outcome, Verdict
-
-
-def _completions(*items: tuple[str, float, int], draw: float = 0.3) -> list[Completion]:
-    return [
-        toy_completion(
-            Verdict(name, Outcome.correct if paid else Outcome.wrong, None, paid),
-            num_tokens=n,
-            truncated=n >= 10,
-            draw=draw,
-        )
-        for name, paid, n in items
-    ]
 
 
 def _config(**more: Any) -> RewardConfig:
@@ -29,12 +15,12 @@ def _config(**more: Any) -> RewardConfig:
 
 
 def test_rewards_by_hand() -> None:
-    completions = _completions(
+    completions = toy_completions(
         ("tinygsm", 1.0, 5), ("tinygsm", 1.0, 9), ("tinygsm", 0.0, 10), ("boxed", 1.0, 2)
     )
     assert rewards_of(_config(), completions) == [1.0, 1.0, 0.0, 1.0]
     assert rewards_of(_config(reward="random"), completions) == [1.0] * 4
-    assert rewards_of(_config(reward="random"), _completions(("boxed", 1.0, 2), draw=0.5)) == [0.0]
+    assert rewards_of(_config(reward="random"), toy_completions(("boxed", 1.0, 2), draw=0.5)) == [0.0]
     assert rewards_of(_config(reward="always_one"), completions) == [1.0] * 4
     assert rewards_of(_config(format_bonus={"boxed": 0.25}), completions) == [1.0, 1.0, 0.0, 1.25]
     assert rewards_of(_config(length_penalty=0.5), completions) == pytest.approx([0.75, 0.55, -0.5, 0.9])
@@ -54,7 +40,7 @@ def test_a_reward_of_the_users_own() -> None:
 
     register_reward("shout", shout)
     try:
-        assert rewards_of(_config(reward="shout"), _completions(("boxed", 1.0, 7))) == [7.0]
+        assert rewards_of(_config(reward="shout"), toy_completions(("boxed", 1.0, 7))) == [7.0]
         with pytest.raises(InputError, match="registered twice"):
             register_reward("shout", lambda completions: [0.0])
     finally:
@@ -65,13 +51,13 @@ def test_a_reward_must_pay_every_completion() -> None:
     register_reward("lazy", lambda completions: [1.0])
     try:
         with pytest.raises(InputError, match="returned 1 values for 2 completions"):
-            rewards_of(_config(reward="lazy"), _completions(("boxed", 1.0, 7), ("boxed", 1.0, 7)))
+            rewards_of(_config(reward="lazy"), toy_completions(("boxed", 1.0, 7), ("boxed", 1.0, 7)))
     finally:
         REWARDS._entries.pop("lazy")
     register_reward("broken", lambda completions: [float("nan")])
     try:
         with pytest.raises(InputError, match="returned nan for the completion 'x'"):
-            rewards_of(_config(reward="broken"), _completions(("boxed", 1.0, 7)))
+            rewards_of(_config(reward="broken"), toy_completions(("boxed", 1.0, 7)))
     finally:
         REWARDS._entries.pop("broken")
     for given in (None, 1.0, ["good"]):
@@ -80,6 +66,6 @@ def test_a_reward_must_pay_every_completion() -> None:
             with pytest.raises(
                 InputError, match="the reward 'odd' returned .*; it must return a list of numb"
             ):
-                rewards_of(_config(reward="odd"), _completions(("boxed", 1.0, 7)))
+                rewards_of(_config(reward="odd"), toy_completions(("boxed", 1.0, 7)))
         finally:
             REWARDS._entries.pop("odd")

@@ -2,23 +2,9 @@
 
 import pytest
 import torch
-from rl_toy import toy_completion
+from rl_toy import toy_completions
 
 from echochamber.rl.step_metrics import completion_row, no_signal
-from echochamber.rollout import Completion
-from echochamber.verify import Outcome, Verdict
-
-
-def _completions(*items: tuple[str, float, int], draw: float = 0.3) -> list[Completion]:
-    return [
-        toy_completion(
-            Verdict(name, Outcome.correct if paid else Outcome.wrong, None, paid),
-            num_tokens=n,
-            truncated=n >= 10,
-            draw=draw,
-        )
-        for name, paid, n in items
-    ]
 
 
 def test_no_signal() -> None:
@@ -27,7 +13,7 @@ def test_no_signal() -> None:
 
 def test_completion_row_by_hand() -> None:
     row = completion_row(
-        _completions(("tinygsm", 1.0, 5), ("tinygsm", 0.0, 10), ("boxed", 0.0, 3), ("none", 0.0, 2))
+        toy_completions(("tinygsm", 1.0, 5), ("tinygsm", 0.0, 10), ("boxed", 0.0, 3), ("none", 0.0, 2))
     )
     assert row["share"] == {"boxed": 0.25, "none": 0.25, "tinygsm": 0.5}
     assert row["accuracy"] == {"boxed": 0.0, "none": 0.0, "tinygsm": 0.5}

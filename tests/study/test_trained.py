@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from echochamber.base import InputError, read_json
-from echochamber.evaluation import read_completions
 from echochamber.rollout import NativeEngine, Sampling
 from echochamber.study import (
     Study,
@@ -37,7 +37,7 @@ def test_the_studys_own_settings_give_its_own_numbers(finished: Study, arm: str,
     for row in rows:
         for name in ("pass_at", "maj_at", "share", "accuracy"):
             assert row[name] == expected[row["greedy"]][name]
-    table = read_completions(tmp_path / "again.parquet")
+    table = pq.read_table(tmp_path / "again.parquet")
     assert table.num_rows == 12 * (1 + 2)
 
 

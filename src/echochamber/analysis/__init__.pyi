@@ -27,8 +27,7 @@ from .runs import WHERE_CELL, Run, of_cell, refuse_other_schema, showing_lock
 from .second_opinion import second_opinion, write_second_opinion
 from .sharpening import Sharpening, greedy_twin, sharpening, temperature
 from .spending import cost
-from .tables import accuracy_by_format, base_and_final, format_shares, learning_curves
-from .training_curves import rl_curves, training_shares
+from .training_curves import learning_curves, rl_curves, training_shares
 from .trajectories import (
     NOT_A_FORMAT,
     Counts,
@@ -58,8 +57,6 @@ __all__ = [
     "Run",
     "Sharpening",
     "Trajectory",
-    "accuracy_by_format",
-    "base_and_final",
     "compare_arms",
     "compare_forecast",
     "controls",
@@ -70,7 +67,6 @@ __all__ = [
     "findings",
     "forecast",
     "forecasts",
-    "format_shares",
     "greedy_twin",
     "headline",
     "kl_coefficient",

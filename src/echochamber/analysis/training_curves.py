@@ -1,4 +1,4 @@
-"""What post-training recorded at each of its own steps, as tables."""
+"""What training recorded at each of its own steps, as tables."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from echochamber.analysis.runs import Run
+from echochamber.evaluation import Cell
 
 _CELL = [
     ("arm", pa.string()),
@@ -20,6 +21,7 @@ _CELL = [
 ]
 _SCALARS = pa.schema([*_CELL, ("metric", pa.string()), ("value", pa.float64())])
 _SHARES = pa.schema([*_CELL, ("format", pa.string()), ("share", pa.float64())])
+_LOSSES = pa.schema([*_CELL, ("tokens", pa.int64()), ("source", pa.string()), ("loss", pa.float64())])
 
 
 def rl_curves(run: Run) -> pa.Table:
@@ -53,3 +55,19 @@ def _shares(run: Run) -> Iterator[dict[str, Any]]:
     for head, row in _rl_rows(run):
         for name, value in (row.get("share") or {}).items():
             yield head | {"format": name, "share": value}
+
+
+def learning_curves(run: Run) -> pa.Table:
+    """Pretraining loss in nats per token: source `train` for the batches, otherwise held-out text."""
+    return pa.Table.from_pylist(list(_losses(run)), schema=_LOSSES)
+
+
+def _losses(run: Run) -> Iterator[dict[str, Any]]:
+    for row in run.metrics:
+        if row.get("stage") != "pretrain":
+            continue
+        head = {**Cell.of(row).columns, "step": row["step"], "tokens": row.get("tokens")}
+        if row.get("loss") is not None:
+            yield head | {"source": "train", "loss": row["loss"]}
+        for source, loss in (row.get("heldout") or {}).items():
+            yield head | {"source": source, "loss": loss}

@@ -6,11 +6,10 @@ from .records import (
     COMPLETION_SCHEMA,
     RECORD_SCHEMA,
     SUMMARY_COLUMNS,
-    read_completions,
     with_cell,
     write_completions,
 )
-from .summary import majority_ties, summarize
+from .summary import summarize
 from .teacher_forced import FormatProbability, format_probabilities
 
 __all__ = [
@@ -29,9 +28,7 @@ __all__ = [
     "evaluation_steps",
     "format_probabilities",
     "maj_at_k",
-    "majority_ties",
     "pass_at_k",
-    "read_completions",
     "summarize",
     "table_of",
     "with_cell",

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from echochamber.base import EchoError, explained_write, fault_point
+from echochamber.base import explained_write, fault_point
 from echochamber.evaluation.cells import SCHEMA, Cell
 
 COMPLETION_SCHEMA = pa.schema(
@@ -101,23 +100,3 @@ def write_completions(
         temporary.replace(path)
         fault_point("completions.after_rename")
     return num_rows
-
-
-@contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise EchoError(f"{path} is missing; run the study again to write it") from error
-    except (pa.ArrowException, OSError) as error:
-        raise EchoError(f"{path} is damaged: {error}. Remove it and run the study again") from error
-
-
-def read_completions(path: Path, columns: Iterable[str] | None = None) -> pa.Table:
-    """Read one Parquet part, all columns or some.
-
-    Raises:
-        EchoError: missing or damaged.
-    """
-    with _readable(path):
-        return pq.read_table(path, columns=list(columns) if columns is not None else None)

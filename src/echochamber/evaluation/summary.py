@@ -48,16 +48,6 @@ def summarize(table: pa.Table, config: EvaluationConfig | None = None) -> list[d
     return [_row(key, problems, config) for key, problems in group_samples(table)]
 
 
-def majority_ties(table: pa.Table, k: int) -> list[dict[str, Any]]:
-    """How often a vote of k samples ends in a tie, for each row of `summarize` with at least k samples."""
-    rows = []
-    for key, problems in group_samples(table):
-        if all(len(samples.answers) >= k for samples in problems.values()):
-            ties = [_majority(samples, k).ties for samples in problems.values()]
-            rows.append({**dict(zip(GROUP, key, strict=True)), "k": k, "ties": sum(ties) / len(ties)})
-    return rows
-
-
 def group_samples(table: pa.Table) -> Iterator[tuple[tuple[Any, ...], dict[str, _Samples]]]:
     """Samples by GROUP and then by problem, in order of first appearance."""
     groups: dict[tuple[Any, ...], dict[str, _Samples]] = {}
