@@ -22,6 +22,7 @@ LENGTHS = """
 
 @register_section("lengths", "How long the answers are", short="Lengths", order=45)
 def lengths(material: Material) -> Iterator[Figure | Table]:
+    """A line per arm over its steps, and a table of the last step."""
     lines: dict[str, list[tuple[float, float]]] = {}
     for row in material.run.query(LENGTHS).to_pylist():
         lines.setdefault(row["arm"], []).append((float(row["step"]), row["mean"]))

@@ -215,6 +215,7 @@ class _Builder:
         seed: int = 0,
         settings: dict[str, Any] | None = None,
     ) -> Stage:
+        """A stage of this study; the contents of the user's modules are part of its config."""
         if self.study.modules:
             config = {**config, "modules": module_digests(self.study.modules)}
         return Stage(

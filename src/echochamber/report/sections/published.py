@@ -30,6 +30,7 @@ where nothing parses. Vote and pass are over all samples of a problem.</p>
 
 @register_section("published", "As published, as measured", short="", order=130, needs=[SECOND_OPINION])
 def published(material: Material) -> Iterator[Block]:
+    """Scores by the published rules beside ours, for the first and the last step of each arm."""
     opinion = material.run.second_opinion
     yield Fragment(_INTRODUCTION)
     yield Table("", _COLUMNS, [_row(row) for row in opinion["rows"]])

@@ -18,6 +18,7 @@ _NOT_MEASURED = Interval(math.nan, math.nan, math.nan)
 
 @register_figure("before-after", needs=[SEVERAL_BENCHMARKS])
 def transfer(material: Material) -> Iterator[Figure]:
+    """One panel per base model that was measured on several benchmarks, and one more for greedy answers."""
     by_model: dict[str, list[ArmGroup]] = defaultdict(list)
     for group in material.groups:
         by_model[group.model].append(group)
